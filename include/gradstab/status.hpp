@@ -12,14 +12,14 @@ namespace gradstab {
 /// What kind of thing went wrong. The message of a Status says which value and what was expected.
 enum class StatusCode {
   ok = 0,
-  invalid_argument,   ///< a setting is outside its range
-  shape_mismatch,     ///< tensors or state do not belong to the registered parameters
-  unsupported,        ///< a dtype, layout, device or combination that is not implemented
-  failed_precondition,///< called in the wrong order, for example `update` before `init`
-  non_finite,         ///< a gradient holds NaN or Inf and the policy is `raise`
-  corrupt_data,       ///< truncated, damaged or foreign bytes
-  version_mismatch,   ///< the data was written by a newer or unknown format version
-  io_error,           ///< the operating system refused
+  invalid_argument,     ///< a setting is outside its range
+  shape_mismatch,       ///< tensors or state do not belong to the registered parameters
+  unsupported,          ///< a dtype, layout, device or combination that is not implemented
+  failed_precondition,  ///< called in the wrong order, for example `update` before `init`
+  non_finite,           ///< a gradient holds NaN or Inf and the policy is `raise`
+  corrupt_data,         ///< truncated, damaged or foreign bytes
+  version_mismatch,     ///< the data was written by a newer or unknown format version
+  io_error,             ///< the operating system refused
 };
 
 /// The lower-case name of a code, as it appears in messages: "invalid_argument".
@@ -61,8 +61,8 @@ inline void Status::check() const {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {}   // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return ok(); }
@@ -86,8 +86,8 @@ class [[nodiscard]] Result {
 };
 
 /// Returns the Status of `expression` from the enclosing function unless it is ok.
-#define GRADSTAB_RETURN_IF_ERROR(expression)                              \
-  do {                                                                    \
+#define GRADSTAB_RETURN_IF_ERROR(expression)                                                              \
+  do {                                                                                                    \
     if (::gradstab::Status gradstab_status = (expression); !gradstab_status.ok()) return gradstab_status; \
   } while (false)
 

@@ -1,0 +1,48 @@
+// Backend: the kernels that touch gradient memory on one kind of machine.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "gradstab/dtype.hpp"
+#include "gradstab/status.hpp"
+
+namespace gradstab {
+
+/// Kernels over contiguous host memory. They know no settings; everything else is built from them.
+///
+/// Contract of all three: `data` is aligned to its element type only; `count` may be 0; no allocation; the
+/// result depends on the values and the count alone, never on the alignment or the calling thread.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// The name to ask for it by: "reference", "cpu-avx2", ...
+  virtual std::string_view name() const noexcept = 0;
+
+  /// Whether this machine can run it.
+  virtual bool supported() const noexcept = 0;
+
+  /// Sum of squares, accumulated in double. Exact range for float32 and narrower; float64 input whose squares
+  /// leave the range of a double gives 0, a denormal or infinity, which the caller detects.
+  virtual double squared_norm(const void* data, DType dtype, std::size_t count) const noexcept = 0;
+
+  /// Largest absolute value, NaN if any element is NaN; 0 for no elements.
+  virtual double max_abs(const void* data, DType dtype, std::size_t count) const noexcept = 0;
+
+  /// data[i] <- data[i] * factor, computed in double (in float for 16-bit types where that rounds the same
+  /// way) and rounded once.
+  virtual void scale(void* data, DType dtype, std::size_t count, double factor) const noexcept = 0;
+};
+
+/// Every backend that this build knows, the obvious one first, the fastest last; some may be unsupported
+/// here.
+std::span<const Backend* const> backends() noexcept;
+
+/// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one
+/// takes the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
+/// machine.
+Result<const Backend*> find_backend(std::string_view name = {});
+
+}  // namespace gradstab

@@ -1,0 +1,44 @@
+// StabilizerOptions: the settings of GradientStabilizer, validated once.
+#pragma once
+
+#include "gradstab/status.hpp"
+
+namespace gradstab {
+
+/// Settings of GradientStabilizer (arXiv 2502.17055v4). The defaults are the paper's gammas with bias
+/// correction, the form of the authors' released code: a constant gradient norm then gives a stabilized norm
+/// of exactly 1 at every step.
+struct StabilizerOptions {
+  double gamma1 = 0.6;    ///< decay of the first moment of the gradient norm, in [0, 1)
+  double gamma2 = 0.999;  ///< decay of the second moment of the gradient norm, in [0, 1)
+  /// Added to the root of the second moment and a floor of the raw norm, as in the authors' code. Absolute,
+  /// so any value above 0 breaks scale invariance for norms near it; 0 is safe here because a zero norm never
+  /// reaches the division.
+  double epsilon = 0.0;
+  bool bias_correction = true;  ///< divide each moment by one minus decay to the step count
+  /// A norm above `spike_ratio` times the root of the bias-corrected second moment before it is flagged as a
+  /// gradient spike in the report. Only a label: it changes nothing.
+  double spike_ratio = 4.0;
+
+  /// Algorithm 1 of the paper: no bias correction. The first step then has a stabilized norm of
+  /// (1 - gamma1) / sqrt(1 - gamma2) = 12.65 for any gradient.
+  static constexpr StabilizerOptions paper() {
+    StabilizerOptions options;
+    options.bias_correction = false;
+    return options;
+  }
+
+  /// The authors' code to the letter: bias correction and an absolute epsilon of 1e-12.
+  static constexpr StabilizerOptions released() {
+    StabilizerOptions options;
+    options.epsilon = 1e-12;
+    return options;
+  }
+
+  /// Errors name the value and the range.
+  Status validate() const;
+
+  bool operator==(const StabilizerOptions&) const = default;
+};
+
+}  // namespace gradstab

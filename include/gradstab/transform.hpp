@@ -1,0 +1,89 @@
+// GradientTransform: measure, decide, apply.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gradstab/executor.hpp"
+#include "gradstab/parameter_set.hpp"
+#include "gradstab/report.hpp"
+#include "gradstab/status.hpp"
+#include "gradstab/tensor_ref.hpp"
+
+namespace gradstab {
+
+class NormTransform;
+
+/// What to do with a gradient that holds NaN or Inf. Under every policy but `pass_through` such a value
+/// reaches neither the moments nor the optimizer.
+enum class NonFinitePolicy : std::uint8_t {
+  skip_tensor,   ///< that tensor's gradient becomes zero, its moments stay; the others go on
+  skip_step,     ///< nothing is changed and the report asks the caller to skip the optimizer's step
+  raise,         ///< nothing is changed and `update` returns an error that names the tensors
+  pass_through,  ///< the behaviour of the released code: left as it is (stabilize) or multiplied (clipping)
+};
+
+/// How a transform runs; what it computes is fixed when it is made.
+struct RunOptions {
+  NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
+  std::string backend;                 ///< see find_backend
+  std::shared_ptr<Executor> executor;  ///< none: the calling thread
+};
+
+/// A transform of gradients: one method, or a chain of them that measures the gradients once.
+///
+/// Made by a factory of transforms.hpp, bound to parameters by `init`, then called once per optimizer step.
+/// Movable, not copyable. Not thread-safe: one step at a time.
+class GradientTransform {
+ public:
+  /// For implementers: takes one method. Users call a factory.
+  explicit GradientTransform(std::unique_ptr<NormTransform> method);
+  /// Carries an invalid setting to `init`, which reports it.
+  explicit GradientTransform(Status error);
+  GradientTransform(GradientTransform&&) noexcept;
+  GradientTransform& operator=(GradientTransform&&) noexcept;
+  ~GradientTransform();
+
+  /// Binds to parameters and allocates all state; a second call starts afresh.
+  /// Errors: an invalid setting of any link, an unknown backend.
+  Status init(ParameterSet parameters, RunOptions options = {});
+
+  /// Transforms the gradients in place. `gradients` has one entry per parameter in the registered order; one
+  /// without data is left out of this step. Allocates nothing.
+  ///
+  /// `step`, where given, must grow from call to call: a second call in the same step, which would update the
+  /// moments twice, is then refused. Errors leave gradients and moments as they were: not initialised, wrong
+  /// count, shape, dtype or device, overlapping memory, and under policy `raise` a non-finite gradient.
+  Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
+
+  /// The parameters given to init.
+  const ParameterSet& parameters() const noexcept;
+
+  /// "chain(clip_by_global_norm, stabilize)"
+  std::string name() const;
+
+  /// The name of the backend in use; empty before init.
+  std::string_view backend_name() const noexcept;
+
+  /// All state as bytes (versioned, checksummed, keyed by parameter name; see docs/state-format.md).
+  Result<std::vector<std::byte>> save() const;
+
+  /// Restores what `save` wrote, into a transform made and initialised with the same methods, settings and
+  /// parameters; the order of the parameters may differ. An error leaves the state as it was.
+  Status load(std::span<const std::byte> bytes);
+
+  /// Continues after parameters were added: state of the names that stay is kept, new names start fresh.
+  Status rebind(ParameterSet parameters);
+
+ private:
+  friend GradientTransform chain_of(std::vector<GradientTransform> links);
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gradstab

@@ -1,0 +1,74 @@
+#include "core/gradient_memory.hpp"
+
+#include <cmath>
+#include <cstring>
+
+namespace gradstab {
+namespace {
+
+/// Runs with a stride go to the kernels one element at a time: rare, and obvious.
+template <class Kernel>
+void for_each_contiguous(const GradientView& gradient, Piece piece, Kernel kernel) noexcept {
+  const auto element = static_cast<std::int64_t>(size_of(gradient.dtype));
+  if (gradient.layout.dense())
+    return kernel(gradient.data + piece.begin * element, static_cast<std::size_t>(piece.count));
+  for_each_run(gradient.layout, piece.begin, piece.count,
+               [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
+                 std::byte* run = gradient.data + offset * element;
+                 if (stride == 1) return kernel(run, static_cast<std::size_t>(count));
+                 for (std::int64_t i = 0; i < count; ++i) kernel(run + i * stride * element, std::size_t{1});
+               });
+}
+
+/// NaN-keeping maximum of two non-negative numbers.
+double larger(double a, double b) noexcept {
+  return std::isnan(a) || a >= b ? a : b;
+}
+
+}  // namespace
+
+double squared_norm(const Backend& backend, const GradientView& gradient, Piece piece) noexcept {
+  double sum = 0.0;
+  for_each_contiguous(gradient, piece, [&](const std::byte* data, std::size_t count) {
+    sum += backend.squared_norm(data, gradient.dtype, count);
+  });
+  return sum;
+}
+
+double max_abs(const Backend& backend, const GradientView& gradient, Piece piece) noexcept {
+  double result = 0.0;
+  for_each_contiguous(gradient, piece, [&](const std::byte* data, std::size_t count) {
+    result = larger(result, backend.max_abs(data, gradient.dtype, count));
+  });
+  return result;
+}
+
+void scale(const Backend& backend, const GradientView& gradient, Piece piece, double factor) noexcept {
+  for_each_contiguous(gradient, piece, [&](std::byte* data, std::size_t count) {
+    backend.scale(data, gradient.dtype, count, factor);
+  });
+}
+
+void fill_zero(const GradientView& gradient, Piece piece) noexcept {
+  for_each_contiguous(gradient, piece, [&](std::byte* data, std::size_t count) {
+    std::memset(data, 0, count * size_of(gradient.dtype));
+  });
+}
+
+double wide_range_norm(const Backend& backend, const GradientView& gradient, std::int64_t count) noexcept {
+  const double largest = max_abs(backend, gradient, {0, count});
+  if (largest == 0.0 || !std::isfinite(largest)) return largest;
+  const int exponent = std::ilogb(largest);
+  double sum = 0.0;
+  for_each_contiguous(gradient, {0, count}, [&](const std::byte* data, std::size_t length) {
+    for (std::size_t i = 0; i < length; ++i) {
+      double value;
+      std::memcpy(&value, data + i * sizeof value, sizeof value);
+      const double scaled = std::ldexp(value, -exponent);
+      sum += scaled * scaled;
+    }
+  });
+  return std::ldexp(std::sqrt(sum), exponent);
+}
+
+}  // namespace gradstab

@@ -1,0 +1,35 @@
+// The three memory operations on a piece of one gradient, for any layout.
+#pragma once
+
+#include <cstdint>
+
+#include "core/layout.hpp"
+#include "gradstab/backend.hpp"
+#include "gradstab/tensor_ref.hpp"
+
+namespace gradstab {
+
+/// A gradient in this step, ready for kernels.
+struct GradientView {
+  std::byte* data = nullptr;
+  DType dtype = DType::float32;
+  Layout layout;
+};
+
+/// Elements [begin, begin + count) in the layout's order.
+struct Piece {
+  std::int64_t begin;
+  std::int64_t count;
+};
+
+double squared_norm(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;
+double max_abs(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;
+void scale(const Backend& backend, const GradientView& gradient, Piece piece, double factor) noexcept;
+void fill_zero(const GradientView& gradient, Piece piece) noexcept;
+
+/// Euclidean norm of a whole float64 gradient whose squares over- or underflow: every element is multiplied
+/// by a power of two first. NaN or infinity only if an element is, or if the norm itself is beyond the
+/// largest double.
+double wide_range_norm(const Backend& backend, const GradientView& gradient, std::int64_t count) noexcept;
+
+}  // namespace gradstab

@@ -1,0 +1,93 @@
+#include "core/state_codec.hpp"
+
+#include <array>
+
+#include "core/text.hpp"
+
+namespace gradstab {
+namespace {
+
+constexpr std::string_view kMagic = "GRADSTAB";
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;
+
+constexpr std::array<std::uint32_t, 256> make_crc_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1u) ? 0xEDB88320u : 0u);
+    table[i] = value;
+  }
+  return table;
+}
+
+}  // namespace
+
+void ByteWriter::put(std::string_view text) {
+  put(static_cast<std::uint32_t>(text.size()));
+  put(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+bool ByteReader::take(std::size_t count) {
+  if (!ok_ || count > remaining()) return ok_ = false;
+  position_ += count;
+  return true;
+}
+
+std::string ByteReader::get_string() {
+  const auto bytes = get_bytes(get<std::uint32_t>());
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::byte> ByteReader::get_bytes(std::size_t count) {
+  if (!take(count)) return {};
+  return bytes_.subspan(position_ - count, count);
+}
+
+std::uint32_t crc32(std::span<const std::byte> bytes) noexcept {
+  static constexpr auto kTable = make_crc_table();
+  std::uint32_t value = 0xFFFFFFFFu;
+  for (const std::byte byte : bytes)
+    value = kTable[(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFFu] ^ (value >> 8);
+  return ~value;
+}
+
+std::vector<std::byte> wrap_state(std::span<const std::byte> payload) {
+  ByteWriter writer;
+  writer.put(std::as_bytes(std::span(kMagic.data(), kMagic.size())));
+  writer.put(kVersion);
+  writer.put(crc32(payload));
+  writer.put(static_cast<std::uint64_t>(payload.size()));
+  writer.put(payload);
+  return std::move(writer).take();
+}
+
+Result<std::span<const std::byte>> unwrap_state(std::span<const std::byte> bytes) {
+  const auto corrupt = [](std::string message) {
+    return Status(StatusCode::corrupt_data, std::move(message));
+  };
+  if (bytes.size() < kMagic.size() || std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
+    return corrupt("not a gradstab state: it does not begin with 'GRADSTAB'");
+  }
+  if (bytes.size() < kHeaderBytes) {
+    return corrupt(
+        detail::concat("state is truncated: ", bytes.size(), " bytes, the header alone has ", kHeaderBytes));
+  }
+  ByteReader reader(bytes.subspan(kMagic.size()));
+  const auto version = reader.get<std::uint32_t>();
+  const auto checksum = reader.get<std::uint32_t>();
+  const auto length = reader.get<std::uint64_t>();
+  if (version != kVersion) {
+    return Status(StatusCode::version_mismatch, detail::concat("state has format version ", version,
+                                                               ", this library reads version ", kVersion));
+  }
+  const auto payload = bytes.subspan(kHeaderBytes);
+  if (payload.size() != length) {
+    return corrupt(detail::concat("state is truncated or padded: ", payload.size(),
+                                  " bytes follow the header, expected ", length));
+  }
+  if (crc32(payload) != checksum) return corrupt("state is damaged: its checksum does not match its content");
+  return payload;
+}
+
+}  // namespace gradstab

@@ -1,0 +1,54 @@
+#include "core/step_plan.hpp"
+
+#include <algorithm>
+
+#include "gradstab/tensor_ref.hpp"
+
+namespace gradstab {
+namespace {
+
+/// Cuts the blocks of a batch into tasks.
+void add_tasks(StepPlan& plan, IndexRange blocks) {
+  std::size_t begin = blocks.begin;
+  std::int64_t elements = 0;
+  for (std::size_t b = blocks.begin; b < blocks.end; ++b) {
+    elements += plan.blocks[b].count;
+    if (elements >= kBlockElements || b + 1 == blocks.end) {
+      plan.tasks.push_back({begin, b + 1});
+      begin = b + 1;
+      elements = 0;
+    }
+  }
+}
+
+}  // namespace
+
+StepPlan make_step_plan(const ParameterSet& parameters, bool one_batch) {
+  StepPlan plan;
+  std::size_t batch_first_tensor = 0;
+  std::size_t batch_first_block = 0;
+  std::int64_t batch_elements = 0;
+  const auto close_batch = [&](std::size_t end_tensor) {
+    if (end_tensor == batch_first_tensor) return;
+    const std::size_t first_task = plan.tasks.size();
+    add_tasks(plan, {batch_first_block, plan.blocks.size()});
+    plan.batches.push_back({{batch_first_tensor, end_tensor}, {first_task, plan.tasks.size()}});
+    batch_first_tensor = end_tensor;
+    batch_first_block = plan.blocks.size();
+    batch_elements = 0;
+  };
+  for (std::size_t t = 0; t < parameters.size(); ++t) {
+    const std::int64_t count = element_count(parameters[t].sizes);
+    if (!one_batch && batch_elements > 0 && batch_elements + count > kBatchElements) close_batch(t);
+    const std::size_t first_block = plan.blocks.size();
+    for (std::int64_t begin = 0; begin < count; begin += kBlockElements) {
+      plan.blocks.push_back({t, begin, std::min(kBlockElements, count - begin)});
+    }
+    plan.tensor_blocks.push_back({first_block, plan.blocks.size()});
+    batch_elements += count;
+  }
+  close_batch(parameters.size());
+  return plan;
+}
+
+}  // namespace gradstab
