@@ -44,6 +44,9 @@ namespace detail {
 /// double.
 inline constexpr int kSafeExponent = 400;
 
+/// The largest power of two of a double: norms near the denormals would ask for more than a double can hold.
+inline constexpr double kLargestFactor = 0x1p+1023;
+
 /// Brings `norm` and the moments to a common exponent at which squaring is safe, and returns the scaled norm.
 /// Scaling by powers of two is exact, so a history and its multiple by a power of two take identical
 /// decisions.
@@ -73,7 +76,8 @@ GRADSTAB_HOST_DEVICE inline double to_common_exponent(NormMoments& moments, doub
 ///
 /// `norm` is the raw Euclidean norm, finite and above 0; the caller skips anything else. `correction` belongs
 /// to step `moments.step + 1`. Updates the moments. No input within range overflows or loses precision,
-/// denormal norms included.
+/// denormal norms included; a norm below about 1e-307 is raised by the largest power of two of a double and no
+/// further.
 GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
                                             const BiasCorrection& correction, NormMoments& moments,
                                             double norm) {
@@ -91,10 +95,12 @@ GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
   const double root = std::sqrt(moments.second / correction.second);
   if (options.epsilon == 0.0) {
     const double rho = mean / root;
-    return {rho, rho / norm, spike};
+    const double factor = rho / norm;
+    if (factor < detail::kLargestFactor) return {rho, factor, spike};
+    return {detail::kLargestFactor * norm, detail::kLargestFactor, spike};
   }
   const double rho = mean / (root + std::ldexp(options.epsilon, -moments.exponent));
-  const double factor = rho / std::fmax(norm, options.epsilon);
+  const double factor = std::fmin(rho / std::fmax(norm, options.epsilon), detail::kLargestFactor);
   return {factor * norm, factor, spike};
 }
 

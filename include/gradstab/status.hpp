@@ -71,7 +71,7 @@ class [[nodiscard]] Result {
   /// The value; throws gradstab::Error when there is none.
   T& value() & { return status_.check(), *value_; }
   const T& value() const& { return status_.check(), *value_; }
-  T&& value() && { return status_.check(), std::move(*value_); }
+  T value() && { return status_.check(), std::move(*value_); }
 
   /// Unchecked access: only after ok().
   T& operator*() & noexcept { return *value_; }

@@ -31,8 +31,8 @@ enum class NonFinitePolicy : std::uint8_t {
 /// How a transform runs; what it computes is fixed when it is made.
 struct RunOptions {
   NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
-  std::string backend;                 ///< see find_backend
-  std::shared_ptr<Executor> executor;  ///< none: the calling thread
+  std::string backend = {};                 ///< see find_backend
+  std::shared_ptr<Executor> executor = {};  ///< none: the calling thread
 };
 
 /// A transform of gradients: one method, or a chain of them that measures the gradients once.

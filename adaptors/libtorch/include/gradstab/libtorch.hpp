@@ -1,0 +1,145 @@
+// GradientStabilizer in front of any LibTorch optimizer.
+//
+//   gradstab::Stabilized<torch::optim::AdamW> optimizer(model->parameters(),
+//   torch::optim::AdamWOptions(1e-3));
+//
+// is still a torch::optim::AdamW: learning-rate schedulers, parameter groups, zero_grad, closures and
+// torch::save work as before.
+#pragma once
+
+#include <torch/optim/lbfgs.h>
+#include <torch/optim/optimizer.h>
+#include <torch/serialize.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "gradstab/transforms.hpp"
+
+namespace gradstab {
+
+/// Runs the library's tasks on LibTorch's own threads (at::set_num_threads), so that no second pool competes
+/// for cores.
+std::shared_ptr<Executor> torch_executor();
+
+/// A tensor of the caller's as the library sees it. The result points into `tensor` and its size and stride
+/// arrays. Errors: sparse, quantized or complex tensors, integer dtypes; `name` goes into the message.
+Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
+
+/// Named parameters as torch::nn::Module::named_parameters() returns them.
+using NamedParameters = torch::OrderedDict<std::string, at::Tensor>;
+
+/// Applies a transform to the gradients of parameters that an optimizer owns. The common part of
+/// Stabilized<>.
+class GradientBridge {
+ public:
+  /// Errors of the transform's settings throw gradstab::Error, as LibTorch's constructors do.
+  GradientBridge(GradientTransform transform, RunOptions options);
+
+  /// State is kept under these names; parameters without one are called by position: "group0.parameter3".
+  void set_names(const NamedParameters& names);
+
+  /// Transforms the gradients of all parameters in the groups. Parameters without gradient are left out;
+  /// groups added since the last call join with fresh state. Returns false if the optimizer's step must be
+  /// skipped (policy `skip_step`). Throws gradstab::Error.
+  bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
+
+  /// Of the last call of transform_gradients; before the first, a report without tensors.
+  const StepReport& report() const noexcept { return report_; }
+  const ParameterSet& parameters() const noexcept { return transform_.parameters(); }
+
+  void save(torch::serialize::OutputArchive& archive) const;
+  /// An archive of a plain optimizer, without state of ours, starts the statistics afresh.
+  void load(torch::serialize::InputArchive& archive,
+            const std::vector<torch::optim::OptimizerParamGroup>& groups);
+
+ private:
+  void bind(const std::vector<torch::optim::OptimizerParamGroup>& groups);
+
+  GradientTransform transform_;
+  RunOptions options_;
+  std::vector<std::pair<at::Tensor, std::string>> names_;
+  std::vector<at::Tensor>
+      parameters_;  // in the order of the groups; held, so that no new tensor can take an old one's place
+  bool bound_ = false;
+  std::vector<TensorRef> gradients_;
+  StepReport report_;
+};
+
+/// `Optimizer` with a gradient transform in front of every step. `Optimizer` is any LibTorch optimizer.
+template <class Optimizer>
+class Stabilized : public Optimizer {
+ public:
+  /// GradientStabilizer with its default settings, then the optimizer's own arguments. `parameters` is what
+  /// the optimizer takes (tensors or parameter groups), or a module's named_parameters(), whose names then
+  /// key the state.
+  template <class Parameters, class... Rest>
+  requires(!std::is_same_v<std::remove_cvref_t<Parameters>, GradientTransform>) explicit Stabilized(
+      Parameters&& parameters, Rest&&... rest)
+      : Stabilized(stabilize(), RunOptions{}, std::forward<Parameters>(parameters),
+                   std::forward<Rest>(rest)...) {}
+
+  /// Any transform, for example chain(clip_by_global_norm(1.0), stabilize(StabilizerOptions::paper())).
+  template <class Parameters, class... Rest>
+  Stabilized(GradientTransform transform, RunOptions options, Parameters&& parameters, Rest&&... rest)
+      : Optimizer(unnamed(parameters), std::forward<Rest>(rest)...),
+        bridge_(std::move(transform), std::move(options)) {
+    if constexpr (std::is_convertible_v<Parameters, const NamedParameters&>) bridge_.set_names(parameters);
+  }
+
+  /// Transforms the gradients, then runs the optimizer's step. With a closure, the gradients that the closure
+  /// computes are the ones transformed.
+  torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr) override {
+    if (!closure)
+      return bridge_.transform_gradients(this->param_groups_) ? Optimizer::step(nullptr) : torch::Tensor();
+    if constexpr (std::is_base_of_v<torch::optim::LBFGS, Optimizer>) {
+      // Evaluates its closure several times per step; each evaluation has gradients of its own.
+      return Optimizer::step([&] {
+        torch::Tensor loss = closure();
+        bridge_.transform_gradients(this->param_groups_);
+        return loss;
+      });
+    } else {
+      torch::Tensor loss;
+      {
+        const at::AutoGradMode enable_grad(true);
+        loss = closure();
+      }
+      if (bridge_.transform_gradients(this->param_groups_)) Optimizer::step(nullptr);
+      return loss;
+    }
+  }
+
+  /// Raw and stabilized norm, factor and flags of each tensor in the last step.
+  const StepReport& report() const noexcept { return bridge_.report(); }
+
+  /// The names and shapes behind the entries of report().tensors.
+  const ParameterSet& registered_parameters() const noexcept { return bridge_.parameters(); }
+
+  void save(torch::serialize::OutputArchive& archive) const override {
+    Optimizer::save(archive);
+    bridge_.save(archive);
+  }
+  void load(torch::serialize::InputArchive& archive) override {
+    Optimizer::load(archive);
+    bridge_.load(archive, this->param_groups_);
+  }
+
+ private:
+  template <class Parameters>
+  static decltype(auto) unnamed(Parameters&& parameters) {
+    if constexpr (std::is_convertible_v<Parameters, const NamedParameters&>) {
+      return parameters.values();
+    } else {
+      return std::forward<Parameters>(parameters);
+    }
+  }
+
+  GradientBridge bridge_;
+};
+
+}  // namespace gradstab

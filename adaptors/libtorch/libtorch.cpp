@@ -1,0 +1,155 @@
+#include "gradstab/libtorch.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <cstring>
+#include <unordered_set>
+
+namespace gradstab {
+namespace {
+
+constexpr const char* kArchiveKey = "gradstab_state";
+
+class TorchExecutor final : public Executor {
+ public:
+  unsigned concurrency() const noexcept override { return static_cast<unsigned>(at::get_num_threads()); }
+  void run(std::size_t count, Task task, void* context) noexcept override {
+    at::parallel_for(0, static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) task(context, static_cast<std::size_t>(i));
+    });
+  }
+};
+
+Status unsupported(const std::string& name, const std::string& what) {
+  return {StatusCode::unsupported, "gradient of '" + name + "' " + what};
+}
+
+RunOptions with_executor(RunOptions options) {
+  if (!options.executor) options.executor = torch_executor();
+  return options;
+}
+
+}  // namespace
+
+std::shared_ptr<Executor> torch_executor() {
+  return std::make_shared<TorchExecutor>();
+}
+
+Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) {
+  if (tensor.layout() != at::kStrided) {
+    return unsupported(name, "is sparse; only strided gradients are supported, so use a dense embedding");
+  }
+  TensorRef result;
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      result.dtype = DType::float32;
+      break;
+    case at::kDouble:
+      result.dtype = DType::float64;
+      break;
+    case at::kHalf:
+      result.dtype = DType::float16;
+      break;
+    case at::kBFloat16:
+      result.dtype = DType::bfloat16;
+      break;
+    default:
+      return unsupported(name, std::string("has dtype ") + c10::toString(tensor.scalar_type()) +
+                                   ", expected float32, float64, float16 or bfloat16");
+  }
+  if (!tensor.device().is_cpu() && !tensor.device().is_cuda()) {
+    return unsupported(name, "is on device " + tensor.device().str() + ", expected cpu or cuda");
+  }
+  result.device = tensor.device().is_cpu() ? DeviceType::cpu : DeviceType::cuda;
+  result.data = tensor.data_ptr();
+  result.sizes = {tensor.sizes().data(), tensor.sizes().size()};
+  result.strides = {tensor.strides().data(), tensor.strides().size()};
+  // An empty tensor may have no memory; it must still not read as "no gradient".
+  static std::byte empty;
+  if (result.data == nullptr) result.data = &empty;
+  return result;
+}
+
+GradientBridge::GradientBridge(GradientTransform transform, RunOptions options)
+    : transform_(std::move(transform)), options_(with_executor(std::move(options))) {
+  // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
+  transform_.init({}, options_).check();
+}
+
+void GradientBridge::set_names(const NamedParameters& names) {
+  names_.clear();
+  for (const auto& item : names) names_.emplace_back(item.value(), item.key());
+}
+
+void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  std::vector<at::Tensor> tensors;
+  std::vector<Parameter> parameters;
+  std::unordered_set<const c10::TensorImpl*> seen;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const auto& group = groups[g].params();
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      const at::Tensor& tensor = group[i];
+      std::string name = "group" + std::to_string(g) + ".parameter" + std::to_string(i);
+      for (const auto& [named, its_name] : names_) {
+        if (named.is_same(tensor)) name = its_name;
+      }
+      if (!seen.insert(tensor.unsafeGetTensorImpl()).second) {
+        throw Error(
+            {StatusCode::invalid_argument,
+             "parameter '" + name + "' is in the optimizer twice; its gradient would be transformed twice"});
+      }
+      tensors.push_back(tensor);
+      parameters.push_back({std::move(name), tensor.sizes().vec()});
+    }
+  }
+  auto set = ParameterSet::create(std::move(parameters));
+  (bound_ ? transform_.rebind(std::move(set).value()) : transform_.init(std::move(set).value(), options_))
+      .check();
+  bound_ = true;
+  parameters_ = std::move(tensors);
+  report_ = {};
+}
+
+bool GradientBridge::transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  std::size_t position = 0;
+  bool same = true;
+  for (const auto& group : groups) {
+    for (const at::Tensor& tensor : group.params()) {
+      same = same && position < parameters_.size() && parameters_[position].is_same(tensor);
+      ++position;
+    }
+  }
+  if (!same || position != parameters_.size()) bind(groups);
+
+  gradients_.clear();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor& gradient = parameters_[i].grad();
+    if (!gradient.defined()) {
+      gradients_.emplace_back();
+      continue;
+    }
+    gradients_.push_back(tensor_ref(gradient, transform_.parameters()[i].name).value());
+  }
+  report_ = transform_.update(gradients_).value();
+  return !report_.skip_step;
+}
+
+void GradientBridge::save(torch::serialize::OutputArchive& archive) const {
+  const auto bytes = transform_.save().value();
+  at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
+  std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
+  archive.write(kArchiveKey, blob, /*is_buffer=*/true);
+}
+
+void GradientBridge::load(torch::serialize::InputArchive& archive,
+                          const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  bound_ = false;
+  bind(groups);
+  at::Tensor blob;
+  if (!archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) return;
+  blob = blob.contiguous();
+  transform_.load({static_cast<const std::byte*>(blob.data_ptr()), static_cast<std::size_t>(blob.numel())})
+      .check();
+}
+
+}  // namespace gradstab

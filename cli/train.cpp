@@ -1,0 +1,171 @@
+// gradstab train llm
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
+#include "lab/tasks/llm_task.hpp"
+#include "lab/train/environment.hpp"
+#include "lab/train/run_directory.hpp"
+#include "lab/train/trainer.hpp"
+
+namespace gradstab::cli {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// The first Ctrl-C lets the step finish; a second one ends the program at once, as it always would.
+void on_interrupt(int signal) {
+  interrupted = 1;
+  std::signal(signal, SIG_DFL);
+}
+
+struct TrainArguments {
+  lab::TrainOptions options;
+  std::string output;
+  std::string name;
+  std::string resume;
+  bool force = false;
+};
+
+std::string default_name(const lab::TrainOptions& options) {
+  return options.transform == "none" ? options.optimizer : options.optimizer + "+" + options.transform;
+}
+
+std::string default_output(const lab::TrainOptions& options) {
+  return fmt::format("runs/llm-{}-{}-lr{:g}-seed{}", options.model, default_name(options), options.lr,
+                     options.seed);
+}
+
+Result<lab::Dataset> prepare(const lab::DatasetOptions& options) {
+  ProgressLine line;
+  return lab::prepare_dataset(options, [&](lab::PrepareStage stage, double fraction) {
+    line.show(fraction, fmt::format("preparing data: {}", lab::to_string(stage)));
+  });
+}
+
+std::string progress_text(const lab::TrainProgress& progress, double steps_per_second) {
+  const double remaining = static_cast<double>(progress.steps - progress.step) / steps_per_second;
+  std::string text = fmt::format("step {}/{}  {:.2f} steps/s  {:.0f} tok/s  ETA {}  loss {:.3f}  norm {:.3g}",
+                                 progress.step, progress.steps, steps_per_second, progress.tokens_per_second,
+                                 format_duration(remaining), progress.loss, progress.grad_norm);
+  if (!std::isnan(progress.validation_loss)) text += fmt::format("  val {:.3f}", progress.validation_loss);
+  return text;
+}
+
+/// Fills the options of a run to continue from its run.json.
+Status load_resumed(TrainArguments& arguments, std::string& name) {
+  const auto run = lab::read_run_json(arguments.resume);
+  if (!run) return run.status();
+  auto options = lab::train_options_from_json((*run)["settings"]);
+  if (!options) {
+    return {options.status().code(), fmt::format("'{}': {}", arguments.resume, options.status().message())};
+  }
+  arguments.options = *options;
+  arguments.output = arguments.resume;
+  name = run->value("name", default_name(*options));
+  return {};
+}
+
+int run_training(TrainArguments arguments, const std::string& command_line) {
+  const bool resume = !arguments.resume.empty();
+  std::string name = arguments.name.empty() ? default_name(arguments.options) : arguments.name;
+  if (resume) {
+    if (Status status = load_resumed(arguments, name); !status.ok()) return exit_code_for(status);
+  }
+  lab::TrainOptions& options = arguments.options;
+  if (Status status = options.validate(); !status.ok()) return exit_code_for(status);
+  if (arguments.output.empty()) arguments.output = default_output(options);
+
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  at::set_num_threads(options.threads > 0 ? options.threads : static_cast<int>(cores));
+  if (const auto blas = lab::loaded_blas(); !blas.warning.empty())
+    fmt::print(stderr, "warning: {}\n", blas.warning);
+
+  auto dataset = prepare(lab::dataset_options(options));
+  if (!dataset) return exit_code_for(dataset.status());
+  fmt::print("data     {}\n", dataset->description());
+  auto task = lab::make_llm_task(options, *std::move(dataset));
+  if (!task) return exit_code_for(task.status());
+  const auto model = (*task)->describe_model();
+  fmt::print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
+             options.model, model["parameters"].get<double>() / 1e6,
+             model["non_embedding_parameters"].get<double>() / 1e6);
+  fmt::print("run      {} -> {}\n", name, arguments.output);
+  std::fflush(stdout);
+
+  std::signal(SIGINT, on_interrupt);
+  std::signal(SIGTERM, on_interrupt);
+  ProgressLine line;
+  const auto begin = std::chrono::steady_clock::now();
+  std::int64_t first_step = -1;
+  lab::TrainRequest request;
+  request.options = options;
+  request.directory = arguments.output;
+  request.name = name;
+  request.command = command_line;
+  request.force = arguments.force;
+  request.resume = resume;
+  request.should_stop = [] { return interrupted != 0; };
+  request.on_step = [&](const lab::TrainProgress& progress) {
+    if (first_step < 0) first_step = progress.step - 1;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double rate = static_cast<double>(progress.step - first_step) / std::max(seconds, 1e-9);
+    line.show(static_cast<double>(progress.step) / static_cast<double>(progress.steps),
+              progress_text(progress, rate));
+  };
+  const auto result = lab::train(**task, request);
+  line.finish();
+  if (!result) return exit_code_for(result.status());
+  const auto& summary = result->summary;
+  if (result->outcome == lab::TrainOutcome::interrupted) {
+    fmt::print("interrupted after update {}; continue with: gradstab train llm --resume {}\n",
+               summary["step"].get<std::int64_t>(), arguments.output);
+    return kExitInterrupted;
+  }
+  const auto text = [&](const char* key, int digits) {
+    return summary[key].is_null() ? std::string("not finite")
+                                  : fmt::format("{:.{}f}", summary[key].get<double>(), digits);
+  };
+  fmt::print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
+             text("final_validation_loss", 4), text("final_perplexity", 2),
+             summary["spikes"].get<std::int64_t>(), format_duration(summary["seconds"].get<double>()),
+             text("tokens_per_second", 0), summary["diverged"].get<bool>() ? "  DIVERGED" : "");
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action, const std::string& command_line) {
+  CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
+  train->require_subcommand(1);
+  CLI::App* llm = train->add_subcommand("llm", "pre-train a LLaMA on text");
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::Option* resume =
+      llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
+  lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
+    std::string flag = std::string("--") + name;
+    std::ranges::replace(flag, '_', '-');
+    llm->add_option(flag, field, help)->capture_default_str()->excludes(resume);
+  });
+  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]")
+      ->excludes(resume);
+  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]")->excludes(resume);
+  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder")
+      ->excludes(resume);
+  llm->footer(
+      "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
+  llm->callback([&action, arguments, command_line] {
+    action = [arguments, command_line] { return run_training(*arguments, command_line); };
+  });
+}
+
+}  // namespace gradstab::cli

@@ -1,0 +1,296 @@
+#include "lab/data/token_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "lab/data/hashing.hpp"
+#include "lab/support/files.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, "token files are little-endian");
+
+constexpr std::array<char, 8> kMagic = {'G', 'S', 'T', 'O', 'K', 'E', 'N', 'S'};
+constexpr std::size_t kBufferBytes = 1 << 20;
+
+struct Header {
+  std::array<char, 8> magic = kMagic;
+  std::uint32_t version = kTokenFileVersion;
+  std::uint32_t token_bytes = 0;
+  std::uint64_t vocab_size = 0;
+  std::uint64_t tokenizer_hash = 0;
+  std::array<PartCounts, 2> parts;
+  std::uint64_t checksum = 0;  // of everything before it
+
+  std::uint64_t expected_checksum() const {
+    return fnv1a64({reinterpret_cast<const char*>(this), sizeof(Header) - sizeof checksum});
+  }
+};
+static_assert(std::has_unique_object_representations_v<Header>, "the header is stored as its bytes");
+static_assert(sizeof(Header) % alignof(std::uint32_t) == 0, "tokens follow the header aligned");
+
+std::size_t index_of(CorpusPart part) {
+  return static_cast<std::size_t>(part);
+}
+
+Status io_error(std::string_view doing, const fs::path& path, int error_number) {
+  return {StatusCode::io_error,
+          fmt::format("cannot {} '{}': {}", doing, path.string(), system_error_text(error_number))};
+}
+
+Status corrupt(const fs::path& path, std::string_view what) {
+  return {StatusCode::corrupt_data, fmt::format("token file '{}' {}", path.string(), what)};
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+Status check_header(const Header& header, std::uint64_t file_bytes, const fs::path& path) {
+  if (header.magic != kMagic) return corrupt(path, "is foreign: it does not begin with GSTOKENS");
+  if (header.version != kTokenFileVersion) {
+    return {StatusCode::version_mismatch, fmt::format("token file '{}' has format version {}, expected {}",
+                                                      path.string(), header.version, kTokenFileVersion)};
+  }
+  const bool known_width =
+      header.token_bytes == sizeof(std::uint16_t) || header.token_bytes == sizeof(std::uint32_t);
+  if (header.checksum != header.expected_checksum() || !known_width) {
+    return corrupt(path, "has a damaged header: its checksum does not match");
+  }
+  const std::uint64_t tokens = header.parts[0].tokens + header.parts[1].tokens;
+  const std::uint64_t expected = sizeof(Header) + tokens * header.token_bytes;
+  if (file_bytes != expected) {
+    return corrupt(
+        path, fmt::format("is truncated or overlong: it has {} bytes, expected {}", file_bytes, expected));
+  }
+  return {};
+}
+
+// A file under a name no other writer uses, removed with this object.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const fs::path& target) {
+    static std::atomic<unsigned> counter = 0;
+    path_ = target;
+    path_ += fmt::format(".tmp{}-{}", ::getpid(), counter++);
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    open_error_ = descriptor_ < 0 ? errno : 0;
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (descriptor_ < 0) return;
+    ::close(descriptor_);
+    if (!renamed_) ::unlink(path_.c_str());
+  }
+
+  Status open_status() const { return open_error_ == 0 ? Status() : io_error("create", path_, open_error_); }
+  int descriptor() const { return descriptor_; }
+
+  // Buffered; the pieces end up in the file in call order.
+  Status write(const void* data, std::size_t bytes) {
+    buffer_.append(static_cast<const char*>(data), bytes);
+    return buffer_.size() >= kBufferBytes ? flush() : Status();
+  }
+
+  Status flush() {
+    std::string_view rest = buffer_;
+    while (!rest.empty()) {
+      const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return io_error("write", path_, errno);
+      rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+    buffer_.clear();
+    return {};
+  }
+
+  Status rename_to(const fs::path& target) {
+    if (::fsync(descriptor_) != 0) return io_error("write", path_, errno);
+    if (::rename(path_.c_str(), target.c_str()) != 0) return io_error("create", target, errno);
+    renamed_ = true;
+    return {};
+  }
+
+ private:
+  fs::path path_;
+  int descriptor_ = -1;
+  int open_error_ = 0;
+  bool renamed_ = false;
+  std::string buffer_;
+};
+
+}  // namespace
+
+struct TokenFile::Mapping {
+  void* address = MAP_FAILED;
+  std::size_t bytes = 0;
+  Header header;
+
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (address != MAP_FAILED) ::munmap(address, bytes);
+  }
+};
+
+TokenFile::TokenFile(std::unique_ptr<Mapping> mapping) : mapping_(std::move(mapping)) {}
+TokenFile::TokenFile(TokenFile&&) noexcept = default;
+TokenFile& TokenFile::operator=(TokenFile&&) noexcept = default;
+TokenFile::~TokenFile() = default;
+
+Result<TokenFile> TokenFile::open(const fs::path& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return io_error("open", path, errno);
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return io_error("read", path, errno);
+  auto mapping = std::make_unique<Mapping>();
+  mapping->bytes = static_cast<std::size_t>(info.st_size);
+  if (mapping->bytes < sizeof(Header)) return corrupt(path, "is truncated: it is shorter than its header");
+  mapping->address = ::mmap(nullptr, mapping->bytes, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (mapping->address == MAP_FAILED) return io_error("map", path, errno);
+  std::memcpy(&mapping->header, mapping->address, sizeof(Header));
+  if (Status status = check_header(mapping->header, mapping->bytes, path); !status.ok()) return status;
+  return TokenFile(std::move(mapping));
+}
+
+TokenView TokenFile::tokens(CorpusPart part) const noexcept {
+  const Header& header = mapping_->header;
+  const char* data = static_cast<const char*>(mapping_->address) + sizeof(Header);
+  if (part == CorpusPart::validation) {
+    data += counts(CorpusPart::train).tokens * header.token_bytes;
+  }
+  const std::size_t size = counts(part).tokens;
+  if (header.token_bytes == sizeof(std::uint16_t)) {
+    return TokenView({reinterpret_cast<const std::uint16_t*>(data), size});
+  }
+  return TokenView({reinterpret_cast<const std::uint32_t*>(data), size});
+}
+
+const PartCounts& TokenFile::counts(CorpusPart part) const noexcept {
+  return mapping_->header.parts[index_of(part)];
+}
+std::uint64_t TokenFile::vocab_size() const noexcept {
+  return mapping_->header.vocab_size;
+}
+std::uint64_t TokenFile::tokenizer_hash() const noexcept {
+  return mapping_->header.tokenizer_hash;
+}
+
+struct TokenFileWriter::State {
+  explicit State(const fs::path& target) : path(target), main(target), validation(target) {}
+
+  fs::path path;
+  TemporaryFile main;        // header and training tokens
+  TemporaryFile validation;  // its tokens follow the training tokens, whose number is known at the end only
+  Header header;
+
+  template <class Token>
+  Status append(TemporaryFile& file, std::span<const std::int32_t> tokens) {
+    std::array<Token, 1024> block;
+    while (!tokens.empty()) {
+      const std::size_t count = std::min(tokens.size(), block.size());
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::int32_t token = tokens[i];
+        if (token < 0 || static_cast<std::uint64_t>(token) >= header.vocab_size) {
+          return {StatusCode::invalid_argument,
+                  fmt::format("token must be in [0, {}), got {}", header.vocab_size, token)};
+        }
+        block[i] = static_cast<Token>(token);
+      }
+      GRADSTAB_RETURN_IF_ERROR(file.write(block.data(), count * sizeof(Token)));
+      tokens = tokens.subspan(count);
+    }
+    return {};
+  }
+
+  Status append_validation_to_main() {
+    GRADSTAB_RETURN_IF_ERROR(validation.flush());
+    if (::lseek(validation.descriptor(), 0, SEEK_SET) != 0) return io_error("read", path, errno);
+    std::string block(kBufferBytes, '\0');
+    for (;;) {
+      const ssize_t count = ::read(validation.descriptor(), block.data(), block.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return io_error("read", path, errno);
+      if (count == 0) return main.flush();
+      GRADSTAB_RETURN_IF_ERROR(main.write(block.data(), static_cast<std::size_t>(count)));
+    }
+  }
+};
+
+TokenFileWriter::TokenFileWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TokenFileWriter::TokenFileWriter(TokenFileWriter&&) noexcept = default;
+TokenFileWriter& TokenFileWriter::operator=(TokenFileWriter&&) noexcept = default;
+TokenFileWriter::~TokenFileWriter() = default;
+
+Result<TokenFileWriter> TokenFileWriter::create(const fs::path& path, std::uint64_t vocab_size,
+                                                std::uint64_t tokenizer_hash) {
+  if (vocab_size == 0 || vocab_size > (std::uint64_t{1} << 32)) {
+    return Status(StatusCode::invalid_argument,
+                  fmt::format("vocab_size must be in [1, 4294967296], got {}", vocab_size));
+  }
+  auto state = std::make_unique<State>(path);
+  if (Status status = state->main.open_status(); !status.ok()) return status;
+  if (Status status = state->validation.open_status(); !status.ok()) return status;
+  state->header.vocab_size = vocab_size;
+  state->header.tokenizer_hash = tokenizer_hash;
+  state->header.token_bytes =
+      vocab_size <= kMaxNarrowVocabSize ? sizeof(std::uint16_t) : sizeof(std::uint32_t);
+  // The place of the header; commit fills it in.
+  if (Status status = state->main.write(&state->header, sizeof(Header)); !status.ok()) return status;
+  return TokenFileWriter(std::move(state));
+}
+
+Status TokenFileWriter::append(CorpusPart part, std::span<const std::int32_t> tokens,
+                               std::uint64_t text_bytes) {
+  State& state = *state_;
+  TemporaryFile& file = part == CorpusPart::train ? state.main : state.validation;
+  GRADSTAB_RETURN_IF_ERROR(state.header.token_bytes == sizeof(std::uint16_t)
+                               ? state.append<std::uint16_t>(file, tokens)
+                               : state.append<std::uint32_t>(file, tokens));
+  PartCounts& counts = state.header.parts[index_of(part)];
+  counts.tokens += tokens.size();
+  counts.text_bytes += text_bytes;
+  ++counts.documents;
+  return {};
+}
+
+Status TokenFileWriter::commit() {
+  State& state = *state_;
+  GRADSTAB_RETURN_IF_ERROR(state.append_validation_to_main());
+  state.header.checksum = state.header.expected_checksum();
+  const ssize_t written = ::pwrite(state.main.descriptor(), &state.header, sizeof(Header), 0);
+  if (written != static_cast<ssize_t>(sizeof(Header))) {
+    return io_error("write", state.path, written < 0 ? errno : EIO);
+  }
+  return state.main.rename_to(state.path);
+}
+
+}  // namespace gradstab::lab

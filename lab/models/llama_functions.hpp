@@ -1,0 +1,51 @@
+// The pieces of a LLaMA block as differentiable functions of tensors.
+//
+// For float and double tensors on the CPU each is one autograd node over cpu_kernels.hpp; for any other dtype
+// or device it is the composition of PyTorch operations in the namespace `composed`, which is also what the
+// tests compare the nodes with. The nodes give first derivatives only: a backward pass that records its own
+// graph throws c10::Error.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace gradstab::lab {
+
+/// The angles of the rotary embedding, cos and sin of t * base^(-2j/head_dim) for t < length, j < head_dim/2
+/// (Su et al. 2021, arXiv:2104.09864): two tensors [length, head_dim/2], computed in double.
+struct RotaryTable {
+  torch::Tensor cosine, sine;
+};
+RotaryTable rotary_table(std::int64_t length, std::int64_t head_dim, double base,
+                         const torch::TensorOptions& options);
+
+/// x * gain / sqrt(mean(x^2) + epsilon) over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467).
+/// x [rows, width], gain [width]; the result has x's dtype, the mean is taken in float at least.
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& gain, double epsilon);
+
+/// silu(gate) * up (Shazeer 2020, arXiv:2002.05202), gate_up [rows, 2*width] holding gate and then up: [rows,
+/// width].
+torch::Tensor swiglu(const torch::Tensor& gate_up);
+
+/// Causal multi-head attention with rotary embedding in the half-split form: feature j of a head turns
+/// together with feature j + head_dim/2. qkv [batch*length, 3*heads*head_dim] holds queries, keys and values;
+/// the table has `length` rows; the result is [batch*length, heads*head_dim].
+torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);
+
+/// Mean over the targets >= 0 of -log softmax(x weight^T)[target]: a scalar, NaN without such a target (as
+/// PyTorch's). x [rows, width], weight [classes, width], targets int64 [rows] below `classes`. The node never
+/// holds all the logits: it goes through the rows in slices and computes the gradients in the forward pass.
+torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
+                                   const torch::Tensor& targets);
+
+/// The same functions composed of PyTorch operations.
+namespace composed {
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& gain, double epsilon);
+torch::Tensor swiglu(const torch::Tensor& gate_up);
+torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);
+torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
+                                   const torch::Tensor& targets);
+}  // namespace composed
+
+}  // namespace gradstab::lab

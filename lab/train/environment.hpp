@@ -1,0 +1,22 @@
+// What this process runs on.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace gradstab::lab {
+
+/// Which library answers LibTorch's matrix products.
+struct BlasInfo {
+  std::string description;  ///< "OpenBLAS 0.3.21 (OpenMP)", or the path of an unknown library
+  std::string warning;      ///< empty if it is as fast as it can be; else one line that says what to do
+};
+BlasInfo loaded_blas();
+
+/// The processor's model name.
+std::string cpu_name();
+
+/// For run.json: versions, BLAS, processor, threads.
+nlohmann::ordered_json describe_environment();
+
+}  // namespace gradstab::lab

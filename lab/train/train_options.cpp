@@ -1,0 +1,102 @@
+#include "lab/train/train_options.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <span>
+#include <string_view>
+
+namespace gradstab::lab {
+namespace {
+
+Status invalid(std::string_view name, std::string_view expected, const auto& value) {
+  return {StatusCode::invalid_argument, fmt::format("{} must be {}, got {}", name, expected, value)};
+}
+
+Status one_of(std::string_view name, std::span<const std::string_view> known, const std::string& value) {
+  for (const std::string_view candidate : known) {
+    if (value == candidate) return {};
+  }
+  return invalid(name, fmt::format("one of {}", fmt::join(known, ", ")), "'" + value + "'");
+}
+
+Status at_least(std::string_view name, std::int64_t minimum, std::int64_t value) {
+  if (value >= minimum) return {};
+  return invalid(name, fmt::format("at least {}", minimum), value);
+}
+
+Status decay(std::string_view name, double value) {
+  return value >= 0.0 && value < 1.0 ? Status() : invalid(name, "in [0, 1)", value);
+}
+
+Status positive(std::string_view name, double value) {
+  return value > 0.0 && std::isfinite(value) ? Status() : invalid(name, "finite and above 0", value);
+}
+
+Status not_negative(std::string_view name, double value) {
+  return value >= 0.0 && std::isfinite(value) ? Status() : invalid(name, "finite and at least 0", value);
+}
+
+constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
+constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
+constexpr std::array<std::string_view, 4> kTransforms = {"none", "clip", "stabilize", "clip+stabilize"};
+constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
+constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
+                                                        "pass_through"};
+
+}  // namespace
+
+Status TrainOptions::validate() const {
+  GRADSTAB_RETURN_IF_ERROR(one_of("tokenizer", kTokenizers, tokenizer));
+  GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", kOptimizers, optimizer));
+  GRADSTAB_RETURN_IF_ERROR(one_of("transform", kTransforms, transform));
+  GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
+  GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));
+  GRADSTAB_RETURN_IF_ERROR(at_least("vocab_size", 1, vocab_size));
+  GRADSTAB_RETURN_IF_ERROR(at_least("context", 1, context));
+  GRADSTAB_RETURN_IF_ERROR(positive("lr", lr));
+  GRADSTAB_RETURN_IF_ERROR(not_negative("weight_decay", weight_decay));
+  GRADSTAB_RETURN_IF_ERROR(decay("beta1", beta1));
+  GRADSTAB_RETURN_IF_ERROR(decay("beta2", beta2));
+  GRADSTAB_RETURN_IF_ERROR(positive("adam_epsilon", adam_epsilon));
+  GRADSTAB_RETURN_IF_ERROR(decay("gamma1", gamma1));
+  GRADSTAB_RETURN_IF_ERROR(decay("gamma2", gamma2));
+  GRADSTAB_RETURN_IF_ERROR(positive("max_norm", max_norm));
+  GRADSTAB_RETURN_IF_ERROR(at_least("steps", 1, steps));
+  GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));
+  if (warmup >= steps) return invalid("warmup", fmt::format("below steps ({})", steps), warmup);
+  if (!(min_lr_ratio >= 0.0 && min_lr_ratio <= 1.0))
+    return invalid("min_lr_ratio", "in [0, 1]", min_lr_ratio);
+  GRADSTAB_RETURN_IF_ERROR(at_least("batch", 1, batch));
+  GRADSTAB_RETURN_IF_ERROR(at_least("accumulation", 1, accumulation));
+  GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", 1, eval_every));
+  GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
+  GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
+  return at_least("threads", 0, threads);
+}
+
+nlohmann::ordered_json to_json(const TrainOptions& options) {
+  nlohmann::ordered_json settings;
+  for_each_setting(options,
+                   [&](const char* name, const auto& field, const char*) { settings[name] = field; });
+  return settings;
+}
+
+Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings) {
+  TrainOptions options;
+  Status status;
+  for_each_setting(options, [&](const char* name, auto& field, const char*) {
+    if (!status.ok()) return;
+    try {
+      settings.at(name).get_to(field);
+    } catch (const nlohmann::json::exception&) {
+      status = {StatusCode::corrupt_data, fmt::format("setting '{}' is missing or of the wrong type", name)};
+    }
+  });
+  GRADSTAB_RETURN_IF_ERROR(status);
+  GRADSTAB_RETURN_IF_ERROR(options.validate());
+  return options;
+}
+
+}  // namespace gradstab::lab

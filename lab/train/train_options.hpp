@@ -1,0 +1,94 @@
+// Every setting of a training run, named once.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "gradstab/status.hpp"
+
+namespace gradstab::lab {
+
+/// Settings of `gradstab train`. Stored in a run's run.json, from which an interrupted run continues.
+struct TrainOptions {
+  std::string data = "dict-gcide";
+  std::string tokenizer = "bpe";
+  int vocab_size = 4096;
+
+  std::string model = "1m";
+  std::int64_t context = 128;
+
+  std::string optimizer = "adamw";
+  double lr = 1e-3;
+  double weight_decay = 0.0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double adam_epsilon = 1e-8;
+
+  std::string transform = "stabilize";
+  double gamma1 = 0.6;
+  double gamma2 = 0.999;
+  std::string form = "released";
+  double max_norm = 1.0;
+  std::string nonfinite = "default";
+
+  std::int64_t steps = 1000;
+  std::int64_t warmup = 100;
+  double min_lr_ratio = 0.1;
+  std::int64_t batch = 16;
+  std::int64_t accumulation = 1;
+  std::uint64_t seed = 0;
+
+  std::int64_t eval_every = 100;
+  std::int64_t eval_batches = 16;
+  std::int64_t checkpoint_every = 100;
+  int threads = 0;
+
+  /// Errors name the setting, its value and what was expected.
+  Status validate() const;
+};
+
+/// Calls visit(name, field, help) for every setting, in the order of the help text. The command line,
+/// run.json and the report all take their names from here.
+template <class Options, class Visit>
+void for_each_setting(Options& options, Visit visit) {
+  visit("data", options.data, "corpus: dict-gcide, or a text or JSONL file, plain or gzip");
+  visit("tokenizer", options.tokenizer, "bpe (SentencePiece, trained once and cached) or bytes");
+  visit("vocab_size", options.vocab_size, "vocabulary of the bpe tokenizer");
+  visit("model", options.model,
+        "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
+  visit("context", options.context, "tokens per sequence");
+  visit("optimizer", options.optimizer, "adamw, adam (L2 weight decay) or sgd (momentum = beta1)");
+  visit("lr", options.lr, "peak learning rate");
+  visit("weight_decay", options.weight_decay, "decoupled for adamw, L2 otherwise");
+  visit("beta1", options.beta1, "decay of the optimizer's first moment");
+  visit("beta2", options.beta2, "decay of the optimizer's second moment");
+  visit("adam_epsilon", options.adam_epsilon, "added to the root of the optimizer's second moment");
+  visit("transform", options.transform,
+        "what happens to the gradients: none, clip (by global norm), stabilize, clip+stabilize");
+  visit("gamma1", options.gamma1, "stabilize: decay of the norm's first moment");
+  visit("gamma2", options.gamma2, "stabilize: decay of the norm's second moment");
+  visit("form", options.form, "stabilize: released (bias correction) or paper (none)");
+  visit("max_norm", options.max_norm, "clip: largest global norm");
+  visit("nonfinite", options.nonfinite,
+        "NaN or Inf in a gradient: skip_tensor, skip_step, raise, pass_through; default: skip_tensor for "
+        "stabilize, pass_through (as PyTorch) otherwise");
+  visit("steps", options.steps, "optimizer updates");
+  visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
+  visit("min_lr_ratio", options.min_lr_ratio, "the cosine ends at this fraction of the peak");
+  visit("batch", options.batch, "sequences per micro-batch");
+  visit("accumulation", options.accumulation, "micro-batches per update");
+  visit("seed", options.seed, "of the weights and of the order of the data");
+  visit("eval_every", options.eval_every, "updates between evaluations");
+  visit("eval_batches", options.eval_batches,
+        "micro-batches per evaluation; the last one uses all held-out text");
+  visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
+  visit("threads", options.threads, "CPU threads; 0: all cores");
+}
+
+nlohmann::ordered_json to_json(const TrainOptions& options);
+
+/// Errors: a missing setting or one of the wrong type.
+Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings);
+
+}  // namespace gradstab::lab

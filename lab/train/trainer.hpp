@@ -1,0 +1,51 @@
+// The one trainer: schedule, accumulation, evaluation, metrics, checkpoints, resumption.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "gradstab/status.hpp"
+#include "lab/tasks/task.hpp"
+#include "lab/train/train_options.hpp"
+
+namespace gradstab::lab {
+
+/// What a live display needs after an update.
+struct TrainProgress {
+  std::int64_t step = 0;
+  std::int64_t steps = 0;
+  double loss = 0.0;             ///< of this update's batch
+  double validation_loss = 0.0;  ///< latest, NaN before the first evaluation
+  double grad_norm = 0.0;        ///< raw global norm
+  double tokens_per_second = 0.0;
+  std::size_t spikes = 0;  ///< so far
+};
+
+struct TrainRequest {
+  TrainOptions options;
+  std::filesystem::path directory;
+  std::string name;     ///< of the run in reports
+  std::string command;  ///< how it was started, for run.json
+  bool force = false;   ///< replace an existing run
+  bool resume = false;  ///< continue the run in `directory`; the options must be those it was started with
+  std::function<void(const TrainProgress&)> on_step;
+  /// Asked after every update; true makes the trainer write a checkpoint and return.
+  std::function<bool()> should_stop;
+};
+
+enum class TrainOutcome { finished, interrupted };
+
+struct TrainResult {
+  TrainOutcome outcome = TrainOutcome::finished;
+  nlohmann::ordered_json summary;  ///< as written to summary.json
+};
+
+/// Trains `task` and fills the run directory (docs/run-format.md). Errors: the directory, the checkpoint, a
+/// full disk, a non-finite gradient under policy `raise`. An interrupted and resumed run leaves the weights,
+/// bit for bit, that an uninterrupted one leaves on the same machine with the same number of threads.
+Result<TrainResult> train(Task& task, const TrainRequest& request);
+
+}  // namespace gradstab::lab
