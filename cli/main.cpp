@@ -41,7 +41,6 @@ int main(int argc, char** argv) {
 
   CLI::App app("GradientStabilizer: keep the gradient's direction, stabilize its norm.", "gradstab");
   app.set_version_flag("--version", GRADSTAB_VERSION);
-  app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   Action action;
   add_train(app, action, command_line_of(argc, argv));
@@ -50,7 +49,9 @@ int main(int argc, char** argv) {
   add_data(app, action);
   try {
     app.parse(argc, argv);
-    return action();
+    if (action) return action();
+    print_error("no verb given; expected train, report, bounds or data (see gradstab --help)");
+    return kExitUsage;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     print_error(std::string(error.what()) + " (see gradstab --help)");

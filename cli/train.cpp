@@ -12,6 +12,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "lab/support/files.hpp"
 #include "lab/tasks/llm_task.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/run_directory.hpp"
@@ -75,11 +76,21 @@ Status load_resumed(TrainArguments& arguments, std::string& name) {
   return {};
 }
 
+bool is_finished(const std::filesystem::path& directory) {
+  const auto text = lab::read_file(directory / "summary.json");
+  const auto summary = nlohmann::json::parse(text ? *text : std::string(), nullptr, false);
+  return summary.is_object() && summary.value("state", "") == "finished";
+}
+
 int run_training(TrainArguments arguments, const std::string& command_line) {
   const bool resume = !arguments.resume.empty();
   std::string name = arguments.name.empty() ? default_name(arguments.options) : arguments.name;
   if (resume) {
     if (Status status = load_resumed(arguments, name); !status.ok()) return exit_code_for(status);
+  }
+  if (resume && is_finished(arguments.resume)) {
+    fmt::print("'{}' has already finished; there is nothing to resume\n", arguments.resume);
+    return kExitOk;
   }
   lab::TrainOptions& options = arguments.options;
   if (Status status = options.validate(); !status.ok()) return exit_code_for(status);
@@ -154,16 +165,20 @@ void add_train(CLI::App& app, Action& action, const std::string& command_line) {
   lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
     std::string flag = std::string("--") + name;
     std::ranges::replace(flag, '_', '-');
-    llm->add_option(flag, field, help)->capture_default_str()->excludes(resume);
+    llm->add_option(flag, field, help)->capture_default_str();
   });
-  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]")
-      ->excludes(resume);
-  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]")->excludes(resume);
-  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder")
-      ->excludes(resume);
+  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
+  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
+  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
   llm->footer(
       "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
-  llm->callback([&action, arguments, command_line] {
+  llm->callback([&action, arguments, command_line, llm, resume] {
+    for (const CLI::Option* option : llm->get_options()) {
+      if (resume->count() == 0 || option == resume || option->count() == 0) continue;
+      throw CLI::ValidationError(
+          option->get_name(),
+          "cannot be given with --resume: a run goes on with the settings it was started with");
+    }
     action = [arguments, command_line] { return run_training(*arguments, command_line); };
   });
 }

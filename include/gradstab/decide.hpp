@@ -47,27 +47,24 @@ inline constexpr int kSafeExponent = 400;
 /// The largest power of two of a double: norms near the denormals would ask for more than a double can hold.
 inline constexpr double kLargestFactor = 0x1p+1023;
 
-/// Brings `norm` and the moments to a common exponent at which squaring is safe, and returns the scaled norm.
+/// The exponent e for which norm / 2^e and the moments in units of 2^e can be squared and added: `current`
+/// where it serves, else that of the larger of the two. `second` is the second moment at `current`, decayed.
 /// Scaling by powers of two is exact, so a history and its multiple by a power of two take identical
 /// decisions.
-GRADSTAB_HOST_DEVICE inline double to_common_exponent(NormMoments& moments, double norm) {
+GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, double norm) {
   const double high = std::ldexp(1.0, kSafeExponent);
   const double low = std::ldexp(1.0, -kSafeExponent);
-  double scaled = moments.exponent == 0 ? norm : std::ldexp(norm, -moments.exponent);
-  if (scaled > low && scaled < high) return scaled;
-  const double largest = std::fmax(scaled, std::sqrt(moments.second));
+  const double scaled = current == 0 ? norm : std::ldexp(norm, -current);
+  if (scaled > low && scaled < high) return current;
+  const double root = std::sqrt(second);
+  const double largest = std::fmax(scaled, root);
   if (largest > low && largest < high)
-    return scaled;  // a tiny norm after ordinary ones: nothing can overflow
-  const int current = moments.exponent;
+    return current;  // a tiny norm after ordinary ones: nothing can overflow
   // `scaled` itself may have over- or underflowed, so the new exponent is taken from the norm where that is
   // the larger.
   const int from_norm = std::ilogb(norm);
-  const int from_moments = moments.second > 0.0 ? std::ilogb(std::sqrt(moments.second)) + current : from_norm;
-  const int next = from_norm > from_moments ? from_norm : from_moments;
-  moments.first = std::ldexp(moments.first, current - next);
-  moments.second = std::ldexp(moments.second, 2 * (current - next));
-  moments.exponent = next;
-  return std::ldexp(norm, -next);
+  const int from_second = root > 0.0 ? std::ilogb(root) + current : from_norm;
+  return from_norm > from_second ? from_norm : from_second;
 }
 
 }  // namespace detail
@@ -76,20 +73,31 @@ GRADSTAB_HOST_DEVICE inline double to_common_exponent(NormMoments& moments, doub
 ///
 /// `norm` is the raw Euclidean norm, finite and above 0; the caller skips anything else. `correction` belongs
 /// to step `moments.step + 1`. Updates the moments. No input within range overflows or loses precision,
-/// denormal norms included; a norm below about 1e-307 is raised by the largest power of two of a double and no
-/// further.
+/// denormal norms included; a norm below about 1e-307 is raised by the largest power of two of a double and
+/// no further.
 GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
                                             const BiasCorrection& correction, NormMoments& moments,
                                             double norm) {
-  const double scaled = detail::to_common_exponent(moments, norm);
+  double first = options.gamma1 * moments.first;
+  double second = options.gamma2 * moments.second;
+  double second_before = moments.second;
+  const int exponent = detail::common_exponent(moments.exponent, second, norm);
+  if (const int shift = moments.exponent - exponent; shift != 0) {
+    // Only where gamma1^2 >= gamma2 can the first moment outgrow the second so far that it is cut off here.
+    first = std::fmin(std::ldexp(first, shift), detail::kLargestFactor);
+    second = std::ldexp(second, 2 * shift);
+    second_before = std::ldexp(second_before, 2 * shift);
+  }
+  const double scaled = exponent == 0 ? norm : std::ldexp(norm, -exponent);
   bool spike = false;
   if (moments.step >= kSpikeHistory) {
     const double weight = 1.0 - std::pow(options.gamma2, static_cast<double>(moments.step));
-    spike = scaled > options.spike_ratio * std::sqrt(moments.second / weight);
+    spike = scaled > options.spike_ratio * std::sqrt(second_before / weight);
   }
+  moments.exponent = exponent;
   moments.step += 1;
-  moments.first = options.gamma1 * moments.first + (1.0 - options.gamma1) * scaled;
-  moments.second = options.gamma2 * moments.second + (1.0 - options.gamma2) * (scaled * scaled);
+  moments.first = first + (1.0 - options.gamma1) * scaled;
+  moments.second = second + (1.0 - options.gamma2) * (scaled * scaled);
 
   const double mean = moments.first / correction.first;
   const double root = std::sqrt(moments.second / correction.second);

@@ -5,7 +5,16 @@
 namespace gradstab {
 
 std::span<const Backend* const> backends() noexcept {
-  static const std::array<const Backend*, 1> list = {&reference_backend()};
+  static const std::array list = {
+    &reference_backend(),
+#if defined(GRADSTAB_SIMD)
+    &cpu_baseline_backend(),
+#endif
+#if defined(GRADSTAB_SIMD_X86)
+    &cpu_avx2_backend(),
+    &cpu_avx512_backend(),
+#endif
+  };
   return list;
 }
 

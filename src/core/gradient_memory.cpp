@@ -1,7 +1,10 @@
 #include "core/gradient_memory.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+
+#include "core/step_plan.hpp"
 
 namespace gradstab {
 namespace {
@@ -20,6 +23,26 @@ void for_each_contiguous(const GradientView& gradient, Piece piece, Kernel kerne
                });
 }
 
+/// Elements per kernel call on float64, 16 KiB: a piece is summed in the same order whether the kernel reads
+/// the gradient itself or a scaled copy of it on the stack.
+constexpr std::size_t kFloat64Chunk = 2048;
+
+/// Sum of squares of the elements divided by 2^exponent, for float64.
+double scaled_squared_norm(const Backend& backend, const GradientView& gradient, Piece piece,
+                           int exponent) noexcept {
+  double sum = 0.0;
+  for_each_contiguous(gradient, piece, [&](const std::byte* data, std::size_t count) {
+    double chunk[kFloat64Chunk];
+    for (std::size_t begin = 0; begin < count; begin += kFloat64Chunk) {
+      const std::size_t length = std::min(kFloat64Chunk, count - begin);
+      std::memcpy(chunk, data + begin * sizeof(double), length * sizeof(double));
+      for (std::size_t i = 0; i < length; ++i) chunk[i] = std::ldexp(chunk[i], -exponent);
+      sum += backend.squared_norm(chunk, DType::float64, length);
+    }
+  });
+  return sum;
+}
+
 /// NaN-keeping maximum of two non-negative numbers.
 double larger(double a, double b) noexcept {
   return std::isnan(a) || a >= b ? a : b;
@@ -30,7 +53,11 @@ double larger(double a, double b) noexcept {
 double squared_norm(const Backend& backend, const GradientView& gradient, Piece piece) noexcept {
   double sum = 0.0;
   for_each_contiguous(gradient, piece, [&](const std::byte* data, std::size_t count) {
-    sum += backend.squared_norm(data, gradient.dtype, count);
+    const std::size_t chunk = gradient.dtype == DType::float64 ? kFloat64Chunk : count;
+    for (std::size_t begin = 0; begin < count; begin += chunk) {
+      sum += backend.squared_norm(data + begin * size_of(gradient.dtype), gradient.dtype,
+                                  std::min(chunk, count - begin));
+    }
   });
   return sum;
 }
@@ -60,14 +87,9 @@ double wide_range_norm(const Backend& backend, const GradientView& gradient, std
   if (largest == 0.0 || !std::isfinite(largest)) return largest;
   const int exponent = std::ilogb(largest);
   double sum = 0.0;
-  for_each_contiguous(gradient, {0, count}, [&](const std::byte* data, std::size_t length) {
-    for (std::size_t i = 0; i < length; ++i) {
-      double value;
-      std::memcpy(&value, data + i * sizeof value, sizeof value);
-      const double scaled = std::ldexp(value, -exponent);
-      sum += scaled * scaled;
-    }
-  });
+  for (std::int64_t begin = 0; begin < count; begin += kBlockElements) {
+    sum += scaled_squared_norm(backend, gradient, {begin, std::min(kBlockElements, count - begin)}, exponent);
+  }
   return std::ldexp(std::sqrt(sum), exponent);
 }
 

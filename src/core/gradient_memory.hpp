@@ -28,8 +28,9 @@ void scale(const Backend& backend, const GradientView& gradient, Piece piece, do
 void fill_zero(const GradientView& gradient, Piece piece) noexcept;
 
 /// Euclidean norm of a whole float64 gradient whose squares over- or underflow: every element is multiplied
-/// by a power of two first. NaN or infinity only if an element is, or if the norm itself is beyond the
-/// largest double.
+/// by a power of two first, and summed in the order of the blocks and of squared_norm, so that a gradient and
+/// its multiple by a power of two have norms of the same digits. NaN or infinity only if an element is, or if
+/// the norm itself is beyond the largest double.
 double wide_range_norm(const Backend& backend, const GradientView& gradient, std::int64_t count) noexcept;
 
 }  // namespace gradstab

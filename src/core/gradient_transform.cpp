@@ -57,19 +57,24 @@ struct GradientTransform::Impl {
   Status load_payload(ByteReader& reader, bool same_parameters);
   Result<std::vector<std::ptrdiff_t>> read_parameters(ByteReader& reader, bool same_parameters) const;
 
-  /// Runs body(block index) for all blocks of a batch's tasks.
+  enum class Order { forwards, backwards };
+
+  /// Runs body(block index) for all blocks of a batch's tasks, which start in the given order.
   template <class Body>
-  void for_each_block(const Batch& batch, Body body) {
+  void for_each_block(const Batch& batch, Order order, Body body) {
     struct Context {
       Impl* self;
       const Body* body;
-      std::size_t first_task;
-    } context{this, &body, batch.tasks.begin};
+      IndexRange tasks;
+      Order order;
+    } context{this, &body, batch.tasks, order};
     options.executor->run(
         batch.tasks.end - batch.tasks.begin,
         [](void* pointer, std::size_t index) noexcept {
           const Context& shared = *static_cast<const Context*>(pointer);
-          const IndexRange blocks = shared.self->plan.tasks[shared.first_task + index];
+          const std::size_t task = shared.order == Order::forwards ? shared.tasks.begin + index
+                                                                   : shared.tasks.end - 1 - index;
+          const IndexRange blocks = shared.self->plan.tasks[task];
           for (std::size_t b = blocks.begin; b < blocks.end; ++b) (*shared.body)(b);
         },
         &context);
@@ -131,7 +136,7 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors) {
 }
 
 void GradientTransform::Impl::measure(const Batch& batch) {
-  for_each_block(batch, [this](std::size_t b) {
+  for_each_block(batch, Order::forwards, [this](std::size_t b) {
     const Block& block = plan.blocks[b];
     const GradientView& gradient = gradients[block.tensor];
     if (gradient.data == nullptr) return;
@@ -199,7 +204,13 @@ void GradientTransform::Impl::decide(IndexRange tensors) {
 }
 
 void GradientTransform::Impl::apply(const Batch& batch) {
-  for_each_block(batch, [this](std::size_t b) {
+  const bool changes = std::any_of(
+      reports.begin() + static_cast<std::ptrdiff_t>(batch.tensors.begin),
+      reports.begin() + static_cast<std::ptrdiff_t>(batch.tensors.end),
+      [](const TensorReport& report) { return report.present && (report.zeroed || report.factor != 1.0); });
+  if (!changes) return;
+  // What was measured last is still in cache, so it comes first.
+  for_each_block(batch, Order::backwards, [this](std::size_t b) {
     const Block& block = plan.blocks[b];
     const GradientView& gradient = gradients[block.tensor];
     const TensorReport& report = reports[block.tensor];
@@ -375,6 +386,7 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
     load_payload(undo, true).check();
     return status;
   }
+  last_step.reset();  // a run that goes back to a checkpoint counts from there again
   return {};
 }
 

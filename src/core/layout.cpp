@@ -49,7 +49,7 @@ Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
     layout.dimensions[static_cast<std::size_t>(layout.rank++)] = dimension;
   }
   const auto begin = layout.dimensions.begin();
-  std::stable_sort(begin, begin + layout.rank, before);
+  std::sort(begin, begin + layout.rank, before);
 
   // From the innermost outwards, a stride must step over everything inside it, or two indices share an
   // element.

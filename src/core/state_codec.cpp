@@ -28,6 +28,10 @@ void ByteWriter::put(std::string_view text) {
   put(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+void ByteWriter::put(std::span<const std::byte> bytes) {
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+}
+
 bool ByteReader::take(std::size_t count) {
   if (!ok_ || count > remaining()) return ok_ = false;
   position_ += count;

@@ -22,11 +22,10 @@ class ByteWriter {
   template <class T>
   requires std::is_arithmetic_v<T>
   void put(T value) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(&value);
-    bytes_.insert(bytes_.end(), bytes, bytes + sizeof value);
+    put(std::as_bytes(std::span(&value, 1)));
   }
   void put(std::string_view text);
-  void put(std::span<const std::byte> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  void put(std::span<const std::byte> bytes);
 
   const std::vector<std::byte>& bytes() const noexcept { return bytes_; }
   std::vector<std::byte> take() && noexcept { return std::move(bytes_); }

@@ -1,0 +1,17 @@
+// The rows of the benchmark: what is timed against what, and how fast it should be.
+#pragma once
+
+#include "results.hpp"
+
+namespace gradstab::bench {
+
+struct Settings {
+  bool quick = false;
+  int repeats = 9;
+  std::string backend;  ///< see find_backend
+};
+
+/// Throws std::runtime_error when a result to be timed is wrong.
+Results run_all(const Settings& settings);
+
+}  // namespace gradstab::bench

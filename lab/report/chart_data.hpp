@@ -1,0 +1,17 @@
+// The numbers that the page's script draws.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "lab/report/grouping.hpp"
+
+namespace gradstab::lab {
+
+/// `{"runs": [...], "groups": [...]}`: for each run its label, group and series, for each group of several
+/// runs the mean lines. A series is `{"x": steps, "y": values}`, at most `max_points` long (see
+/// downsample.hpp), with values rounded to seven digits and `null` where nothing was recorded.
+nlohmann::json chart_data(std::span<const RunRecord> runs, const Arrangement& arrangement,
+                          std::size_t max_points);
+
+}  // namespace gradstab::lab

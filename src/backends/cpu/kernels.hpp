@@ -1,0 +1,27 @@
+// CpuKernels: what one instruction set offers, as plain function pointers.
+//
+// Included by the units that are compiled for newer processors, so nothing here may be an inline function or
+// a template of the library or the standard: the linker keeps one copy of such a function, and it could be
+// the one an older processor cannot run.
+#pragma once
+
+#include <cstddef>
+
+namespace gradstab {
+
+/// The kernels of Backend for one instruction set. Arrays are indexed by DType.
+struct CpuKernels {
+  double (*squared_norm[4])(const void* data, std::size_t count) noexcept;
+  double (*max_abs[4])(const void* data, std::size_t count) noexcept;
+  void (*scale[4])(void* data, std::size_t count, double factor) noexcept;
+};
+
+#if defined(GRADSTAB_SIMD)
+extern const CpuKernels kBaselineKernels;
+#endif
+#if defined(GRADSTAB_SIMD_X86)
+extern const CpuKernels kAvx2Kernels;
+extern const CpuKernels kAvx512Kernels;
+#endif
+
+}  // namespace gradstab

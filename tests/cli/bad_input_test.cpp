@@ -1,0 +1,153 @@
+// Wrong input: one clear line, the right exit code, nothing half-written, nothing overwritten.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "program.hpp"
+
+namespace gradstab::testing_cli {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class BadInputTest : public testing::Test {
+ protected:
+  /// Runs and expects one line on standard error.
+  void expect_refused(const std::vector<std::string>& arguments, int exit_code,
+                      const testing::Matcher<std::string>& message) {
+    check(folder_.run(arguments), exit_code, message);
+  }
+
+  static void check(const Outcome& outcome, int exit_code, const testing::Matcher<std::string>& message) {
+    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
+    EXPECT_THAT(outcome.err, message);
+    // Progress lines may come first; the message itself is the last line and the only one that begins like
+    // this.
+    const std::size_t last = outcome.err.rfind("gradstab: ");
+    ASSERT_NE(last, std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.find('\n', last), outcome.err.size() - 1) << "more than one line: " << outcome.err;
+    EXPECT_EQ(outcome.err.find("gradstab: "), last);
+  }
+
+  void expect_no_run(const std::string& name) {
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / name));
+  }
+
+  /// A finished run of three updates.
+  void make_run(const std::string& name) {
+    const Outcome outcome = folder_.run(Folder::train(name, {"--steps", "3"}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    // Resuming must not stop at "already finished".
+    std::filesystem::remove(folder_.path() / name / "summary.json");
+  }
+
+  std::filesystem::path checkpoint(const std::string& run) {
+    return folder_.path() / run / "checkpoint.gsck";
+  }
+
+  Folder folder_;
+};
+
+TEST_F(BadInputTest, UnknownFlag) {
+  expect_refused({"train", "llm", "--learning-rate", "1"}, 2, HasSubstr("--learning-rate"));
+  expect_refused({"trian"}, 2, HasSubstr("trian"));
+}
+
+TEST_F(BadInputTest, Settings) {
+  const auto refused = [&](const char* flag, const char* value, const char* expected) {
+    expect_refused(Folder::train("run", {flag, value}), 2, AllOf(HasSubstr(expected), HasSubstr(value)));
+    expect_no_run("run");
+  };
+  refused("--gamma1", "1.5", "gamma1 must be in [0, 1)");
+  refused("--gamma2", "-0.1", "gamma2 must be in [0, 1)");
+  refused("--lr", "-0.001", "lr must be finite and above 0");
+  refused("--lr", "fast", "--lr");
+  refused("--steps", "0", "steps must be at least 1");
+  refused("--transform", "magic", "transform must be one of none, clip, stabilize, clip+stabilize");
+  refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd");
+  refused("--model", "2m", "1m, 9m");
+}
+
+TEST_F(BadInputTest, BoundsSettings) {
+  expect_refused({"bounds", "--gamma1", "1"}, 2, HasSubstr("gamma1 must be in [0, 1), got 1"));
+}
+
+TEST_F(BadInputTest, Corpus) {
+  expect_refused({"train", "llm", "--data", "absent.txt", "--output", "run"}, 1, HasSubstr("absent.txt"));
+  write(folder_.path() / "empty.txt", "");
+  expect_refused({"train", "llm", "--data", "empty.txt", "--output", "run"}, 1,
+                 AllOf(HasSubstr("empty.txt"), HasSubstr("empty")));
+  write(folder_.path() / "binary.bin", std::string(5000, '\0') + "text");
+  expect_refused({"train", "llm", "--data", "binary.bin", "--output", "run"}, 1, HasSubstr("binary.bin"));
+  expect_no_run("run");
+}
+
+TEST_F(BadInputTest, ExistingRunIsNotOverwrittenWithoutForce) {
+  make_run("run");
+  const std::string before = read(folder_.path() / "run" / "metrics.jsonl");
+  expect_refused(Folder::train("run", {"--steps", "4"}), 1, AllOf(HasSubstr("'run'"), HasSubstr("--force")));
+  EXPECT_EQ(read(folder_.path() / "run" / "metrics.jsonl"), before);
+  EXPECT_EQ(folder_.run(Folder::train("run", {"--steps", "4", "--force"})).exit_code, 0);
+}
+
+TEST_F(BadInputTest, OutputFolderNotWritable) {
+  write(folder_.path() / "file", "in the way");
+  expect_refused(Folder::train("file", {"--steps", "3"}), 1, HasSubstr("'file'"));
+  expect_refused(Folder::train("/proc/gradstab", {"--steps", "3"}), 1, HasSubstr("/proc/gradstab"));
+}
+
+TEST_F(BadInputTest, FullDisk) {
+  // The corpus is prepared before, so that what fails is the run.
+  ASSERT_EQ(folder_.run({"data", "corpus.txt", "--tokenizer", "bytes"}).exit_code, 0);
+  const Outcome outcome = Child(Folder::train("run", {"--steps", "3"}), folder_.path(), true).wait();
+  check(outcome, 1, AllOf(HasSubstr("checkpoint.gsck"), HasSubstr("File too large")));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path() / "run")) {
+    EXPECT_THAT(entry.path().filename().string(), testing::Not(HasSubstr("tmp")));
+    EXPECT_NE(entry.path().filename(), "checkpoint.gsck");
+  }
+}
+
+TEST_F(BadInputTest, ResumeWithoutARun) {
+  expect_refused({"train", "llm", "--resume", "nothing"}, 1, HasSubstr("'nothing' is not a run directory"));
+}
+
+TEST_F(BadInputTest, TruncatedOrDamagedOrForeignCheckpoint) {
+  make_run("run");
+  const std::string good = read(checkpoint("run"));
+  const auto resume_with = [&](const std::string& bytes, const char* expected) {
+    write(checkpoint("run"), bytes);
+    expect_refused({"train", "llm", "--resume", "run"}, 1,
+                   AllOf(HasSubstr("checkpoint.gsck"), HasSubstr(expected)));
+  };
+  resume_with(good.substr(0, good.size() / 2), "truncated");
+  resume_with(good.substr(0, 12), "truncated");
+  resume_with("", "not a gradstab checkpoint");
+  resume_with("something else entirely", "not a gradstab checkpoint");
+  std::string damaged = good;
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+  resume_with(damaged, "damaged");
+  std::string newer = good;
+  newer[8] = 77;
+  resume_with(newer, "version 77");
+  std::filesystem::remove(checkpoint("run"));
+  expect_refused({"train", "llm", "--resume", "run"}, 1, HasSubstr("checkpoint.gsck"));
+}
+
+TEST_F(BadInputTest, CheckpointOfAnotherModel) {
+  make_run("small");
+  const Outcome other = folder_.run(Folder::train("other", {"--steps", "3", "--model", "9m"}));
+  ASSERT_EQ(other.exit_code, 0) << other.err;
+  std::filesystem::copy_file(checkpoint("other"), checkpoint("small"),
+                             std::filesystem::copy_options::overwrite_existing);
+  expect_refused({"train", "llm", "--resume", "small"}, 1,
+                 AllOf(HasSubstr("another model"), HasSubstr("\"9m\""), HasSubstr("\"1m\"")));
+}
+
+TEST_F(BadInputTest, ReportOfSomethingElse) {
+  expect_refused({"report", "nowhere"}, 1, HasSubstr("nowhere"));
+  make_run("run");
+  expect_refused({"report", "run", "-o", "/proc/report.html"}, 1, HasSubstr("/proc/report.html"));
+}
+
+}  // namespace
+}  // namespace gradstab::testing_cli

@@ -1,0 +1,111 @@
+// An interrupted and resumed run leaves the weights, bit for bit, of one that was not.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
+#include "program.hpp"
+
+namespace gradstab::testing_cli {
+namespace {
+
+using testing::HasSubstr;
+
+const std::vector<std::string> kSettings = {"--steps", "40",   "--eval-every", "10", "--checkpoint-every",
+                                            "5",       "--lr", "0.01"};
+
+nlohmann::json summary(const Folder& folder, const std::string& run) {
+  return nlohmann::json::parse(read(folder.path() / run / "summary.json"));
+}
+
+std::vector<nlohmann::json> metrics(const Folder& folder, const std::string& run) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(read(folder.path() / run / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+std::size_t line_count(const Folder& folder, const std::string& run) {
+  const std::string text = read(folder.path() / run / "metrics.jsonl");
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+/// Losses and norms of every line; times differ.
+std::vector<nlohmann::json> without_times(std::vector<nlohmann::json> lines) {
+  for (nlohmann::json& line : lines) {
+    line.erase("seconds");
+    line.erase("tokens_per_second");
+  }
+  return lines;
+}
+
+void expect_equal_runs(const Folder& folder, const std::string& a, const std::string& b) {
+  const auto first = summary(folder, a);
+  const auto second = summary(folder, b);
+  EXPECT_EQ(first["weights_checksum"], second["weights_checksum"]);
+  EXPECT_EQ(first["final_validation_loss"], second["final_validation_loss"]);
+  EXPECT_EQ(first["spikes"], second["spikes"]);
+  EXPECT_EQ(without_times(metrics(folder, a)), without_times(metrics(folder, b)));
+}
+
+class ResumeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Outcome whole = folder_.run(Folder::train("whole", kSettings));
+    ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  }
+  Folder folder_;
+};
+
+TEST_F(ResumeTest, InterruptedRunResumesToTheSameWeights) {
+  Child child(Folder::train("stopped", kSettings), folder_.path());
+  ASSERT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
+  child.signal(SIGINT);
+  const Outcome stopped = child.wait();
+  ASSERT_EQ(stopped.exit_code, 130) << stopped.err;
+  EXPECT_THAT(stopped.out, HasSubstr("continue with: gradstab train llm --resume stopped"));
+  const auto interrupted = summary(folder_, "stopped");
+  EXPECT_EQ(interrupted["state"], "interrupted");
+  EXPECT_LT(interrupted["step"], 40);
+
+  const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "stopped");
+}
+
+TEST_F(ResumeTest, KilledRunResumesToTheSameWeights) {
+  Child child(Folder::train("killed", kSettings), folder_.path());
+  ASSERT_TRUE(wait_until([&] { return line_count(folder_, "killed") >= 13; }));
+  child.signal(SIGKILL);
+  ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+  // What a crash in the middle of a line leaves.
+  const auto path = folder_.path() / "killed" / "metrics.jsonl";
+  write(path, read(path) + "{\"kind\":\"st");
+
+  const Outcome resumed = folder_.run({"train", "llm", "--resume", "killed"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "killed");
+}
+
+TEST_F(ResumeTest, AnotherSeedGivesOtherWeights) {
+  auto arguments = Folder::train("other", kSettings);
+  arguments.insert(arguments.end(), {"--seed", "1"});
+  ASSERT_EQ(folder_.run(arguments).exit_code, 0);
+  EXPECT_NE(summary(folder_, "whole")["weights_checksum"], summary(folder_, "other")["weights_checksum"]);
+}
+
+TEST_F(ResumeTest, FinishedRunSaysSo) {
+  const Outcome again = folder_.run({"train", "llm", "--resume", "whole"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("already finished"));
+}
+
+TEST_F(ResumeTest, ResumeRefusesOtherSettings) {
+  const Outcome refused = folder_.run({"train", "llm", "--resume", "whole", "--lr", "0.1"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--lr: cannot be given with --resume"));
+}
+
+}  // namespace
+}  // namespace gradstab::testing_cli

@@ -1,0 +1,15 @@
+// The norm moments inside a transform, read from the state it saves.
+#pragma once
+
+#include <vector>
+
+#include "gradstab/moments.hpp"
+#include "gradstab/transform.hpp"
+
+namespace gradstab::testing {
+
+/// Moments of every tensor, in the transform's order. For a transform of one method, `stabilize` or
+/// `record_norms`; throws on anything else.
+std::vector<NormMoments> saved_moments(const GradientTransform& transform);
+
+}  // namespace gradstab::testing

@@ -1,0 +1,113 @@
+// A step allocates nothing.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "gradstab/transforms.hpp"
+#include "support/gradients.hpp"
+
+namespace {
+std::atomic<std::size_t> allocations = 0;
+
+void* counted(std::size_t size) noexcept {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* counted_or_throw(std::size_t size) {
+  if (void* memory = counted(size)) return memory;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return counted_or_throw(size);
+}
+void* operator new[](std::size_t size) {
+  return counted_or_throw(size);
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return counted(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+
+namespace gradstab {
+namespace {
+
+using testing::Gradients;
+using testing::Values;
+
+/// Allocations of ten steps, after one that may set up whatever is set up once.
+std::size_t allocations_of(GradientTransform transform, RunOptions options, bool with_nan) {
+  const std::vector<std::int64_t> matrix = {300, 400};
+  const std::vector<std::int64_t> transposed = {1, 300};
+  const std::vector<std::int64_t> padded = {401, 1};
+  const ParameterSet parameters = testing::parameter_set_of_sizes({matrix, {64}, {}, matrix, {70000}});
+  EXPECT_TRUE(transform.init(parameters, std::move(options)).ok());
+  Gradients gradients(parameters, DType::float32);
+  for (std::size_t t = 0; t < parameters.size(); ++t) {
+    gradients.set(t, Values(static_cast<std::size_t>(element_count(parameters[t].sizes)), 0.5));
+  }
+  if (with_nan) gradients.set(2, Values{std::nan("")});
+  std::vector<float> wide(300 * 401, 0.25f);
+  gradients.mutable_refs()[0].strides = transposed;
+  gradients.mutable_refs()[3].strides = padded;
+  gradients.mutable_refs()[3].data = wide.data();
+
+  std::size_t failures = transform.update(gradients.refs()).ok() ? 0 : 1;
+  const std::size_t before = allocations.load();
+  for (int step = 0; step < 10; ++step) failures += transform.update(gradients.refs()).ok() ? 0 : 1;
+  const std::size_t made = allocations.load() - before;
+  EXPECT_EQ(failures, 0u);
+  return made;
+}
+
+TEST(AllocationTest, TheCounterCounts) {
+  const std::size_t before = allocations.load();
+  delete new int(1);
+  EXPECT_EQ(allocations.load(), before + 1);
+}
+
+TEST(AllocationTest, StabilizeAllocatesNothingInAStep) {
+  EXPECT_EQ(allocations_of(stabilize(), {}, false), 0u);
+  EXPECT_EQ(allocations_of(stabilize(), {}, true), 0u);
+}
+
+TEST(AllocationTest, AChainWithAllNormsAllocatesNothingInAStep) {
+  const GlobalNormOptions by_largest{.max_norm = 1.0, .max_abs = true};
+  EXPECT_EQ(allocations_of(chain(record_norms(), clip_by_global_norm(by_largest), stabilize()), {}, false),
+            0u);
+}
+
+TEST(AllocationTest, AVetoedStepAllocatesNothing) {
+  EXPECT_EQ(allocations_of(stabilize(), {.nonfinite = NonFinitePolicy::skip_step}, true), 0u);
+}
+
+TEST(AllocationTest, AThreadPoolAllocatesNothingInAStep) {
+  EXPECT_EQ(allocations_of(stabilize(), {.executor = thread_pool(3).value()}, false), 0u);
+}
+
+}  // namespace
+}  // namespace gradstab

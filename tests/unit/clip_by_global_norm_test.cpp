@@ -1,0 +1,97 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "gradstab/transforms.hpp"
+#include "support/gradients.hpp"
+
+namespace gradstab {
+namespace {
+
+using testing::Gradients;
+using testing::Values;
+
+class ClipByGlobalNormTest : public ::testing::Test {
+ protected:
+  StepReport run(GradientTransform& transform, const std::vector<Values>& values) {
+    gradients_.set_all(values);
+    return transform.update(gradients_.refs()).value();
+  }
+  GradientTransform made(GlobalNormOptions options) {
+    GradientTransform transform = clip_by_global_norm(options);
+    EXPECT_TRUE(transform.init(parameters_).ok());
+    return transform;
+  }
+
+  const ParameterSet parameters_ = testing::parameter_set_of_sizes({{2}, {1}});
+  Gradients gradients_{parameters_, DType::float64};
+};
+
+TEST_F(ClipByGlobalNormTest, ScalesAllTensorsByOneFactor) {
+  GradientTransform transform = made({.max_norm = 2.0});
+  const StepReport report = run(transform, {{3, 4}, {12}});
+  EXPECT_EQ(report.raw_global_norm, 13.0);
+  const double factor = 2.0 / (13.0 + 1e-6);
+  EXPECT_EQ(report.tensors[0].factor, factor);
+  EXPECT_EQ(report.tensors[1].factor, factor);
+  EXPECT_EQ(gradients_.values(1), Values{12.0 * factor});
+  EXPECT_NEAR(report.global_norm, 13.0 * factor, 1e-15);
+}
+
+TEST_F(ClipByGlobalNormTest, LeavesSmallGradientsBitForBit) {
+  GradientTransform transform = made({.max_norm = 2.0});
+  gradients_.set_all({{0.1, 0.2}, {0.3}});
+  const auto before = gradients_.bytes(0);
+  EXPECT_TRUE(transform.update(gradients_.refs()).ok());
+  EXPECT_EQ(gradients_.bytes(0), before);
+}
+
+TEST_F(ClipByGlobalNormTest, TheInfinityNormIsTheLargestEntryOfAll) {
+  GradientTransform transform = made({.max_norm = 2.0, .max_abs = true});
+  const StepReport report = run(transform, {{3, -8}, {7.5}});
+  EXPECT_EQ(report.tensors[1].factor, 2.0 / (8.0 + 1e-6));
+}
+
+TEST_F(ClipByGlobalNormTest, AbsentTensorsDoNotCount) {
+  for (const bool max_abs : {false, true}) {
+    GradientTransform transform = made({.max_norm = 1.0, .max_abs = max_abs});
+    gradients_.set_all({{0, 2}, {100}});
+    gradients_.set_absent(1);
+    const auto report = transform.update(gradients_.refs());
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report->tensors[0].factor, 1.0 / (2.0 + 1e-6));
+    EXPECT_EQ(report->tensors[1].factor, 1.0);
+  }
+}
+
+TEST_F(ClipByGlobalNormTest, NormsBeyondTheRangeOfSquaresAddUp) {
+  GradientTransform transform = made({.max_norm = 1.0});
+  const StepReport report = run(transform, {{3e200, 0}, {4e200}});
+  EXPECT_NEAR(report.raw_global_norm / 5e200, 1.0, 1e-15);
+  EXPECT_NEAR(gradients_.values(0)[0], 0.6, 1e-15);
+}
+
+TEST_F(ClipByGlobalNormTest, InAChainItSeesTheNormsAfterTheLinksBeforeIt) {
+  GradientTransform transform = chain(stabilize(), clip_by_global_norm(1.0));
+  ASSERT_TRUE(transform.init(parameters_).ok());
+  EXPECT_EQ(transform.name(), "chain(stabilize, clip_by_global_norm)");
+  // The first step stabilizes both norms to 1, so the clip sees sqrt(2).
+  const StepReport report = run(transform, {{300, 400}, {1e-3}});
+  const double factor = 1.0 / (std::sqrt(2.0) + 1e-6);
+  EXPECT_NEAR(report.tensors[0].norm(), factor, 1e-14);
+  EXPECT_NEAR(report.tensors[1].norm(), factor, 1e-14);
+  EXPECT_NEAR(gradients_.values(0)[1], 0.8 * factor, 1e-14);
+}
+
+TEST_F(ClipByGlobalNormTest, AChainOfOneIsThatLinkAndAChainOfNoneChangesNothing) {
+  EXPECT_EQ(chain(stabilize()).name(), "stabilize");
+  GradientTransform nothing = chain();
+  EXPECT_EQ(nothing.name(), "chain()");
+  ASSERT_TRUE(nothing.init(parameters_).ok());
+  const StepReport report = run(nothing, {{3, 4}, {12}});
+  EXPECT_EQ(report.global_norm, 13.0);
+  EXPECT_EQ(gradients_.values(0), (Values{3, 4}));
+}
+
+}  // namespace
+}  // namespace gradstab

@@ -1,0 +1,122 @@
+#include "core/step_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include "gradstab/tensor_ref.hpp"
+#include "support/gradients.hpp"
+
+namespace gradstab {
+namespace {
+
+using Shapes = std::vector<std::vector<std::int64_t>>;
+
+const Shapes kMixed = {
+    {3},  {kBlockElements}, {}, {0, 5}, {kBlockElements + 1}, {kBlockElements - 1}, {3, kBatchElements / 2},
+    {17}, {kBatchElements}, {1}};
+
+class StepPlanTest : public ::testing::TestWithParam<bool> {
+ protected:
+  const ParameterSet parameters_ = testing::parameter_set_of_sizes(kMixed);
+  const StepPlan plan_ = make_step_plan(parameters_, GetParam());
+};
+
+TEST_P(StepPlanTest, BlocksCoverEveryElementExactlyOnceInOrder) {
+  ASSERT_EQ(plan_.tensor_blocks.size(), parameters_.size());
+  std::size_t block = 0;
+  for (std::size_t t = 0; t < parameters_.size(); ++t) {
+    ASSERT_EQ(plan_.tensor_blocks[t].begin, block);
+    std::int64_t covered = 0;
+    for (; block < plan_.tensor_blocks[t].end; ++block) {
+      ASSERT_EQ(plan_.blocks[block].tensor, t);
+      ASSERT_EQ(plan_.blocks[block].begin, covered);
+      ASSERT_GT(plan_.blocks[block].count, 0);
+      ASSERT_LE(plan_.blocks[block].count, kBlockElements);
+      covered += plan_.blocks[block].count;
+    }
+    EXPECT_EQ(covered, element_count(parameters_[t].sizes)) << "tensor " << t;
+  }
+  EXPECT_EQ(block, plan_.blocks.size());
+}
+
+TEST_P(StepPlanTest, BlocksBeginAtMultiplesOfTheBlockSize) {
+  for (const Block& block : plan_.blocks) EXPECT_EQ(block.begin % kBlockElements, 0);
+}
+
+TEST_P(StepPlanTest, BatchesCoverEveryTensorExactlyOnceAndTheirTasksEveryBlock) {
+  std::size_t tensor = 0;
+  std::size_t task = 0;
+  std::size_t block = 0;
+  for (const Batch& batch : plan_.batches) {
+    ASSERT_EQ(batch.tensors.begin, tensor);
+    ASSERT_GT(batch.tensors.end, tensor);
+    ASSERT_EQ(batch.tasks.begin, task);
+    for (; task < batch.tasks.end; ++task) {
+      ASSERT_EQ(plan_.tasks[task].begin, block);
+      ASSERT_GT(plan_.tasks[task].end, block);
+      for (; block < plan_.tasks[task].end; ++block) {
+        ASSERT_GE(plan_.blocks[block].tensor, batch.tensors.begin);
+        ASSERT_LT(plan_.blocks[block].tensor, batch.tensors.end);
+      }
+    }
+    tensor = batch.tensors.end;
+  }
+  EXPECT_EQ(tensor, parameters_.size());
+  EXPECT_EQ(task, plan_.tasks.size());
+  EXPECT_EQ(block, plan_.blocks.size());
+}
+
+TEST_P(StepPlanTest, ABatchFitsTheCacheUnlessOneTensorAloneDoesNot) {
+  if (GetParam()) {
+    EXPECT_EQ(plan_.batches.size(), 1u);
+    return;
+  }
+  for (const Batch& batch : plan_.batches) {
+    std::int64_t elements = 0;
+    std::size_t tensors_with_elements = 0;
+    for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
+      elements += element_count(parameters_[t].sizes);
+      tensors_with_elements += element_count(parameters_[t].sizes) > 0 ? 1 : 0;
+    }
+    EXPECT_TRUE(elements <= kBatchElements || tensors_with_elements == 1) << elements;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, StepPlanTest, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "OneBatch" : "CacheSizedBatches"; });
+
+TEST(StepPlanShapeTest, NoParametersGiveNoWork) {
+  for (const bool one_batch : {false, true}) {
+    const StepPlan plan = make_step_plan(ParameterSet(), one_batch);
+    EXPECT_TRUE(plan.batches.empty());
+    EXPECT_TRUE(plan.blocks.empty());
+  }
+}
+
+TEST(StepPlanShapeTest, ManyTinyTensorsShareTasks) {
+  const Shapes shapes(10000, {64});
+  const StepPlan plan = make_step_plan(testing::parameter_set_of_sizes(shapes), true);
+  EXPECT_EQ(plan.blocks.size(), 10000u);
+  EXPECT_LE(plan.tasks.size(), 10u) << "64 elements are no task of their own";
+}
+
+TEST(StepPlanShapeTest, BlocksDoNotDependOnTheBatching) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes(kMixed);
+  const StepPlan together = make_step_plan(parameters, true);
+  const StepPlan apart = make_step_plan(parameters, false);
+  ASSERT_EQ(together.blocks.size(), apart.blocks.size());
+  for (std::size_t b = 0; b < together.blocks.size(); ++b) {
+    EXPECT_EQ(together.blocks[b].tensor, apart.blocks[b].tensor);
+    EXPECT_EQ(together.blocks[b].begin, apart.blocks[b].begin);
+    EXPECT_EQ(together.blocks[b].count, apart.blocks[b].count);
+  }
+}
+
+TEST(StepPlanShapeTest, MoreThan2To31ElementsAreCounted) {
+  const std::int64_t count = (std::int64_t{1} << 32) + 5;
+  const StepPlan plan = make_step_plan(testing::parameter_set_of_sizes({{count}}), false);
+  EXPECT_EQ(plan.blocks.back().begin, std::int64_t{1} << 32);
+  EXPECT_EQ(plan.blocks.back().count, 5);
+}
+
+}  // namespace
+}  // namespace gradstab
