@@ -127,9 +127,16 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors) {
       return {StatusCode::unsupported, detail::concat("gradient of '", parameter.name, "' has unknown dtype ",
                                                       static_cast<int>(tensor.dtype))};
     }
-    auto layout = make_layout(tensor, parameter.name);
-    if (!layout) return layout.status();
-    gradients[i] = {static_cast<std::byte*>(tensor.data), tensor.dtype, *layout};
+    GradientView& gradient = gradients[i];
+    if (is_row_major(tensor)) {
+      gradient.layout.set_dense(element_count(tensor.sizes));
+    } else {
+      auto layout = make_layout(tensor, parameter.name);
+      if (!layout) return layout.status();
+      gradient.layout = *layout;
+    }
+    gradient.data = static_cast<std::byte*>(tensor.data);
+    gradient.dtype = tensor.dtype;
     reports[i].present = true;
   }
   return {};

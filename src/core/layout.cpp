@@ -12,7 +12,11 @@ Status layout_error(StatusCode code, const std::string& name, std::string_view w
   return {code, detail::concat("gradient of '", name, "' ", what)};
 }
 
-bool is_row_major(const TensorRef& tensor) {
+}  // namespace
+
+bool is_row_major(const TensorRef& tensor) noexcept {
+  if (tensor.strides.empty()) return true;
+  if (tensor.strides.size() != tensor.sizes.size()) return false;
   std::int64_t expected = 1;
   for (std::size_t d = tensor.sizes.size(); d-- > 0;) {
     if (tensor.sizes[d] != 1 && tensor.strides[d] != expected) return false;
@@ -20,8 +24,6 @@ bool is_row_major(const TensorRef& tensor) {
   }
   return true;
 }
-
-}  // namespace
 
 Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
   Layout layout;
@@ -31,9 +33,8 @@ Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
         StatusCode::shape_mismatch, name,
         detail::concat("has ", tensor.sizes.size(), " sizes but ", tensor.strides.size(), " strides"));
   }
-  if (count == 0 || tensor.strides.empty() || is_row_major(tensor)) {
-    layout.rank = 1;
-    layout.dimensions[0] = {count, 1};
+  if (count == 0 || is_row_major(tensor)) {
+    layout.set_dense(count);
     return layout;
   }
   const auto before = [](const Layout::Dimension& a, const Layout::Dimension& b) {

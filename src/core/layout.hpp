@@ -20,12 +20,23 @@ struct Layout {
     std::int64_t size;
     std::int64_t stride;  // in elements
   };
-  std::array<Dimension, kMaxRank> dimensions{};
   int rank = 0;  // 0: a single element
+  std::array<Dimension, kMaxRank> dimensions{};
+
+  /// `count` elements side by side. What lies behind the first dimension is left as it is: most gradients are
+  /// dense, and a step over thousands of them is not to write all this for each.
+  void set_dense(std::int64_t count) noexcept {
+    rank = 1;
+    dimensions[0] = {count, 1};
+  }
 
   /// All elements side by side.
   bool dense() const noexcept { return rank == 0 || (rank == 1 && dimensions[0].stride == 1); }
 };
+
+/// Whether the elements lie in row-major order without gaps, which needs no further look at the strides.
+/// False also for strides that do not fit the sizes, on which make_layout has more to say.
+bool is_row_major(const TensorRef& tensor) noexcept;
 
 /// Errors: sizes and strides of different length, negative strides, memory that overlaps itself (for example
 /// a stride of 0), more than kMaxRank dimensions that cannot be merged. `name` goes into the message.

@@ -174,6 +174,7 @@ TEST(WholeStep, StridedAndPermutedTensorsAreScaledInPlace) {
 
       double spaced_sum = 0.0;
       for (std::size_t i = 0; i < original.count(); i += 2) spaced_sum += original.get(i) * original.get(i);
+      // One element at a time, so also the 16-bit formats are summed in double.
       const double tolerance = 2.0 * (kRows * kColumns + 1) * 0x1p-53;
       EXPECT_NEAR(report.tensors[0].raw_norm, std::sqrt(spaced_sum), std::sqrt(spaced_sum) * tolerance);
 

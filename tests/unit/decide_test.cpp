@@ -177,6 +177,32 @@ TEST(DecideTest, AnOrdinaryNormAfterExtremelySmallOnesIsASpike) {
   EXPECT_LE(rho, step_bound({}, 101));
 }
 
+TEST(DecideTest, ASecondMomentThatForgetsAtOnceDoesNotUnderflow) {
+  // The square of the last norm alone, 1.6e-333, is no double.
+  Unit unit{{.gamma1 = 0.0, .gamma2 = 0.0}};
+  for (const double norm : {3e70, 2e26, 4e-167, 1e-300, 1e308}) {
+    EXPECT_NEAR(unit.rho(norm), 1.0, 1e-15) << norm;
+  }
+  Unit nearly{{.gamma1 = 0.0, .gamma2 = 1e-12}};
+  for (const double norm : {3e300, 1.0, 4e-300}) {
+    const double rho = nearly.rho(norm);
+    EXPECT_TRUE(std::isfinite(rho)) << norm;
+    EXPECT_LE(rho, uniform_bound({.gamma1 = 0.0, .gamma2 = 1e-12}) * (1 + 1e-15)) << norm;
+  }
+}
+
+TEST(DecideTest, AFirstMomentThatOutlivesTheSecondNeverBecomesInfinite) {
+  // gamma1^2 >= gamma2: rho has no bound, and here it would be 1e600. State and factor stay finite.
+  Unit unit{{.gamma1 = 0.9, .gamma2 = 0.0}};
+  for (const double norm : {1e300, 1e-300, 1.0, 1e-300, 1e300}) {
+    const Decision decision = unit.feed(norm);
+    EXPECT_TRUE(std::isfinite(decision.factor)) << norm;
+    EXPECT_TRUE(std::isfinite(decision.stabilized_norm)) << norm;
+    EXPECT_TRUE(std::isfinite(unit.moments.first) && std::isfinite(unit.moments.second)) << norm;
+  }
+  EXPECT_NEAR(unit.rho(1e300), 1.0, 1.0) << "it recovers";
+}
+
 TEST(DecideTest, DenormalNormsAreScaledAsFarAsADoubleReaches) {
   Unit unit{StabilizerOptions{}};
   const double smallest = std::numeric_limits<double>::denorm_min();
