@@ -324,6 +324,17 @@ TEST(RecordNormsTest, InAChainItSeesTheNormsThatReachIt) {
   }
 }
 
+TEST(RecordNormsTest, ASpikeThatOneLinkSawStaysFlaggedAlthoughALaterLinkSeesItClipped) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{1}});
+  GradientTransform transform = chain(record_norms(), clip_by_global_norm(1.0), record_norms());
+  ASSERT_TRUE(transform.init(parameters).ok());
+  Gradients gradients(parameters, DType::float32);
+  for (int step = 1; step <= 20; ++step) {
+    gradients.set(0, Values{step == 20 ? 1000.0 : 2.0});
+    EXPECT_EQ(transform.update(gradients.refs()).value().spikes, step == 20 ? 1u : 0u) << step;
+  }
+}
+
 TEST(StabilizeSizeTest, ElementsBeyondTwoToThe31AreMeasured) {
   // Untouched private memory reads as the kernel's one page of zeros, so 4 GiB of it cost no memory;
   // recording norms writes nothing.

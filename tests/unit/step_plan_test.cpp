@@ -10,9 +10,17 @@ namespace {
 
 using Shapes = std::vector<std::vector<std::int64_t>>;
 
-const Shapes kMixed = {
-    {3},  {kBlockElements}, {}, {0, 5}, {kBlockElements + 1}, {kBlockElements - 1}, {3, kBatchElements / 2},
-    {17}, {kBatchElements}, {1}};
+const Shapes kMixed = {{3},
+                       {kBlockElements},
+                       {},
+                       {0, 5},
+                       {kBlockElements + 1},
+                       {kBlockElements - 1},
+                       {2 * kBlockElements - 777},
+                       {3, kBatchElements / 2},
+                       {17},
+                       {kBatchElements},
+                       {1}};
 
 class StepPlanTest : public ::testing::TestWithParam<bool> {
  protected:
