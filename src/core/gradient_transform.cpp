@@ -72,8 +72,8 @@ struct GradientTransform::Impl {
         batch.tasks.end - batch.tasks.begin,
         [](void* pointer, std::size_t index) noexcept {
           const Context& shared = *static_cast<const Context*>(pointer);
-          const std::size_t task = shared.order == Order::forwards ? shared.tasks.begin + index
-                                                                   : shared.tasks.end - 1 - index;
+          const std::size_t task =
+              shared.order == Order::forwards ? shared.tasks.begin + index : shared.tasks.end - 1 - index;
           const IndexRange blocks = shared.self->plan.tasks[task];
           for (std::size_t b = blocks.begin; b < blocks.end; ++b) (*shared.body)(b);
         },

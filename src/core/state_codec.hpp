@@ -21,9 +21,7 @@ class ByteWriter {
  public:
   template <class T>
   requires std::is_arithmetic_v<T>
-  void put(T value) {
-    put(std::as_bytes(std::span(&value, 1)));
-  }
+  void put(T value) { put(std::as_bytes(std::span(&value, 1))); }
   void put(std::string_view text);
   void put(std::span<const std::byte> bytes);
 

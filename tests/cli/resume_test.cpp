@@ -51,14 +51,15 @@ void expect_equal_runs(const Folder& folder, const std::string& a, const std::st
 
 class ResumeTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const Outcome whole = folder_.run(Folder::train("whole", kSettings));
+  void run_whole(const std::vector<std::string>& settings = kSettings) {
+    const Outcome whole = folder_.run(Folder::train("whole", settings));
     ASSERT_EQ(whole.exit_code, 0) << whole.err;
   }
   Folder folder_;
 };
 
 TEST_F(ResumeTest, InterruptedRunResumesToTheSameWeights) {
+  run_whole();
   Child child(Folder::train("stopped", kSettings), folder_.path());
   ASSERT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
   child.signal(SIGINT);
@@ -75,6 +76,7 @@ TEST_F(ResumeTest, InterruptedRunResumesToTheSameWeights) {
 }
 
 TEST_F(ResumeTest, KilledRunResumesToTheSameWeights) {
+  run_whole();
   Child child(Folder::train("killed", kSettings), folder_.path());
   ASSERT_TRUE(wait_until([&] { return line_count(folder_, "killed") >= 13; }));
   child.signal(SIGKILL);
@@ -89,6 +91,7 @@ TEST_F(ResumeTest, KilledRunResumesToTheSameWeights) {
 }
 
 TEST_F(ResumeTest, AnotherSeedGivesOtherWeights) {
+  run_whole();
   auto arguments = Folder::train("other", kSettings);
   arguments.insert(arguments.end(), {"--seed", "1"});
   ASSERT_EQ(folder_.run(arguments).exit_code, 0);
@@ -96,6 +99,7 @@ TEST_F(ResumeTest, AnotherSeedGivesOtherWeights) {
 }
 
 TEST_F(ResumeTest, FinishedRunSaysSo) {
+  run_whole({"--steps", "3"});
   const Outcome again = folder_.run({"train", "llm", "--resume", "whole"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_THAT(again.out, HasSubstr("already finished"));
