@@ -24,8 +24,10 @@ class Backend {
   /// Whether this machine can run it.
   virtual bool supported() const noexcept = 0;
 
-  /// Sum of squares, accumulated in double. Exact range for float32 and narrower; float64 input whose squares
-  /// leave the range of a double gives 0, a denormal or infinity, which the caller detects.
+  /// Sum of squares, accumulated in double. SIMD backends first add the squares of two neighbouring 16-bit
+  /// elements in float, with a relative error of at most 2^-24, and fall back to double where that could
+  /// leave float's range. Exact range for float32 and narrower; float64 input whose squares leave the range
+  /// of a double gives 0, a denormal or infinity, which the caller detects.
   virtual double squared_norm(const void* data, DType dtype, std::size_t count) const noexcept = 0;
 
   /// Largest absolute value, NaN if any element is NaN; 0 for no elements.

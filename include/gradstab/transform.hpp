@@ -58,7 +58,8 @@ class GradientTransform {
   ///
   /// `step`, where given, must grow from call to call: a second call in the same step, which would update the
   /// moments twice, is then refused. Errors leave gradients and moments as they were: not initialised, wrong
-  /// count, shape, dtype or device, overlapping memory, and under policy `raise` a non-finite gradient.
+  /// count, shape, dtype or device, a tensor that overlaps itself in memory, and under policy `raise` a
+  /// non-finite gradient.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
 
   /// The parameters given to init.
