@@ -34,9 +34,9 @@ std::string command_line_of(int argc, char** argv) {
 }
 
 /// LibTorch's idle OpenMP threads spin before they sleep, by default for milliseconds. Where anything else
-/// wants the same cores, the thread that has work then waits for the one that spins: measured on two cores
-/// with other builds running, training ran 28 times slower. libgomp reads its setting while it is loaded, so
-/// the program starts itself once more.
+/// wants the same cores, the thread that has work then waits for the one that spins, and training can slow
+/// down many times over. libgomp reads its setting while it is loaded, so the program starts itself once
+/// more.
 void limit_openmp_spinning(char** argv) {
   const bool chosen = std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr;
   if (chosen || argv[1] == nullptr || std::string_view(argv[1]) != "train") return;
