@@ -22,21 +22,36 @@ struct Decision {
   bool spike;              ///< the raw norm was far above its recent statistics
 };
 
-/// The two bias corrections of step `step`: 1 - gamma^step, or 1 where the correction is off.
+/// What the moments are divided by. At step k, `first` and `second` are 1 - gamma^k, or 1 where bias
+/// correction is off; `first_before` and `second_before` are 1 - gamma^(k-1) in any form: the weight of the
+/// history before the step, by which its mean norm is known.
 struct BiasCorrection {
   double first = 1.0;
   double second = 1.0;
+  double first_before = 0.0;
+  double second_before = 0.0;
 };
 
 GRADSTAB_HOST_DEVICE inline BiasCorrection bias_correction_at(const StabilizerOptions& options,
                                                               std::int64_t step) {
-  if (!options.bias_correction) return {};
   const auto k = static_cast<double>(step);
-  return {1.0 - std::pow(options.gamma1, k), 1.0 - std::pow(options.gamma2, k)};
+  BiasCorrection correction;
+  correction.first_before = 1.0 - std::pow(options.gamma1, k - 1.0);
+  correction.second_before = 1.0 - std::pow(options.gamma2, k - 1.0);
+  if (options.bias_correction) {
+    correction.first = 1.0 - std::pow(options.gamma1, k);
+    correction.second = 1.0 - std::pow(options.gamma2, k);
+  }
+  return correction;
 }
 
 /// Norms seen before a tensor's statistics may call anything a spike.
 inline constexpr std::int64_t kSpikeHistory = 10;
+
+/// Robust moments: norms in a row on the same side beyond `robust_kappa` that make a change of scale a
+/// lasting one. Long enough to ride out a burst of spikes; what the gradient is scaled to does not suffer
+/// meanwhile.
+inline constexpr std::int32_t kRobustPatience = 8;
 
 namespace detail {
 
@@ -67,6 +82,49 @@ GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, doub
   return from_norm > from_second ? from_norm : from_second;
 }
 
+/// Robust moments: what of `norm` enters the moments, and the watch for a lasting change of scale.
+///
+/// A norm above kappa times the mean enters as kappa times the mean; a second and later one in a row enters
+/// as the root of the second moment at most, so that the estimate cannot climb from one winsorized norm to
+/// the next. A norm below root/kappa enters as it is: it does no lasting harm. After kRobustPatience norms in
+/// a row on the same side, the history is replaced by one of constant norms, of the norm of the row that was
+/// nearest to the old scale: no detour of rho on the way to the new one.
+GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options,
+                                                const BiasCorrection& correction, NormMoments& moments,
+                                                double norm) {
+  if (moments.step == 0) return norm;
+  const double kappa = options.robust_kappa;
+  const double mean = std::ldexp(moments.first / correction.first_before, moments.exponent);
+  const double root = std::ldexp(std::sqrt(moments.second / correction.second_before), moments.exponent);
+  const bool above = norm > kappa * mean;
+  const bool below = !above && norm < root / kappa;
+  if (above) {
+    moments.streak_norm = moments.streak > 0 ? std::fmin(moments.streak_norm, norm) : norm;
+    moments.streak = moments.streak > 0 ? moments.streak + 1 : 1;
+  } else if (below) {
+    moments.streak_norm = moments.streak < 0 ? std::fmax(moments.streak_norm, norm) : norm;
+    moments.streak = moments.streak < 0 ? moments.streak - 1 : -1;
+  } else {
+    moments.streak = 0;
+    moments.streak_norm = 0.0;
+    return norm;
+  }
+  if (moments.streak == kRobustPatience || moments.streak == -kRobustPatience) {
+    const double level = moments.streak_norm;
+    const int exponent = std::ilogb(level);
+    const bool safe = exponent < kSafeExponent && exponent > -kSafeExponent;
+    moments.exponent = safe ? 0 : exponent;
+    const double scaled = safe ? level : std::ldexp(level, -exponent);
+    moments.first = correction.first_before * scaled;
+    moments.second = correction.second_before * (scaled * scaled);
+    moments.streak = 0;
+    moments.streak_norm = 0.0;
+    return std::fmin(norm, kappa * level);
+  }
+  if (below) return norm;
+  return moments.streak == 1 ? kappa * mean : std::fmin(kappa * mean, root);
+}
+
 }  // namespace detail
 
 /// One step of GradientStabilizer (paper, Algorithm 1; with bias correction: the released form) for one unit.
@@ -78,22 +136,24 @@ GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, doub
 GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
                                             const BiasCorrection& correction, NormMoments& moments,
                                             double norm) {
+  bool spike = false;
+  if (moments.step >= kSpikeHistory) {
+    // In units of the moments. Where the norm over- or underflows in them, it compares as it should.
+    const double scaled = moments.exponent == 0 ? norm : std::ldexp(norm, -moments.exponent);
+    spike = scaled > options.spike_ratio * std::sqrt(moments.second / correction.second_before);
+  }
+  const double entering =
+      options.robust_kappa > 0.0 ? detail::robust_entry(options, correction, moments, norm) : norm;
+
   double first = options.gamma1 * moments.first;
   double second = options.gamma2 * moments.second;
-  double second_before = moments.second;
-  const int exponent = detail::common_exponent(moments.exponent, second, norm);
+  const int exponent = detail::common_exponent(moments.exponent, second, entering);
   if (const int shift = moments.exponent - exponent; shift != 0) {
     // Only where gamma1^2 >= gamma2 can the first moment outgrow the second so far that it is cut off here.
     first = std::fmin(std::ldexp(first, shift), detail::kLargestFactor);
     second = std::ldexp(second, 2 * shift);
-    second_before = std::ldexp(second_before, 2 * shift);
   }
-  const double scaled = exponent == 0 ? norm : std::ldexp(norm, -exponent);
-  bool spike = false;
-  if (moments.step >= kSpikeHistory) {
-    const double weight = 1.0 - std::pow(options.gamma2, static_cast<double>(moments.step));
-    spike = scaled > options.spike_ratio * std::sqrt(second_before / weight);
-  }
+  const double scaled = exponent == 0 ? entering : std::ldexp(entering, -exponent);
   moments.exponent = exponent;
   moments.step += 1;
   moments.first = first + (1.0 - options.gamma1) * scaled;

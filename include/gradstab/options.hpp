@@ -19,6 +19,10 @@ struct StabilizerOptions {
   /// A norm above `spike_ratio` times the root of the bias-corrected second moment before it is flagged as a
   /// gradient spike in the report. Only a label: it changes nothing.
   double spike_ratio = 4.0;
+  /// Robust moments, this project's own addition to the method: 0 switches them off (the published rule);
+  /// above 1, a norm enters the moments as at most `robust_kappa` times their bias-corrected mean, so that
+  /// one spike cannot suppress the tensor afterwards. See docs/methods.md.
+  double robust_kappa = 0.0;
 
   /// Algorithm 1 of the paper: no bias correction. The first step then has a stabilized norm of
   /// (1 - gamma1) / sqrt(1 - gamma2) = 12.65 for any gradient.
@@ -32,6 +36,14 @@ struct StabilizerOptions {
   static constexpr StabilizerOptions released() {
     StabilizerOptions options;
     options.epsilon = 1e-12;
+    return options;
+  }
+
+  /// The default form with robust moments. 3 is the value that was tried; smaller ones bound a spike's step
+  /// more tightly, larger ones leave more of the published rule.
+  static constexpr StabilizerOptions robust(double kappa = 3.0) {
+    StabilizerOptions options;
+    options.robust_kappa = kappa;
     return options;
   }
 

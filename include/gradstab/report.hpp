@@ -24,6 +24,11 @@ struct TensorReport {
 /// next update.
 struct StepReport {
   std::span<const TensorReport> tensors;
+  /// Where a method works per row: one entry per row of every tensor, and the index of each tensor's first
+  /// row (and, last, the number of all). A tensor's own report then holds the norms of all its rows together,
+  /// its factor being their quotient. Empty otherwise.
+  std::span<const TensorReport> rows = {};
+  std::span<const std::size_t> first_row = {};
   std::int64_t step = 0;         ///< updates made by this transform, this one included
   double raw_global_norm = 0.0;  ///< over all tensors whose gradient is present and finite
   double global_norm = 0.0;      ///< the same after the transform

@@ -20,6 +20,10 @@ struct TensorRef {
   std::span<const std::int64_t> sizes;
   std::span<const std::int64_t> strides;
   DeviceType device = DeviceType::cpu;
+  /// The memory holds only the stored values of a sparse gradient, each element of it at most once (a
+  /// coalesced COO tensor): `sizes` are then those of the values, the rest of the gradient is zero. Its norm
+  /// and direction are those of its values. Not for methods that work per row.
+  bool sparse_values = false;
 };
 
 /// Product of the sizes; 1 for rank 0.

@@ -8,12 +8,14 @@
 
 #include "gradstab/options.hpp"
 #include "gradstab/transform.hpp"
+#include "gradstab/units.hpp"
 
 namespace gradstab {
 
-/// GradientStabilizer: keeps each tensor's gradient direction and replaces its norm by first moment / root of
-/// second moment of its own history. Needs one tensor at a time. Source: arXiv 2502.17055v4, Algorithm 1.
-GradientTransform stabilize(StabilizerOptions options = {});
+/// GradientStabilizer: keeps the gradient direction of each unit, by default of each tensor, and replaces its
+/// norm by first moment / root of second moment of its own history. Needs one tensor at a time, unless units
+/// are groups or the whole model. Source: arXiv 2502.17055v4, Algorithm 1.
+GradientTransform stabilize(StabilizerOptions options = {}, Units units = {});
 
 /// Settings of clipping by global norm.
 struct GlobalNormOptions {
@@ -27,8 +29,9 @@ struct GlobalNormOptions {
 GradientTransform clip_by_global_norm(GlobalNormOptions options);
 GradientTransform clip_by_global_norm(double max_norm);
 
-/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain.
-GradientTransform record_norms(double spike_ratio = StabilizerOptions{}.spike_ratio);
+/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. Alone it
+/// is a spike detector that costs one read of the gradients.
+GradientTransform record_norms(double spike_ratio = StabilizerOptions{}.spike_ratio, Units units = {});
 
 /// Ordered composition. However many links there are, the gradients are read once and written once.
 GradientTransform chain_of(std::vector<GradientTransform> links);

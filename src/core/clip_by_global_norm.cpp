@@ -27,7 +27,7 @@ class ClipByGlobalNorm final : public NormTransform {
             detail::concat("max_norm must be finite and above 0, got ", options_.max_norm)};
   }
 
-  void reset(std::size_t) override {}
+  Status bind(const ParameterSet&, const Segments&) override { return {}; }
 
   void decide(std::size_t, std::span<TensorReport> reports,
               std::span<const double> max_abs) noexcept override {

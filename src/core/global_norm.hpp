@@ -1,20 +1,21 @@
-// Norm over all tensors as one vector, from the norms of each.
+// Norm over several segments as one vector, from the norms of each.
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <span>
 
 #include "gradstab/report.hpp"
 
 namespace gradstab {
 
-/// Euclidean norm of the norms that `value(report)` yields. Divides by the largest first, so that norms whose
-/// squares leave the range of a double still add up.
-template <class Value>
-double root_of_squares(std::span<const TensorReport> reports, Value value) noexcept {
+/// Euclidean norm of `count` norms, the i-th of which is `norm_at(i)`. Divides by the largest first, so that
+/// norms whose squares leave the range of a double still add up.
+template <class NormAt>
+double root_of_squares(std::size_t count, NormAt norm_at) noexcept {
   double largest = 0.0;
-  for (const TensorReport& report : reports) {
-    const double norm = value(report);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double norm = norm_at(i);
     if (std::isnan(norm)) return norm;
     largest = std::fmax(largest, norm);
   }
@@ -24,17 +25,17 @@ double root_of_squares(std::span<const TensorReport> reports, Value value) noexc
   const int exponent = std::ilogb(largest);
   const bool safe = exponent > -400 && exponent < 400;
   double sum = 0.0;
-  for (const TensorReport& report : reports) {
-    const double norm = safe ? value(report) : std::ldexp(value(report), -exponent);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double norm = safe ? norm_at(i) : std::ldexp(norm_at(i), -exponent);
     sum += norm * norm;
   }
   return safe ? std::sqrt(sum) : std::ldexp(std::sqrt(sum), exponent);
 }
 
-/// Global norm after the factors decided so far, over the tensors that have a gradient.
+/// Global norm after the factors decided so far, over whatever has a gradient.
 inline double global_norm(std::span<const TensorReport> reports) noexcept {
-  return root_of_squares(reports,
-                         [](const TensorReport& report) { return report.present ? report.norm() : 0.0; });
+  return root_of_squares(reports.size(),
+                         [&](std::size_t i) { return reports[i].present ? reports[i].norm() : 0.0; });
 }
 
 }  // namespace gradstab

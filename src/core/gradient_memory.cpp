@@ -82,7 +82,8 @@ void fill_zero(const GradientView& gradient, Piece piece) noexcept {
   });
 }
 
-double wide_range_norm(const Backend& backend, const GradientView& gradient, std::int64_t count) noexcept {
+double wide_range_norm(const Backend& backend, const GradientView& gradient) noexcept {
+  const std::int64_t count = gradient.count;
   const double largest = max_abs(backend, gradient, {0, count});
   if (largest == 0.0 || !std::isfinite(largest)) return largest;
   const int exponent = std::ilogb(largest);

@@ -9,11 +9,20 @@
 
 namespace gradstab {
 
-/// A gradient in this step, ready for kernels.
+/// A gradient in this step, or one row of it, ready for kernels.
 struct GradientView {
   std::byte* data = nullptr;
   DType dtype = DType::float32;
   Layout layout;
+  std::int64_t count = 0;           ///< elements of the layout
+  std::int64_t row_stride = 0;      ///< elements from one row to the next, where the layout is that of a row
+  std::int64_t dense_elements = 0;  ///< of the whole tensor, if they lie side by side; else 0
+
+  GradientView row(std::size_t index) const noexcept {
+    GradientView view = *this;
+    view.data += static_cast<std::int64_t>(index) * row_stride * static_cast<std::int64_t>(size_of(dtype));
+    return view;
+  }
 };
 
 /// Elements [begin, begin + count) in the layout's order.
@@ -31,6 +40,6 @@ void fill_zero(const GradientView& gradient, Piece piece) noexcept;
 /// by a power of two first, and summed in the order of the blocks and of squared_norm, so that a gradient and
 /// its multiple by a power of two have norms of the same digits. NaN or infinity only if an element is, or if
 /// the norm itself is beyond the largest double.
-double wide_range_norm(const Backend& backend, const GradientView& gradient, std::int64_t count) noexcept;
+double wide_range_norm(const Backend& backend, const GradientView& gradient) noexcept;
 
 }  // namespace gradstab

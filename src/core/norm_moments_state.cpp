@@ -2,35 +2,49 @@
 
 #include <cmath>
 
-namespace gradstab {
+#include "gradstab/decide.hpp"
 
-void save_moments(ByteWriter& writer, std::span<const NormMoments> moments) {
-  for (const NormMoments& unit : moments) {
-    writer.put(unit.first);
-    writer.put(unit.second);
-    writer.put(unit.step);
-    writer.put(unit.nonfinite);
-    writer.put(unit.zeros);
-    writer.put(unit.exponent);
-  }
+namespace gradstab {
+namespace {
+
+bool is_amount(double value) noexcept {
+  return std::isfinite(value) && value >= 0.0;
 }
 
-Status load_moments(ByteReader& reader, std::span<const std::ptrdiff_t> position,
-                    std::vector<NormMoments>& moments) {
-  for (const std::ptrdiff_t target : position) {
-    NormMoments unit;
-    unit.first = reader.get<double>();
-    unit.second = reader.get<double>();
-    unit.step = reader.get<std::int64_t>();
-    unit.nonfinite = reader.get<std::int64_t>();
-    unit.zeros = reader.get<std::int64_t>();
-    unit.exponent = reader.get<std::int32_t>();
-    const bool plausible = std::isfinite(unit.first) && std::isfinite(unit.second) && unit.first >= 0.0 &&
-                           unit.second >= 0.0 && unit.step >= 0 && unit.nonfinite >= 0 && unit.zeros >= 0;
-    if (!reader.ok() || !plausible) return {StatusCode::corrupt_data, "state holds impossible norm moments"};
-    if (target >= 0) moments[static_cast<std::size_t>(target)] = unit;
-  }
-  return {};
+/// Whether `decide` can have left these behind.
+bool plausible(const NormMoments& moments) noexcept {
+  const bool counts = moments.step >= 0 && moments.nonfinite >= 0 && moments.zeros >= 0;
+  const bool streak = moments.streak > -kRobustPatience && moments.streak < kRobustPatience &&
+                      is_amount(moments.streak_norm) && (moments.streak != 0) == (moments.streak_norm > 0.0);
+  return counts && streak && is_amount(moments.first) && is_amount(moments.second);
+}
+
+}  // namespace
+
+void save_moments(ByteWriter& writer, const NormMoments& moments) {
+  writer.put(moments.first);
+  writer.put(moments.second);
+  writer.put(moments.step);
+  writer.put(moments.nonfinite);
+  writer.put(moments.zeros);
+  writer.put(moments.exponent);
+  writer.put(moments.streak);
+  writer.put(moments.streak_norm);
+}
+
+Result<NormMoments> load_moments(ByteReader& reader) {
+  NormMoments moments;
+  moments.first = reader.get<double>();
+  moments.second = reader.get<double>();
+  moments.step = reader.get<std::int64_t>();
+  moments.nonfinite = reader.get<std::int64_t>();
+  moments.zeros = reader.get<std::int64_t>();
+  moments.exponent = reader.get<std::int32_t>();
+  moments.streak = reader.get<std::int32_t>();
+  moments.streak_norm = reader.get<double>();
+  if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its norm moments");
+  if (!plausible(moments)) return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
+  return moments;
 }
 
 }  // namespace gradstab

@@ -23,6 +23,8 @@ Status StabilizerOptions::validate() const {
   if (!(epsilon >= 0.0) || std::isinf(epsilon))
     return out_of_range("epsilon", "finite and at least 0", epsilon);
   if (!(spike_ratio > 0.0)) return out_of_range("spike_ratio", "above 0", spike_ratio);
+  if (robust_kappa != 0.0 && (!(robust_kappa > 1.0) || std::isinf(robust_kappa)))
+    return out_of_range("robust_kappa", "0 (off) or finite and above 1", robust_kappa);
   return {};
 }
 

@@ -8,7 +8,7 @@ namespace gradstab {
 namespace {
 
 constexpr std::string_view kMagic = "GRADSTAB";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;
 
 constexpr std::array<std::uint32_t, 256> make_crc_table() {
@@ -46,6 +46,47 @@ std::string ByteReader::get_string() {
 std::span<const std::byte> ByteReader::get_bytes(std::size_t count) {
   if (!take(count)) return {};
   return bytes_.subspan(position_ - count, count);
+}
+
+void save_settings(ByteWriter& writer, const SettingsWriter& settings) {
+  writer.put(static_cast<std::uint32_t>(settings.entries().size()));
+  for (const auto& [key, value] : settings.entries()) {
+    writer.put(std::string_view(key));
+    writer.put(static_cast<std::uint8_t>(value.index()));
+    if (const double* number = std::get_if<double>(&value)) {
+      writer.put(*number);
+    } else {
+      writer.put(std::string_view(std::get<std::string>(value)));
+    }
+  }
+}
+
+Status check_settings(ByteReader& reader, const SettingsWriter& here, std::string_view method) {
+  const auto text_of = [](const SettingsWriter::Value& value) {
+    if (const double* number = std::get_if<double>(&value)) return detail::concat(*number);
+    return "'" + std::get<std::string>(value) + "'";
+  };
+  const auto count = reader.get<std::uint32_t>();
+  if (count != here.entries().size()) {
+    return {StatusCode::corrupt_data, detail::concat("state of '", method, "' has ", count,
+                                                     " settings, expected ", here.entries().size())};
+  }
+  for (const auto& [key, value] : here.entries()) {
+    const std::string saved_key = reader.get_string();
+    SettingsWriter::Value saved;
+    if (reader.get<std::uint8_t>() == 0) {
+      saved = reader.get<double>();
+    } else {
+      saved = reader.get_string();
+    }
+    if (!reader.ok()) return {StatusCode::corrupt_data, "state ends inside its settings"};
+    if (saved_key != key || saved != value) {
+      return {StatusCode::invalid_argument,
+              detail::concat(method, " has ", key, " = ", text_of(value), " here but ", saved_key, " = ",
+                             text_of(saved), " in the saved state")};
+    }
+  }
+  return {};
 }
 
 std::uint32_t crc32(std::span<const std::byte> bytes) noexcept {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "gradstab/status.hpp"
@@ -58,20 +59,32 @@ class ByteReader {
   bool ok_ = true;
 };
 
-/// Named numbers in a fixed order.
+/// Named numbers and texts in a fixed order.
 class SettingsWriter {
  public:
-  void put(std::string_view key, double value) { entries_.push_back({std::string(key), value}); }
-
+  using Value = std::variant<double, std::string>;
   struct Entry {
     std::string key;
-    double value;
+    Value value;
   };
+
+  void put(std::string_view key, double value) { entries_.push_back({std::string(key), value}); }
+  void put(std::string_view key, std::string_view text) {
+    entries_.push_back({std::string(key), std::string(text)});
+  }
+
   const std::vector<Entry>& entries() const noexcept { return entries_; }
 
  private:
   std::vector<Entry> entries_;
 };
+
+/// Writes the entries: their number, then of each its key, a byte (0: a number, 1: a text) and the value.
+void save_settings(ByteWriter& writer, const SettingsWriter& settings);
+
+/// Reads them and compares with what they are here. Errors name the method, the first setting that differs
+/// and both its values.
+Status check_settings(ByteReader& reader, const SettingsWriter& here, std::string_view method);
 
 /// CRC-32 (IEEE 802.3, reflected), as in zlib.
 std::uint32_t crc32(std::span<const std::byte> bytes) noexcept;

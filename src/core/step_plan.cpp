@@ -23,7 +23,7 @@ void add_tasks(StepPlan& plan, IndexRange blocks) {
 
 }  // namespace
 
-StepPlan make_step_plan(const ParameterSet& parameters, bool one_batch) {
+StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments, bool one_batch) {
   StepPlan plan;
   std::size_t batch_first_tensor = 0;
   std::size_t batch_first_block = 0;
@@ -32,7 +32,9 @@ StepPlan make_step_plan(const ParameterSet& parameters, bool one_batch) {
     if (end_tensor == batch_first_tensor) return;
     const std::size_t first_task = plan.tasks.size();
     add_tasks(plan, {batch_first_block, plan.blocks.size()});
-    plan.batches.push_back({{batch_first_tensor, end_tensor}, {first_task, plan.tasks.size()}});
+    plan.batches.push_back({{batch_first_tensor, end_tensor},
+                            {segments.first()[batch_first_tensor], segments.first()[end_tensor]},
+                            {first_task, plan.tasks.size()}});
     batch_first_tensor = end_tensor;
     batch_first_block = plan.blocks.size();
     batch_elements = 0;
@@ -40,11 +42,15 @@ StepPlan make_step_plan(const ParameterSet& parameters, bool one_batch) {
   for (std::size_t t = 0; t < parameters.size(); ++t) {
     const std::int64_t count = element_count(parameters[t].sizes);
     if (!one_batch && batch_elements > 0 && batch_elements + count > kBatchElements) close_batch(t);
-    const std::size_t first_block = plan.blocks.size();
-    for (std::int64_t begin = 0; begin < count; begin += kBlockElements) {
-      plan.blocks.push_back({t, begin, std::min(kBlockElements, count - begin)});
+    const IndexRange own = segments.of_tensor(t);
+    const std::int64_t segment_count = own.size() == 0 ? 0 : count / static_cast<std::int64_t>(own.size());
+    for (std::size_t segment = own.begin; segment < own.end; ++segment) {
+      const std::size_t first_block = plan.blocks.size();
+      for (std::int64_t begin = 0; begin < segment_count; begin += kBlockElements) {
+        plan.blocks.push_back({t, segment, begin, std::min(kBlockElements, segment_count - begin)});
+      }
+      plan.segment_blocks.push_back({first_block, plan.blocks.size()});
     }
-    plan.tensor_blocks.push_back({first_block, plan.blocks.size()});
     batch_elements += count;
   }
   close_batch(parameters.size());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/segments.hpp"
 #include "gradstab/parameter_set.hpp"
 
 namespace gradstab {
@@ -17,30 +18,27 @@ inline constexpr std::int64_t kBlockElements = 64 * 1024;
 /// before the next one is read, so that what was measured is still in cache when it is scaled.
 inline constexpr std::int64_t kBatchElements = 512 * 1024;
 
+/// Part of one segment.
 struct Block {
   std::size_t tensor;
-  std::int64_t begin;
+  std::size_t segment;
+  std::int64_t begin;  // within the segment
   std::int64_t count;
-};
-
-/// A half-open range of indices.
-struct IndexRange {
-  std::size_t begin;
-  std::size_t end;
 };
 
 struct Batch {
   IndexRange tensors;
+  IndexRange segments;
   IndexRange tasks;
 };
 
 struct StepPlan {
-  std::vector<Block> blocks;              // in the order of tensors, then of elements
-  std::vector<IndexRange> tensor_blocks;  // blocks of each tensor
-  std::vector<IndexRange> tasks;          // blocks of each task: neighbours, about kBlockElements together
+  std::vector<Block> blocks;               // in the order of segments, then of elements
+  std::vector<IndexRange> segment_blocks;  // blocks of each segment
+  std::vector<IndexRange> tasks;           // blocks of each task: neighbours, about kBlockElements together
   std::vector<Batch> batches;  // in order; one holding everything where all norms are needed at once
 };
 
-StepPlan make_step_plan(const ParameterSet& parameters, bool one_batch);
+StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments, bool one_batch);
 
 }  // namespace gradstab

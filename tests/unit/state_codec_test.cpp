@@ -90,7 +90,7 @@ TEST(StateCodecTest, EveryKindOfDamageHasItsOwnMessage) {
   auto newer = whole;
   newer[8] = std::byte{9};
   EXPECT_EQ(error(newer).code(), StatusCode::version_mismatch);
-  EXPECT_EQ(error(newer).message(), "state has format version 9, this library reads version 1");
+  EXPECT_EQ(error(newer).message(), "state has format version 9, this library reads version 2");
 }
 
 }  // namespace

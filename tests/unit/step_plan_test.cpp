@@ -22,26 +22,43 @@ const Shapes kMixed = {{3},
                        {kBatchElements},
                        {1}};
 
-class StepPlanTest : public ::testing::TestWithParam<bool> {
- protected:
-  const ParameterSet parameters_ = testing::parameter_set_of_sizes(kMixed);
-  const StepPlan plan_ = make_step_plan(parameters_, GetParam());
+struct PlanCase {
+  bool one_batch;
+  bool rows;
 };
 
+class StepPlanTest : public ::testing::TestWithParam<PlanCase> {
+ protected:
+  const ParameterSet parameters_ = testing::parameter_set_of_sizes(kMixed);
+  const Segments segments_{parameters_, GetParam().rows};
+  const StepPlan plan_ = make_step_plan(parameters_, segments_, GetParam().one_batch);
+};
+
+StepPlan plan_of(const ParameterSet& parameters, bool one_batch) {
+  return make_step_plan(parameters, Segments(parameters, false), one_batch);
+}
+
 TEST_P(StepPlanTest, BlocksCoverEveryElementExactlyOnceInOrder) {
-  ASSERT_EQ(plan_.tensor_blocks.size(), parameters_.size());
+  ASSERT_EQ(plan_.segment_blocks.size(), segments_.count());
   std::size_t block = 0;
   for (std::size_t t = 0; t < parameters_.size(); ++t) {
-    ASSERT_EQ(plan_.tensor_blocks[t].begin, block);
-    std::int64_t covered = 0;
-    for (; block < plan_.tensor_blocks[t].end; ++block) {
-      ASSERT_EQ(plan_.blocks[block].tensor, t);
-      ASSERT_EQ(plan_.blocks[block].begin, covered);
-      ASSERT_GT(plan_.blocks[block].count, 0);
-      ASSERT_LE(plan_.blocks[block].count, kBlockElements);
-      covered += plan_.blocks[block].count;
+    const IndexRange own = segments_.of_tensor(t);
+    ASSERT_EQ(own.size(), GetParam().rows ? row_count(parameters_[t].sizes) : 1u);
+    std::int64_t covered_by_tensor = 0;
+    for (std::size_t s = own.begin; s < own.end; ++s) {
+      ASSERT_EQ(plan_.segment_blocks[s].begin, block);
+      std::int64_t covered = 0;
+      for (; block < plan_.segment_blocks[s].end; ++block) {
+        ASSERT_EQ(plan_.blocks[block].tensor, t);
+        ASSERT_EQ(plan_.blocks[block].segment, s);
+        ASSERT_EQ(plan_.blocks[block].begin, covered);
+        ASSERT_GT(plan_.blocks[block].count, 0);
+        ASSERT_LE(plan_.blocks[block].count, kBlockElements);
+        covered += plan_.blocks[block].count;
+      }
+      covered_by_tensor += covered;
     }
-    EXPECT_EQ(covered, element_count(parameters_[t].sizes)) << "tensor " << t;
+    EXPECT_EQ(covered_by_tensor, element_count(parameters_[t].sizes)) << "tensor " << t;
   }
   EXPECT_EQ(block, plan_.blocks.size());
 }
@@ -57,6 +74,8 @@ TEST_P(StepPlanTest, BatchesCoverEveryTensorExactlyOnceAndTheirTasksEveryBlock) 
   for (const Batch& batch : plan_.batches) {
     ASSERT_EQ(batch.tensors.begin, tensor);
     ASSERT_GT(batch.tensors.end, tensor);
+    EXPECT_EQ(batch.segments.begin, segments_.first()[batch.tensors.begin]);
+    EXPECT_EQ(batch.segments.end, segments_.first()[batch.tensors.end]);
     ASSERT_EQ(batch.tasks.begin, task);
     for (; task < batch.tasks.end; ++task) {
       ASSERT_EQ(plan_.tasks[task].begin, block);
@@ -74,7 +93,7 @@ TEST_P(StepPlanTest, BatchesCoverEveryTensorExactlyOnceAndTheirTasksEveryBlock) 
 }
 
 TEST_P(StepPlanTest, ABatchFitsTheCacheUnlessOneTensorAloneDoesNot) {
-  if (GetParam()) {
+  if (GetParam().one_batch) {
     EXPECT_EQ(plan_.batches.size(), 1u);
     return;
   }
@@ -89,12 +108,17 @@ TEST_P(StepPlanTest, ABatchFitsTheCacheUnlessOneTensorAloneDoesNot) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, StepPlanTest, ::testing::Bool(),
-                         [](const auto& test) { return test.param ? "OneBatch" : "CacheSizedBatches"; });
+INSTANTIATE_TEST_SUITE_P(All, StepPlanTest,
+                         ::testing::Values(PlanCase{false, false}, PlanCase{true, false},
+                                           PlanCase{false, true}, PlanCase{true, true}),
+                         [](const auto& test) {
+                           return std::string(test.param.one_batch ? "OneBatch" : "CacheSizedBatches") +
+                                  (test.param.rows ? "OfRows" : "OfTensors");
+                         });
 
 TEST(StepPlanShapeTest, NoParametersGiveNoWork) {
   for (const bool one_batch : {false, true}) {
-    const StepPlan plan = make_step_plan(ParameterSet(), one_batch);
+    const StepPlan plan = plan_of(ParameterSet(), one_batch);
     EXPECT_TRUE(plan.batches.empty());
     EXPECT_TRUE(plan.blocks.empty());
   }
@@ -102,15 +126,15 @@ TEST(StepPlanShapeTest, NoParametersGiveNoWork) {
 
 TEST(StepPlanShapeTest, ManyTinyTensorsShareTasks) {
   const Shapes shapes(10000, {64});
-  const StepPlan plan = make_step_plan(testing::parameter_set_of_sizes(shapes), true);
+  const StepPlan plan = plan_of(testing::parameter_set_of_sizes(shapes), true);
   EXPECT_EQ(plan.blocks.size(), 10000u);
   EXPECT_LE(plan.tasks.size(), 10u) << "64 elements are no task of their own";
 }
 
 TEST(StepPlanShapeTest, BlocksDoNotDependOnTheBatching) {
   const ParameterSet parameters = testing::parameter_set_of_sizes(kMixed);
-  const StepPlan together = make_step_plan(parameters, true);
-  const StepPlan apart = make_step_plan(parameters, false);
+  const StepPlan together = plan_of(parameters, true);
+  const StepPlan apart = plan_of(parameters, false);
   ASSERT_EQ(together.blocks.size(), apart.blocks.size());
   for (std::size_t b = 0; b < together.blocks.size(); ++b) {
     EXPECT_EQ(together.blocks[b].tensor, apart.blocks[b].tensor);
@@ -121,7 +145,7 @@ TEST(StepPlanShapeTest, BlocksDoNotDependOnTheBatching) {
 
 TEST(StepPlanShapeTest, MoreThan2To31ElementsAreCounted) {
   const std::int64_t count = (std::int64_t{1} << 32) + 5;
-  const StepPlan plan = make_step_plan(testing::parameter_set_of_sizes({{count}}), false);
+  const StepPlan plan = plan_of(testing::parameter_set_of_sizes({{count}}), false);
   EXPECT_EQ(plan.blocks.back().begin, std::int64_t{1} << 32);
   EXPECT_EQ(plan.blocks.back().count, 5);
 }

@@ -1,0 +1,12 @@
+#include "core/segments.hpp"
+
+namespace gradstab {
+
+Segments::Segments(const ParameterSet& parameters, bool rows) : rows_(rows) {
+  first_.reserve(parameters.size() + 1);
+  for (const Parameter& parameter : parameters) {
+    first_.push_back(first_.back() + (rows ? row_count(parameter.sizes) : 1));
+  }
+}
+
+}  // namespace gradstab

@@ -1,0 +1,352 @@
+#include "core/step_engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/global_norm.hpp"
+#include "core/text.hpp"
+#include "gradstab/backend.hpp"
+
+namespace gradstab {
+
+void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
+                      const Backend& backend, const RunOptions& options) {
+  backend_ = &backend;
+  executor_ = options.executor.get();
+  nonfinite_ = options.nonfinite;
+  segments_ = segments;
+  needs_ = {};
+  bool one_batch = may_change_nothing();
+  for (const auto& link : links) {
+    one_batch = one_batch || link->needs_all_tensors();
+    needs_.max_abs = needs_.max_abs || link->needs().max_abs;
+  }
+  plan_ = make_step_plan(parameters, segments_, one_batch);
+  gradients_.assign(parameters.size(), {});
+  by_address_.resize(parameters.size());
+  std::iota(by_address_.begin(), by_address_.end(), std::size_t{0});
+  tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
+  reports_.assign(segments_.count(), {});
+  max_abs_.assign(needs_.max_abs ? segments_.count() : 0, 0.0);
+  block_sums_.assign(plan_.blocks.size(), 0.0);
+  block_max_abs_.assign(needs_.max_abs ? plan_.blocks.size() : 0, 0.0);
+}
+
+Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRef> tensors) {
+  if (tensors.size() != parameters.size()) {
+    return {StatusCode::shape_mismatch, detail::concat("got ", tensors.size(), " gradients for ",
+                                                       parameters.size(), " registered parameters")};
+  }
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    gradients_[t].data = nullptr;
+    const bool present = tensors[t].data != nullptr;
+    const IndexRange own = segments_.of_tensor(t);
+    for (std::size_t s = own.begin; s < own.end; ++s) {
+      reports_[s] = {};
+      reports_[s].present = present;
+    }
+    if (present) GRADSTAB_RETURN_IF_ERROR(take_one(parameters[t], tensors[t], t));
+  }
+  return refuse_shared_memory(parameters);
+}
+
+Status StepEngine::take_one(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+  const auto refuse = [&](StatusCode code, const auto&... what) {
+    return Status(code, detail::concat("gradient of '", parameter.name, "' ", what...));
+  };
+  const bool rows = segments_.rows() && parameter.sizes.size() >= 2;
+  if (tensor.sparse_values) {
+    if (rows) {
+      return refuse(StatusCode::unsupported,
+                    "is sparse, but a method works per row and cannot tell its rows");
+    }
+    if (element_count(tensor.sizes) > element_count(parameter.sizes)) {
+      return refuse(StatusCode::shape_mismatch, "has ", element_count(tensor.sizes),
+                    " sparse values, more than the ", element_count(parameter.sizes), " elements of ",
+                    shape_text(parameter.sizes), "; coalesce it first");
+    }
+  } else if (!std::ranges::equal(tensor.sizes, parameter.sizes)) {
+    return refuse(StatusCode::shape_mismatch, "has shape ",
+                  shape_text({tensor.sizes.begin(), tensor.sizes.end()}), ", expected ",
+                  shape_text(parameter.sizes));
+  }
+  if (tensor.device != DeviceType::cpu) {
+    return refuse(StatusCode::unsupported, "is on a CUDA device; backend '", backend_->name(),
+                  "' reads host memory");
+  }
+  if (static_cast<std::size_t>(tensor.dtype) >= kDTypeCount) {
+    return refuse(StatusCode::unsupported, "has unknown dtype ", static_cast<int>(tensor.dtype));
+  }
+  GradientView& gradient = gradients_[index];
+  gradient.count = element_count(tensor.sizes);
+  if (is_row_major(tensor)) {
+    gradient.layout.set_dense(gradient.count);
+  } else {
+    auto layout = make_layout(tensor, parameter.name);
+    if (!layout) return layout.status();
+    gradient.layout = *layout;
+  }
+  gradient.dense_elements = gradient.layout.dense() ? gradient.count : 0;
+  if (rows) {
+    // The whole was checked above: rows that overlap each other would have been refused.
+    const std::int64_t row_count = parameter.sizes[0];
+    gradient.count = row_count == 0 ? 0 : gradient.count / row_count;
+    gradient.row_stride = tensor.strides.empty() ? gradient.count : tensor.strides[0];
+    TensorRef row = tensor;
+    row.sizes = tensor.sizes.subspan(1);
+    row.strides = tensor.strides.empty() ? tensor.strides : tensor.strides.subspan(1);
+    auto layout = make_layout(row, parameter.name);
+    if (!layout) return layout.status();
+    gradient.layout = *layout;
+  }
+  gradient.data = static_cast<std::byte*>(tensor.data);
+  gradient.dtype = tensor.dtype;
+  return {};
+}
+
+/// Two gradients in the same memory would both be scaled there. Found for dense tensors, whose extent is
+/// their memory, and for any two that begin at the same address; views that interleave without sharing an
+/// element are welcome. Costs one look at each tensor while their order in memory stays the same.
+Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
+  const auto address = [this](std::size_t t) { return reinterpret_cast<std::uintptr_t>(gradients_[t].data); };
+  const auto before = [&](std::size_t a, std::size_t b) { return address(a) < address(b); };
+  if (!std::is_sorted(by_address_.begin(), by_address_.end(), before)) {
+    std::sort(by_address_.begin(), by_address_.end(), before);
+  }
+  const std::size_t none = parameters.size();
+  std::size_t last = none;
+  std::size_t last_dense = none;
+  std::uintptr_t end_of_dense = 0;
+  for (const std::size_t t : by_address_) {
+    const GradientView& gradient = gradients_[t];
+    if (gradient.data == nullptr || gradient.count == 0) continue;
+    const bool same_start = last != none && address(last) == address(t);
+    const bool inside = gradient.dense_elements > 0 && last_dense != none && address(t) < end_of_dense;
+    if (same_start || inside) {
+      return {StatusCode::unsupported,
+              detail::concat("gradients of '", parameters[same_start ? last : last_dense].name, "' and '",
+                             parameters[t].name,
+                             "' share memory and would be transformed twice; register them once")};
+    }
+    last = t;
+    if (gradient.dense_elements > 0) {
+      last_dense = t;
+      end_of_dense =
+          address(t) + static_cast<std::uintptr_t>(gradient.dense_elements) * size_of(gradient.dtype);
+    }
+  }
+  return {};
+}
+
+GradientView StepEngine::view_of(const Block& block) const noexcept {
+  const GradientView& gradient = gradients_[block.tensor];
+  const std::size_t row = block.segment - segments_.first()[block.tensor];
+  return row == 0 ? gradient : gradient.row(row);
+}
+
+/// A gradient with fewer elements than its parameter (sparse values) ends before its last blocks do.
+Piece StepEngine::piece_of(const Block& block, const GradientView& view) const noexcept {
+  return {block.begin, std::clamp<std::int64_t>(view.count - block.begin, 0, block.count)};
+}
+
+/// Runs body(block index) for all blocks of a batch's tasks, which start in the given order.
+template <class Body>
+void StepEngine::for_each_block(const Batch& batch, Order order, Body body) {
+  struct Context {
+    const StepPlan* plan;
+    const Body* body;
+    IndexRange tasks;
+    Order order;
+  } context{&plan_, &body, batch.tasks, order};
+  executor_->run(
+      batch.tasks.size(),
+      [](void* pointer, std::size_t index) noexcept {
+        const Context& shared = *static_cast<const Context*>(pointer);
+        const std::size_t task =
+            shared.order == Order::forwards ? shared.tasks.begin + index : shared.tasks.end - 1 - index;
+        const IndexRange blocks = shared.plan->tasks[task];
+        for (std::size_t b = blocks.begin; b < blocks.end; ++b) (*shared.body)(b);
+      },
+      &context);
+}
+
+void StepEngine::measure(const Batch& batch) {
+  for_each_block(batch, Order::forwards, [this](std::size_t b) {
+    const Block& block = plan_.blocks[b];
+    if (gradients_[block.tensor].data == nullptr) return;
+    const GradientView view = view_of(block);
+    const Piece piece = piece_of(block, view);
+    block_sums_[b] = squared_norm(*backend_, view, piece);
+    if (needs_.max_abs) block_max_abs_[b] = max_abs(*backend_, view, piece);
+  });
+  finish_measuring(batch);
+}
+
+/// Adds the blocks' partial sums, always in the same order.
+void StepEngine::finish_measuring(const Batch& batch) {
+  // Squares of float64 values leave the range of a double long before the values do.
+  constexpr double kLargestSafe = 0x1p+1000;
+  constexpr double kSmallestSafe = 0x1p-900;
+  for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
+    const GradientView& gradient = gradients_[t];
+    if (gradient.data == nullptr) continue;
+    const IndexRange own = segments_.of_tensor(t);
+    for (std::size_t s = own.begin; s < own.end; ++s) {
+      const IndexRange blocks = plan_.segment_blocks[s];
+      double sum = 0.0;
+      double largest = 0.0;
+      for (std::size_t b = blocks.begin; b < blocks.end; ++b) {
+        sum += block_sums_[b];
+        if (needs_.max_abs && !(block_max_abs_[b] <= largest) && !std::isnan(largest))
+          largest = block_max_abs_[b];
+      }
+      const bool safe = sum > kSmallestSafe && sum < kLargestSafe;
+      TensorReport& report = reports_[s];
+      report.raw_norm = std::sqrt(sum);
+      if (!safe && gradient.dtype == DType::float64) {
+        report.raw_norm = wide_range_norm(*backend_, gradient.row(s - own.begin));
+      }
+      report.finite = std::isfinite(report.raw_norm);
+      if (needs_.max_abs) max_abs_[s] = largest;
+    }
+  }
+}
+
+bool StepEngine::any_nonfinite(const Batch& batch) const noexcept {
+  return std::any_of(reports_.begin() + static_cast<std::ptrdiff_t>(batch.segments.begin),
+                     reports_.begin() + static_cast<std::ptrdiff_t>(batch.segments.end),
+                     [](const TensorReport& report) { return !report.finite; });
+}
+
+/// Under `skip_tensor` a tensor goes as a whole: a matrix with a NaN in one row is not to be trusted in the
+/// others.
+void StepEngine::set_aside_nonfinite(const Batch& batch) {
+  for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
+    const IndexRange own = segments_.of_tensor(t);
+    const auto segments = std::span(reports_).subspan(own.begin, own.size());
+    if (std::ranges::all_of(segments, &TensorReport::finite)) continue;
+    for (TensorReport& report : segments) {
+      report.finite = false;
+      report.zeroed = true;
+    }
+  }
+}
+
+Status StepEngine::nonfinite_error(const ParameterSet& parameters) const {
+  constexpr std::size_t kNamed = 5;
+  std::string names;
+  std::size_t count = 0;
+  for (std::size_t t = 0; t < parameters.size(); ++t) {
+    const IndexRange own = segments_.of_tensor(t);
+    if (std::ranges::all_of(std::span(reports_).subspan(own.begin, own.size()), &TensorReport::finite))
+      continue;
+    if (count < kNamed) names += (count ? ", '" : "'") + parameters[t].name + "'";
+    ++count;
+  }
+  if (count > kNamed) names += detail::concat(" and ", count - kNamed, " more");
+  return {StatusCode::non_finite, "gradient holds NaN or Inf: " + names};
+}
+
+void StepEngine::decide(const Batch& batch, const Links& links) {
+  if (nonfinite_ == NonFinitePolicy::skip_tensor) set_aside_nonfinite(batch);
+  const IndexRange segments = batch.segments;
+  const std::span reports = std::span(reports_).subspan(segments.begin, segments.size());
+  const std::span<const double> largest =
+      needs_.max_abs ? std::span<const double>(max_abs_).subspan(segments.begin, segments.size())
+                     : std::span<const double>();
+  for (const auto& link : links) link->decide(segments.begin, reports, largest);
+}
+
+void StepEngine::apply(const Batch& batch) {
+  const bool changes = std::any_of(
+      reports_.begin() + static_cast<std::ptrdiff_t>(batch.segments.begin),
+      reports_.begin() + static_cast<std::ptrdiff_t>(batch.segments.end),
+      [](const TensorReport& report) { return report.present && (report.zeroed || report.factor != 1.0); });
+  if (!changes) return;
+  // What was measured last is still in cache, so it comes first.
+  for_each_block(batch, Order::backwards, [this](std::size_t b) {
+    const Block& block = plan_.blocks[b];
+    const TensorReport& report = reports_[block.segment];
+    if (gradients_[block.tensor].data == nullptr) return;
+    if (!report.zeroed && report.factor == 1.0) return;
+    const GradientView view = view_of(block);
+    const Piece piece = piece_of(block, view);
+    if (report.zeroed) {
+      fill_zero(view, piece);
+    } else {
+      scale(*backend_, view, piece, report.factor);
+    }
+  });
+}
+
+Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, const Links& links) {
+  if (may_change_nothing() && !plan_.batches.empty()) {
+    const Batch& everything = plan_.batches.front();
+    measure(everything);
+    if (any_nonfinite(everything)) {
+      if (nonfinite_ == NonFinitePolicy::raise) return nonfinite_error(parameters);
+      return Outcome::skipped;
+    }
+    decide(everything, links);
+    apply(everything);
+    return Outcome::done;
+  }
+  for (const Batch& batch : plan_.batches) {
+    measure(batch);
+    decide(batch, links);
+    apply(batch);
+  }
+  return Outcome::done;
+}
+
+namespace {
+
+/// What the segments of one tensor amount to.
+TensorReport combined(std::span<const TensorReport> segments) noexcept {
+  TensorReport tensor;
+  tensor.raw_norm = root_of_squares(segments.size(), [&](std::size_t i) { return segments[i].raw_norm; });
+  for (const TensorReport& segment : segments) {
+    tensor.present = tensor.present || segment.present;
+    tensor.finite = tensor.finite && segment.finite;
+    tensor.spike = tensor.spike || segment.spike;
+    tensor.zeroed = tensor.zeroed || segment.zeroed;
+  }
+  const double after = root_of_squares(segments.size(), [&](std::size_t i) { return segments[i].norm(); });
+  if (tensor.raw_norm > 0.0 && std::isfinite(after / tensor.raw_norm))
+    tensor.factor = after / tensor.raw_norm;
+  return tensor;
+}
+
+}  // namespace
+
+StepReport StepEngine::summarize() {
+  StepReport summary;
+  if (segments_.rows()) {
+    for (std::size_t t = 0; t < tensor_reports_.size(); ++t) {
+      const IndexRange own = segments_.of_tensor(t);
+      tensor_reports_[t] = combined(std::span(reports_).subspan(own.begin, own.size()));
+      tensor_reports_[t].present = gradients_[t].data != nullptr;
+    }
+    summary.tensors = tensor_reports_;
+    summary.rows = reports_;
+    summary.first_row = segments_.first();
+  } else {
+    summary.tensors = reports_;
+  }
+  const auto global = [&](auto norm) {
+    return root_of_squares(summary.tensors.size(), [&](std::size_t t) {
+      const TensorReport& report = summary.tensors[t];
+      return report.present && report.finite ? norm(report) : 0.0;
+    });
+  };
+  summary.raw_global_norm = global([](const TensorReport& report) { return report.raw_norm; });
+  summary.global_norm = global([](const TensorReport& report) { return report.norm(); });
+  for (const TensorReport& report : summary.tensors) {
+    summary.spikes += report.spike ? 1 : 0;
+    summary.nonfinite += report.finite ? 0 : 1;
+  }
+  return summary;
+}
+
+}  // namespace gradstab

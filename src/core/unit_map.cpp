@@ -1,0 +1,147 @@
+#include "core/unit_map.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/text.hpp"
+
+namespace gradstab {
+
+std::string_view to_string(Granularity granularity) noexcept {
+  switch (granularity) {
+    case Granularity::tensor:
+      return "tensor";
+    case Granularity::row:
+      return "row";
+    case Granularity::group:
+      return "group";
+    case Granularity::model:
+      return "model";
+  }
+  return "unknown";
+}
+
+Status Units::validate() const {
+  const auto invalid = [](std::string message) {
+    return Status(StatusCode::invalid_argument, std::move(message));
+  };
+  if (granularity > Granularity::model) {
+    return invalid(detail::concat("granularity must be tensor, row, group or model, got value ",
+                                  static_cast<int>(granularity)));
+  }
+  if (granularity != Granularity::group) {
+    if (groups.empty()) return {};
+    return invalid(detail::concat("groups are given, but granularity is '", to_string(granularity),
+                                  "', expected 'group'"));
+  }
+  if (groups.empty()) return invalid("granularity 'group' needs at least one group, got none");
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const UnitGroup& group = groups[g];
+    if (group.name.empty()) return invalid(detail::concat("group ", g, " has an empty name"));
+    if (group.patterns.empty()) return invalid("group '" + group.name + "' has no patterns");
+    const auto same_name = [&](const UnitGroup& other) { return other.name == group.name; };
+    if (std::count_if(groups.begin(), groups.end(), same_name) > 1) {
+      return invalid("group name '" + group.name + "' is used twice; names must be unique");
+    }
+  }
+  return {};
+}
+
+bool matches(std::string_view pattern, std::string_view text) noexcept {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;  // the last star, and where its text ends so far
+  std::size_t star_end = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_end = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++star_end;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+void UnitMap::add_unit(std::span<const std::size_t> segments) {
+  for (const std::size_t segment : segments) unit_of_segment_[segment] = count();
+  members_.insert(members_.end(), segments.begin(), segments.end());
+  first_.push_back(members_.size());
+}
+
+Result<UnitMap> UnitMap::create(const Units& units, const ParameterSet& parameters,
+                                const Segments& segments) {
+  UnitMap map;
+  map.segment_count_ = segments.count();
+  const bool per_segment =
+      segments.rows() ? units.granularity == Granularity::row : units.granularity == Granularity::tensor;
+  if (per_segment) {
+    map.identity_ = true;
+    return map;
+  }
+  map.unit_of_segment_.resize(segments.count());
+  std::vector<std::size_t> all(segments.count());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const auto of_tensor = [&](std::size_t tensor) {
+    const IndexRange range = segments.of_tensor(tensor);
+    return std::span<const std::size_t>(all).subspan(range.begin, range.size());
+  };
+  if (units.granularity == Granularity::model) {
+    map.add_unit(all);
+    return map;
+  }
+  if (units.granularity == Granularity::tensor) {
+    for (std::size_t t = 0; t < parameters.size(); ++t) map.add_unit(of_tensor(t));
+    return map;
+  }
+
+  const std::size_t none = units.groups.size();
+  std::vector<std::size_t> group_of_tensor(parameters.size(), none);
+  for (std::size_t t = 0; t < parameters.size(); ++t) {
+    const auto found = std::ranges::find_if(units.groups, [&](const UnitGroup& group) {
+      return std::ranges::any_of(
+          group.patterns, [&](const std::string& pattern) { return matches(pattern, parameters[t].name); });
+    });
+    group_of_tensor[t] = static_cast<std::size_t>(found - units.groups.begin());
+  }
+  map.group_count_ = units.groups.size();
+  for (std::size_t g = 0; g < units.groups.size(); ++g) {
+    std::vector<std::size_t> members;
+    bool any = false;
+    for (std::size_t t = 0; t < parameters.size(); ++t) {
+      if (group_of_tensor[t] != g) continue;
+      any = true;
+      const auto own = of_tensor(t);
+      members.insert(members.end(), own.begin(), own.end());
+    }
+    if (!any && parameters.size() > 0) {
+      return Status(StatusCode::invalid_argument,
+                    detail::concat("no parameter belongs to group '", units.groups[g].name, "' (pattern '",
+                                   units.groups[g].patterns.front(), "'); the first parameter is '",
+                                   parameters[0].name, "'"));
+    }
+    map.names_.push_back(units.groups[g].name);
+    map.add_unit(members);
+  }
+  for (std::size_t t = 0; t < parameters.size(); ++t) {
+    if (group_of_tensor[t] != none) continue;
+    map.names_.push_back(parameters[t].name);
+    map.add_unit(of_tensor(t));
+  }
+  return map;
+}
+
+IndexRange UnitMap::units_within(IndexRange segments) const noexcept {
+  if (identity_) return segments;
+  if (segments.size() == segment_count_) return {0, count()};
+  if (segments.size() == 0) return {0, 0};
+  return {unit_of_segment_[segments.begin], unit_of_segment_[segments.end - 1] + 1};
+}
+
+}  // namespace gradstab
