@@ -96,7 +96,7 @@ GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options
   const double kappa = options.robust_kappa;
   const double mean = std::ldexp(moments.first / correction.first_before, moments.exponent);
   const double root = std::ldexp(std::sqrt(moments.second / correction.second_before), moments.exponent);
-  const bool above = norm > kappa * mean;
+  const bool above = norm > kappa * (moments.streak > 0 ? std::fmin(mean, root) : mean);
   const bool below = !above && norm < root / kappa;
   if (above) {
     moments.streak_norm = moments.streak > 0 ? std::fmin(moments.streak_norm, norm) : norm;

@@ -93,6 +93,70 @@ GRADSTAB_PROPERTY(BoundsPropertyTest, ScalingTheHistoryByAPowerOfTwoChangesNoBit
   }
 }
 
+/// With robust moments, half the time tighter than what the worst-case norms need.
+StabilizerOptions robust_options() {
+  StabilizerOptions options = *testing::options();
+  std::mt19937_64 random = testing::random_engine();
+  options.robust_kappa = 1.0 + std::pow(10.0, std::uniform_real_distribution<double>(-2.0, 2.0)(random));
+  return options;
+}
+
+/// The robust bound minimizes over one quotient per step, whose error it does not feel to first order; its
+/// recursion passes errors on with a factor below 1 as the second moment does.
+double robust_slack(const StabilizerOptions& options, std::int64_t steps) {
+  return 8.0 * rounding_slack(options, steps);
+}
+
+GRADSTAB_PROPERTY(BoundsPropertyTest, WithRobustMomentsTheBoundOfEachStepAndTheUniformBoundHold) {
+  const StabilizerOptions options = robust_options();
+  const auto sequence = *norm_sequence(options, 400);
+  Unit unit(options);
+  const double uniform = uniform_bound(options);
+  for (const double norm : sequence.norms) {
+    if (norm == 0.0) continue;
+    const double rho = unit.rho(norm);
+    const std::int64_t step = unit.moments.step;
+    RC_ASSERT(std::isfinite(rho));
+    RC_ASSERT(rho <= step_bound(options, step) * (1.0 + robust_slack(options, step)));
+    if (!options.bias_correction) RC_ASSERT(rho <= uniform * (1.0 + robust_slack(options, step)));
+  }
+}
+
+GRADSTAB_PROPERTY(BoundsPropertyTest, NormsThatRideTheRobustLimitStayBelowTheBoundOfEachStep) {
+  // Always just inside kappa times the mean, or just outside: the fastest rise that robust moments allow.
+  const StabilizerOptions options = robust_options();
+  std::mt19937_64 random = testing::random_engine();
+  Unit unit(options);
+  unit.rho(1.0);
+  for (int i = 0; i < 200; ++i) {
+    const double mean = std::ldexp(unit.moments.first, unit.moments.exponent) /
+                        (1.0 - std::pow(options.gamma1, static_cast<double>(unit.moments.step)));
+    const double norm =
+        mean * options.robust_kappa * std::uniform_real_distribution<double>(0.99, 1.0003)(random);
+    if (!(norm < 1e300)) break;
+    const double bound = step_bound(options, unit.moments.step + 1);
+    RC_ASSERT(unit.rho(norm) <= bound * (1.0 + robust_slack(options, unit.moments.step)));
+  }
+}
+
+GRADSTAB_PROPERTY(BoundsPropertyTest, AfterASpikeRobustMomentsRecoverNoLaterThanTheClosedFormSays) {
+  StabilizerOptions options = robust_options();
+  options.bias_correction = true;
+  const int history = *rc::gen::inRange(1, 2000);
+  const double spike = std::pow(10.0, *rc::gen::inRange(0, 12));
+  const double fraction = 0.5;
+  Unit unit(options);
+  for (int step = 0; step < history; ++step) unit.rho(1.0);
+  unit.rho(spike);
+  // What is left of the spike in the first moment raises rho.
+  const std::int64_t steps = recovery_steps(options, spike, fraction, history);
+  RC_PRE(steps < 50000);
+  for (std::int64_t step = 1; step < steps; ++step) unit.rho(1.0);
+  for (int step = 0; step < 20; ++step) {
+    RC_ASSERT(unit.rho(1.0) >= fraction * (1.0 - rounding_slack(options, unit.moments.step)));
+  }
+}
+
 /// Lognormal norms with mean 1 and this coefficient of variation.
 class StationaryNorms {
  public:

@@ -29,6 +29,10 @@ TEST(OptionsTest, PresetsAreThePaperAndTheReleasedCode) {
   EXPECT_EQ(StabilizerOptions::paper().epsilon, 0.0);
   EXPECT_TRUE(StabilizerOptions::released().bias_correction);
   EXPECT_EQ(StabilizerOptions::released().epsilon, 1e-12);
+  for (const StabilizerOptions& published :
+       {defaults, StabilizerOptions::paper(), StabilizerOptions::released()})
+    EXPECT_EQ(published.robust_kappa, 0.0);
+  EXPECT_EQ(StabilizerOptions::robust().robust_kappa, 3.0);
 }
 
 TEST(OptionsTest, EverySettingOutOfRangeIsNamedWithItsValueAndRange) {
@@ -38,6 +42,9 @@ TEST(OptionsTest, EverySettingOutOfRangeIsNamedWithItsValueAndRange) {
   EXPECT_EQ(message({.epsilon = -1e-8}), "epsilon must be finite and at least 0, got -1e-08");
   EXPECT_EQ(message({.epsilon = kInf}), "epsilon must be finite and at least 0, got inf");
   EXPECT_EQ(message({.spike_ratio = 0.0}), "spike_ratio must be above 0, got 0");
+  EXPECT_EQ(message({.robust_kappa = 1.0}), "robust_kappa must be 0 (off) or finite and above 1, got 1");
+  EXPECT_EQ(message({.robust_kappa = -3.0}), "robust_kappa must be 0 (off) or finite and above 1, got -3");
+  EXPECT_EQ(message({.robust_kappa = kInf}), "robust_kappa must be 0 (off) or finite and above 1, got inf");
 }
 
 TEST(OptionsTest, NaNIsOutOfEveryRange) {
@@ -45,6 +52,7 @@ TEST(OptionsTest, NaNIsOutOfEveryRange) {
   EXPECT_EQ(message({.gamma2 = kNaN}), "gamma2 must be in [0, 1), got nan");
   EXPECT_EQ(message({.epsilon = kNaN}), "epsilon must be finite and at least 0, got nan");
   EXPECT_EQ(message({.spike_ratio = kNaN}), "spike_ratio must be above 0, got nan");
+  EXPECT_EQ(message({.robust_kappa = kNaN}), "robust_kappa must be 0 (off) or finite and above 1, got nan");
 }
 
 TEST(OptionsTest, EndsOfTheRangesAreValid) {
