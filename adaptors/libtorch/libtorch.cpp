@@ -36,8 +36,14 @@ std::shared_ptr<Executor> torch_executor() {
 }
 
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) {
+  if (tensor.layout() == at::kSparse) {
+    if (!tensor.is_coalesced()) return unsupported(name, "is sparse and not coalesced; coalesce it first");
+    auto values = tensor_ref(tensor._values(), name);
+    if (values) values->sparse_values = true;
+    return values;
+  }
   if (tensor.layout() != at::kStrided) {
-    return unsupported(name, "is sparse; only strided gradients are supported, so use a dense embedding");
+    return unsupported(name, "has a layout that is neither strided nor sparse COO");
   }
   TensorRef result;
   switch (tensor.scalar_type()) {
@@ -127,6 +133,11 @@ bool GradientBridge::transform_gradients(const std::vector<torch::optim::Optimiz
     if (!gradient.defined()) {
       gradients_.emplace_back();
       continue;
+    }
+    // Values of the same element add up before their norm means anything. The coalesced tensor takes the
+    // gradient's place, so that the optimizer sees what is scaled.
+    if (gradient.layout() == at::kSparse && !gradient.is_coalesced()) {
+      parameters_[i].mutable_grad() = gradient.coalesce();
     }
     gradients_.push_back(tensor_ref(gradient, transform_.parameters()[i].name).value());
   }

@@ -32,10 +32,14 @@ GradientTransform make_transform(const TrainOptions& options) {
   StabilizerOptions settings = options.form == "paper" ? StabilizerOptions::paper() : StabilizerOptions();
   settings.gamma1 = options.gamma1;
   settings.gamma2 = options.gamma2;
+  settings.robust_kappa = options.kappa;
+  const Units units = options.granularity == "row"     ? Units::per_row()
+                      : options.granularity == "model" ? Units::whole_model()
+                                                       : Units::per_tensor();
   std::vector<GradientTransform> links;
   links.push_back(record_norms());
   if (options.transform.starts_with("clip")) links.push_back(clip_by_global_norm(options.max_norm));
-  if (options.transform.ends_with("stabilize")) links.push_back(stabilize(settings));
+  if (options.transform.ends_with("stabilize")) links.push_back(stabilize(settings, units));
   return chain_of(std::move(links));
 }
 

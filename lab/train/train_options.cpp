@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <sstream>
 #include <string_view>
 
 namespace gradstab::lab {
@@ -42,6 +43,7 @@ constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
 constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
 constexpr std::array<std::string_view, 4> kTransforms = {"none", "clip", "stabilize", "clip+stabilize"};
 constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
+constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
 constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
                                                         "pass_through"};
 
@@ -62,7 +64,11 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(positive("adam_epsilon", adam_epsilon));
   GRADSTAB_RETURN_IF_ERROR(decay("gamma1", gamma1));
   GRADSTAB_RETURN_IF_ERROR(decay("gamma2", gamma2));
+  if (kappa != 0.0 && !(kappa > 1.0 && std::isfinite(kappa)))
+    return invalid("kappa", "0 (off) or finite and above 1", kappa);
+  GRADSTAB_RETURN_IF_ERROR(one_of("granularity", kGranularities, granularity));
   GRADSTAB_RETURN_IF_ERROR(positive("max_norm", max_norm));
+  if (const auto spikes = parse_injected_spikes(inject_spikes); !spikes) return spikes.status();
   GRADSTAB_RETURN_IF_ERROR(at_least("steps", 1, steps));
   GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));
   if (warmup >= steps) return invalid("warmup", fmt::format("below steps ({})", steps), warmup);
@@ -74,6 +80,23 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
   return at_least("threads", 0, threads);
+}
+
+Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text) {
+  std::vector<InjectedSpike> spikes;
+  std::istringstream list(text);
+  for (std::string part; std::getline(list, part, ',');) {
+    InjectedSpike spike;
+    char colon = 0;
+    std::istringstream fields(part);
+    fields >> spike.update >> colon >> spike.factor;
+    if (fields.fail() || colon != ':' || fields.peek() != std::istringstream::traits_type::eof() ||
+        spike.update < 1 || !std::isfinite(spike.factor)) {
+      return invalid("inject_spikes", "UPDATE:FACTOR with an update of at least 1", "'" + part + "'");
+    }
+    spikes.push_back(spike);
+  }
+  return spikes;
 }
 
 nlohmann::ordered_json to_json(const TrainOptions& options) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "gradstab/status.hpp"
 
@@ -29,6 +30,8 @@ struct TrainOptions {
   double gamma1 = 0.6;
   double gamma2 = 0.999;
   std::string form = "released";
+  double kappa = 0.0;
+  std::string granularity = "tensor";
   double max_norm = 1.0;
   std::string nonfinite = "default";
 
@@ -38,6 +41,8 @@ struct TrainOptions {
   std::int64_t batch = 16;
   std::int64_t accumulation = 1;
   std::uint64_t seed = 0;
+
+  std::string inject_spikes = "";
 
   std::int64_t eval_every = 100;
   std::int64_t eval_batches = 16;
@@ -69,6 +74,9 @@ void for_each_setting(Options& options, Visit visit) {
   visit("gamma1", options.gamma1, "stabilize: decay of the norm's first moment");
   visit("gamma2", options.gamma2, "stabilize: decay of the norm's second moment");
   visit("form", options.form, "stabilize: released (bias correction) or paper (none)");
+  visit("kappa", options.kappa,
+        "stabilize: robust moments winsorize norms at kappa times their mean; 0: off");
+  visit("granularity", options.granularity, "stabilize: what shares moments: tensor, row or model");
   visit("max_norm", options.max_norm, "clip: largest global norm");
   visit("nonfinite", options.nonfinite,
         "NaN or Inf in a gradient: skip_tensor, skip_step, raise, pass_through; default: skip_tensor for "
@@ -79,12 +87,23 @@ void for_each_setting(Options& options, Visit visit) {
   visit("batch", options.batch, "sequences per micro-batch");
   visit("accumulation", options.accumulation, "micro-batches per update");
   visit("seed", options.seed, "of the weights and of the order of the data");
+  visit("inject_spikes", options.inject_spikes,
+        "multiply the gradients of these updates: UPDATE:FACTOR[,UPDATE:FACTOR...], for example 100:1000");
   visit("eval_every", options.eval_every, "updates between evaluations");
   visit("eval_batches", options.eval_batches,
         "micro-batches per evaluation; the last one uses all held-out text");
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
+
+/// A gradient spike made on purpose.
+struct InjectedSpike {
+  std::int64_t update = 0;  ///< from 1
+  double factor = 1.0;
+};
+
+/// "100:1000,200:1e6"; nothing for an empty text. Errors name the part that does not fit.
+Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text);
 
 nlohmann::ordered_json to_json(const TrainOptions& options);
 

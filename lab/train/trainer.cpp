@@ -110,6 +110,7 @@ class Run {
         request_(request),
         options_(request.options),
         schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
+        injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
         optimizer_(make_optimizer(options_, task.model())) {}
 
   Result<TrainResult> train();
@@ -126,6 +127,7 @@ class Run {
   const TrainRequest& request_;
   const TrainOptions& options_;
   CosineSchedule schedule_;
+  std::vector<InjectedSpike> injected_spikes_;
   TrainingOptimizer optimizer_;
   std::optional<RunDirectory> directory_;
   Progress progress_;
@@ -206,6 +208,12 @@ Result<double> Run::update() {
     torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
     micro_loss.backward();
     loss += micro_loss.item<double>();
+  }
+  for (const InjectedSpike& spike : injected_spikes_) {
+    if (spike.update != progress_.step + 1) continue;
+    for (torch::Tensor& parameter : task_.model().parameters()) {
+      if (parameter.grad().defined()) parameter.mutable_grad().mul_(spike.factor);
+    }
   }
   try {
     optimizer_.optimizer->step();

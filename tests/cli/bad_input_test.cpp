@@ -59,6 +59,10 @@ TEST_F(BadInputTest, Settings) {
     expect_no_run("run");
   };
   refused("--gamma1", "1.5", "gamma1 must be in [0, 1)");
+  refused("--kappa", "0.5", "kappa must be 0 (off) or finite and above 1, got 0.5");
+  refused("--granularity", "column", "granularity must be one of tensor, row, model, got 'column'");
+  refused("--inject-spikes", "7", "inject_spikes must be UPDATE:FACTOR");
+  refused("--inject-spikes", "0:2", "got '0:2'");
   refused("--gamma2", "-0.1", "gamma2 must be in [0, 1)");
   refused("--lr", "-0.001", "lr must be finite and above 0");
   refused("--lr", "fast", "--lr");

@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "gradstab/bounds.hpp"
 #include "gradstab/libtorch.hpp"
 
 namespace gradstab {
@@ -194,11 +195,42 @@ TEST(ReleasedDefectTest, Row11And12NonFiniteGradientNeverReachesTheOptimizer) {
   }
 }
 
-TEST(ReleasedDefectTest, Row14SparseGradientIsAnErrorAndNotSilent) {
-  torch::nn::Embedding embedding(torch::nn::EmbeddingOptions(10, 4).sparse(true));
-  Stabilized<SGD> optimizer(embedding->named_parameters(), SGDOptions(1.0));
-  embedding->forward(torch::tensor({1, 2})).sum().backward();
-  EXPECT_THAT(error_of([&] { optimizer.step(); }), HasSubstr("gradient of 'weight' is sparse"));
+TEST(ReleasedDefectTest, Row14SparseGradientIsStabilizedLikeItsDenseTwin) {
+  // Repeated indices, whose values add up before they have a norm.
+  const torch::Tensor indices = torch::tensor({7, 1, 7, 3, 1, 7});
+  std::vector<torch::Tensor> weights;
+  std::vector<double> raw_norms;
+  for (const bool sparse : {true, false}) {
+    torch::manual_seed(3);
+    torch::nn::Embedding embedding(torch::nn::EmbeddingOptions(10, 4).sparse(sparse));
+    Stabilized<SGD> optimizer(embedding->named_parameters(), SGDOptions(0.5));
+    for (int step = 0; step < 5; ++step) {
+      optimizer.zero_grad();
+      if (sparse) embedding->weight.mutable_grad().reset();
+      const torch::Tensor scale = torch::arange(1, 5, torch::kFloat32) * std::pow(3.0, step);
+      (embedding->forward(indices) * scale).sum().backward();
+      ASSERT_EQ(embedding->weight.grad().is_sparse(), sparse);
+      optimizer.step();
+      raw_norms.push_back(optimizer.report().tensors[0].raw_norm);
+      // Growing norms: bounded all the same, and not left unscaled.
+      EXPECT_LE(optimizer.report().tensors[0].norm(), step_bound({}, step + 1) * (1 + 1e-12));
+    }
+    weights.push_back(embedding->weight.detach().clone());
+  }
+  for (std::size_t step = 0; step < 5; ++step)
+    EXPECT_NEAR(raw_norms[step] / raw_norms[step + 5], 1.0, 1e-6) << step;  // float32 sums of three values
+  EXPECT_TRUE(torch::allclose(weights[0], weights[1], 1e-6, 1e-6));
+  EXPECT_FALSE(torch::allclose(weights[0][7], weights[0][0], 1e-6, 1e-6));
+}
+
+TEST(StabilizedTest, SparseTensorThatIsNotCoalescedHasNoNorm) {
+  const torch::Tensor sparse =
+      torch::sparse_coo_tensor(torch::tensor({{1, 1}}), torch::tensor({1.0f, 2.0f}), {4});
+  EXPECT_EQ(tensor_ref(sparse, "weight").status().message(),
+            "gradient of 'weight' is sparse and not coalesced; coalesce it first");
+  const auto values = tensor_ref(sparse.coalesce(), "weight");
+  ASSERT_TRUE(values.ok());
+  EXPECT_TRUE(values->sparse_values);
 }
 
 TEST(ReleasedDefectTest, Row15Float64HugeGradientDoesNotFreezeTheTensor) {

@@ -27,7 +27,8 @@ namespace gradstab {
 std::shared_ptr<Executor> torch_executor();
 
 /// A tensor of the caller's as the library sees it. The result points into `tensor` and its size and stride
-/// arrays. Errors: sparse, quantized or complex tensors, integer dtypes; `name` goes into the message.
+/// arrays. Of a sparse COO tensor it refers to the values. Errors: sparse tensors that are not coalesced,
+/// other layouts, complex and integer dtypes; `name` goes into the message.
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
 
 /// Named parameters as torch::nn::Module::named_parameters() returns them.
@@ -44,6 +45,7 @@ class GradientBridge {
   void set_names(const NamedParameters& names);
 
   /// Transforms the gradients of all parameters in the groups. Parameters without gradient are left out;
+  /// sparse gradients are coalesced in place;
   /// groups added since the last call join with fresh state. Returns false if the optimizer's step must be
   /// skipped (policy `skip_step`). Throws gradstab::Error.
   bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
