@@ -7,6 +7,7 @@
 
 #include "gradstab/dtype.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/update_rule.hpp"
 
 namespace gradstab {
 
@@ -36,6 +37,11 @@ class Backend {
   /// data[i] <- data[i] * factor, computed in double (in float for 16-bit types where that rounds the same
   /// way) and rounded once.
   virtual void scale(void* data, DType dtype, std::size_t count, double factor) const noexcept = 0;
+
+  /// An optimizer's update of one block. SIMD backends compute float32 and bfloat16 parameters in float32,
+  /// one rounding per operation written in UpdateRule, so that all of them agree bit for bit; the reference
+  /// computes in double and rounds what it stores.
+  virtual void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept = 0;
 };
 
 /// Every backend that this build knows, the obvious one first, the fastest last; some may be unsupported

@@ -83,6 +83,7 @@ class GradientTransform {
 
  private:
   friend GradientTransform chain_of(std::vector<GradientTransform> links);
+  friend class Optimizer;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -2,44 +2,33 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/norm_transform.hpp"
-#include "core/state_codec.hpp"
-#include "core/step_engine.hpp"
 #include "core/text.hpp"
+#include "core/transform_impl.hpp"
 #include "gradstab/backend.hpp"
-#include "gradstab/transform.hpp"
 
 namespace gradstab {
 
-struct GradientTransform::Impl {
-  Links links;
-  Status error;  // of a factory; reported by init
-
-  bool initialised = false;
-  RunOptions options;
-  const Backend* backend = nullptr;
-  ParameterSet parameters;
-  StepEngine engine;
-  std::int64_t updates = 0;
-  std::optional<std::int64_t> last_step;
-
-  Status bind();
-  Result<StepReport> update(std::span<const TensorRef> tensors, std::optional<std::int64_t> step);
-
-  std::vector<std::byte> save() const;
-  Status load(std::span<const std::byte> bytes, bool same_parameters);
-  Status load_payload(ByteReader& reader, bool same_parameters);
-  struct SavedList {
-    std::vector<std::ptrdiff_t> position;
-    std::vector<std::size_t> rows;
-  };
-  Result<SavedList> read_parameters(ByteReader& reader, bool same_parameters) const;
-};
+Status GradientTransform::Impl::init(ParameterSet set, RunOptions run,
+                                     std::vector<std::size_t> wanted_pieces) {
+  GRADSTAB_RETURN_IF_ERROR(error);
+  for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->validate());
+  const auto found = find_backend(run.backend);
+  if (!found) return found.status();
+  initialised = false;
+  backend = *found;
+  options = std::move(run);
+  if (!options.executor) options.executor = serial_executor();
+  parameters = std::move(set);
+  pieces = std::move(wanted_pieces);
+  GRADSTAB_RETURN_IF_ERROR(bind());
+  initialised = true;
+  return {};
+}
 
 /// Fresh state for the parameters at hand.
 Status GradientTransform::Impl::bind() {
   const bool rows = std::ranges::any_of(links, [](const auto& link) { return link->needs_rows(); });
-  const Segments segments(parameters, rows);
+  const Segments segments = pieces.empty() ? Segments(parameters, rows) : Segments(pieces);
   for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->bind(parameters, segments));
   engine.bind(parameters, segments, links, *backend, options);
   updates = 0;
@@ -47,17 +36,18 @@ Status GradientTransform::Impl::bind() {
   return {};
 }
 
-Result<StepReport> GradientTransform::Impl::update(std::span<const TensorRef> tensors,
-                                                   std::optional<std::int64_t> step) {
-  if (!initialised)
-    return Status(StatusCode::failed_precondition, "update was called before a successful init");
+Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step) {
+  if (!initialised) return {StatusCode::failed_precondition, "update was called before a successful init"};
   if (step && last_step && *step <= *last_step) {
-    return Status(StatusCode::failed_precondition,
-                  detail::concat("update was called for step ", *step, " after step ", *last_step,
-                                 "; each step may transform its gradients once"));
+    return {StatusCode::failed_precondition,
+            detail::concat("update was called for step ", *step, " after step ", *last_step,
+                           "; each step may transform its gradients once")};
   }
-  GRADSTAB_RETURN_IF_ERROR(engine.take(parameters, tensors));
-  const auto outcome = engine.run(parameters, links);
+  return engine.take(parameters, tensors);
+}
+
+Result<StepReport> GradientTransform::Impl::run(std::optional<std::int64_t> step, GradientSink* sink) {
+  const auto outcome = engine.run(parameters, links, sink);
   if (!outcome) return outcome.status();
   const bool skipped = *outcome == StepEngine::Outcome::skipped;
   if (step) last_step = step;
@@ -178,23 +168,13 @@ GradientTransform& GradientTransform::operator=(GradientTransform&&) noexcept = 
 GradientTransform::~GradientTransform() = default;
 
 Status GradientTransform::init(ParameterSet parameters, RunOptions options) {
-  GRADSTAB_RETURN_IF_ERROR(impl_->error);
-  for (const auto& link : impl_->links) GRADSTAB_RETURN_IF_ERROR(link->validate());
-  const auto backend = find_backend(options.backend);
-  if (!backend) return backend.status();
-  impl_->initialised = false;
-  impl_->backend = *backend;
-  impl_->options = std::move(options);
-  if (!impl_->options.executor) impl_->options.executor = serial_executor();
-  impl_->parameters = std::move(parameters);
-  GRADSTAB_RETURN_IF_ERROR(impl_->bind());
-  impl_->initialised = true;
-  return {};
+  return impl_->init(std::move(parameters), std::move(options));
 }
 
 Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradients,
                                              std::optional<std::int64_t> step) {
-  return impl_->update(gradients, step);
+  GRADSTAB_RETURN_IF_ERROR(impl_->take(gradients, step));
+  return impl_->run(step);
 }
 
 const ParameterSet& GradientTransform::parameters() const noexcept {

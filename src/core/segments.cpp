@@ -9,4 +9,9 @@ Segments::Segments(const ParameterSet& parameters, bool rows) : rows_(rows) {
   }
 }
 
+Segments::Segments(std::span<const std::size_t> pieces) : rows_(true) {
+  first_.reserve(pieces.size() + 1);
+  for (const std::size_t count : pieces) first_.push_back(first_.back() + count);
+}
+
 }  // namespace gradstab

@@ -23,13 +23,17 @@ constexpr std::size_t row_count(std::span<const std::int64_t> sizes) noexcept {
   return sizes.size() < 2 ? 1 : static_cast<std::size_t>(sizes[0]);
 }
 
-/// All tensors in order, each cut into its rows or left whole. Every link of a chain builds its units from
-/// the same segments: rows as soon as one link works per row.
+/// All tensors in order, each cut into equal pieces or left whole. Every link of a chain builds its units
+/// from the same segments: rows as soon as one link works per row.
 class Segments {
  public:
   Segments() = default;
+  /// The rows of every tensor, or every tensor whole.
   Segments(const ParameterSet& parameters, bool rows);
+  /// That many pieces of each tensor; they divide its number of elements.
+  explicit Segments(std::span<const std::size_t> pieces);
 
+  /// Whether any tensor may be in pieces.
   bool rows() const noexcept { return rows_; }
   std::size_t tensor_count() const noexcept { return first_.size() - 1; }
   std::size_t count() const noexcept { return first_.back(); }

@@ -23,7 +23,9 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
     needs_.max_abs = needs_.max_abs || link->needs().max_abs;
   }
   plan_ = make_step_plan(parameters, segments_, one_batch);
+  plan_per_tensor_ = {};
   gradients_.assign(parameters.size(), {});
+  measured_.assign(parameters.size(), nullptr);
   by_address_.resize(parameters.size());
   std::iota(by_address_.begin(), by_address_.end(), std::size_t{0});
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
@@ -39,25 +41,31 @@ Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRe
                                                        parameters.size(), " registered parameters")};
   }
   for (std::size_t t = 0; t < tensors.size(); ++t) {
-    gradients_[t].data = nullptr;
-    const bool present = tensors[t].data != nullptr;
-    const IndexRange own = segments_.of_tensor(t);
-    for (std::size_t s = own.begin; s < own.end; ++s) {
-      reports_[s] = {};
-      reports_[s].present = present;
-    }
-    if (present) GRADSTAB_RETURN_IF_ERROR(take_one(parameters[t], tensors[t], t));
+    GRADSTAB_RETURN_IF_ERROR(take_tensor(parameters[t], tensors[t], t));
   }
   return refuse_shared_memory(parameters);
 }
 
-Status StepEngine::take_one(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+  gradients_[index].data = nullptr;
+  const bool present = tensor.data != nullptr;
+  const IndexRange own = segments_.of_tensor(index);
+  for (std::size_t s = own.begin; s < own.end; ++s) {
+    reports_[s] = {};
+    reports_[s].present = present;
+  }
+  return present ? take_present(parameter, tensor, index) : Status();
+}
+
+Status StepEngine::take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
   const auto refuse = [&](StatusCode code, const auto&... what) {
     return Status(code, detail::concat("gradient of '", parameter.name, "' ", what...));
   };
-  const bool rows = segments_.rows() && parameter.sizes.size() >= 2;
+  const std::size_t pieces = segments_.of_tensor(index).size();
+  const bool rows = segments_.rows() && parameter.sizes.size() >= 2 && pieces == row_count(parameter.sizes);
+  const bool divided = segments_.rows() && !rows && pieces > 1;
   if (tensor.sparse_values) {
-    if (rows) {
+    if (rows || divided) {
       return refuse(StatusCode::unsupported,
                     "is sparse, but a method works per row and cannot tell its rows");
     }
@@ -99,6 +107,15 @@ Status StepEngine::take_one(const Parameter& parameter, const TensorRef& tensor,
     auto layout = make_layout(row, parameter.name);
     if (!layout) return layout.status();
     gradient.layout = *layout;
+  }
+  if (divided) {
+    if (!is_row_major(tensor)) {
+      return refuse(StatusCode::unsupported, "is not contiguous, but is divided into ", pieces,
+                    " pieces; pass a contiguous copy");
+    }
+    gradient.count /= static_cast<std::int64_t>(pieces);
+    gradient.row_stride = gradient.count;
+    gradient.layout.set_dense(gradient.count);
   }
   gradient.data = static_cast<std::byte*>(tensor.data);
   gradient.dtype = tensor.dtype;
@@ -152,13 +169,13 @@ Piece StepEngine::piece_of(const Block& block, const GradientView& view) const n
 
 /// Runs body(block index) for all blocks of a batch's tasks, which start in the given order.
 template <class Body>
-void StepEngine::for_each_block(const Batch& batch, Order order, Body body) {
+void StepEngine::for_each_block(const StepPlan& plan, const Batch& batch, Order order, Body body) {
   struct Context {
     const StepPlan* plan;
     const Body* body;
     IndexRange tasks;
     Order order;
-  } context{&plan_, &body, batch.tasks, order};
+  } context{&plan, &body, batch.tasks, order};
   executor_->run(
       batch.tasks.size(),
       [](void* pointer, std::size_t index) noexcept {
@@ -171,16 +188,22 @@ void StepEngine::for_each_block(const Batch& batch, Order order, Body body) {
       &context);
 }
 
-void StepEngine::measure(const Batch& batch) {
-  for_each_block(batch, Order::forwards, [this](std::size_t b) {
+void StepEngine::measure(const StepPlan& plan, const Batch& batch) {
+  if (!measures_) return;
+  measure_blocks(plan, batch);
+  finish_measuring(batch);
+}
+
+void StepEngine::measure_blocks(const StepPlan& plan, const Batch& batch) {
+  for_each_block(plan, batch, Order::forwards, [this](std::size_t b) {
     const Block& block = plan_.blocks[b];
-    if (gradients_[block.tensor].data == nullptr) return;
+    const GradientView& whole = gradients_[block.tensor];
+    if (whole.data == nullptr || measured_[block.tensor] == whole.data) return;
     const GradientView view = view_of(block);
     const Piece piece = piece_of(block, view);
     block_sums_[b] = squared_norm(*backend_, view, piece);
     if (needs_.max_abs) block_max_abs_[b] = max_abs(*backend_, view, piece);
   });
-  finish_measuring(batch);
 }
 
 /// Adds the blocks' partial sums, always in the same order.
@@ -265,7 +288,7 @@ void StepEngine::apply(const Batch& batch) {
       [](const TensorReport& report) { return report.present && (report.zeroed || report.factor != 1.0); });
   if (!changes) return;
   // What was measured last is still in cache, so it comes first.
-  for_each_block(batch, Order::backwards, [this](std::size_t b) {
+  for_each_block(plan_, batch, Order::backwards, [this](std::size_t b) {
     const Block& block = plan_.blocks[b];
     const TensorReport& report = reports_[block.segment];
     if (gradients_[block.tensor].data == nullptr) return;
@@ -280,24 +303,69 @@ void StepEngine::apply(const Batch& batch) {
   });
 }
 
-Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, const Links& links) {
+void StepEngine::hand_over(const StepPlan& plan, const Batch& batch, GradientSink& sink) {
+  sink.prepare(batch.tensors, reports_);
+  for_each_block(plan, batch, Order::backwards, [this, &sink](std::size_t b) {
+    const Block& block = plan_.blocks[b];
+    if (gradients_[block.tensor].data == nullptr) return;
+    sink.take(block, view_of(block), reports_[block.segment]);
+  });
+}
+
+Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, const Links& links,
+                                            GradientSink* sink) {
+  const auto finish = [&](const Batch& batch) {
+    decide(batch, links);
+    sink != nullptr ? hand_over(plan_, batch, *sink) : apply(batch);
+  };
+  Outcome outcome = Outcome::done;
   if (may_change_nothing() && !plan_.batches.empty()) {
     const Batch& everything = plan_.batches.front();
-    measure(everything);
+    measure(plan_, everything);
     if (any_nonfinite(everything)) {
       if (nonfinite_ == NonFinitePolicy::raise) return nonfinite_error(parameters);
-      return Outcome::skipped;
+      outcome = Outcome::skipped;
+    } else {
+      finish(everything);
     }
-    decide(everything, links);
-    apply(everything);
-    return Outcome::done;
+  } else {
+    for (const Batch& batch : plan_.batches) {
+      measure(plan_, batch);
+      finish(batch);
+    }
   }
-  for (const Batch& batch : plan_.batches) {
-    measure(batch);
-    decide(batch, links);
-    apply(batch);
+  std::ranges::fill(measured_, nullptr);
+  return outcome;
+}
+
+const StepPlan& StepEngine::plan_per_tensor(const ParameterSet& parameters) {
+  if (plan_per_tensor_.batches.empty()) plan_per_tensor_ = make_plan_per_tensor(parameters, segments_);
+  return plan_per_tensor_;
+}
+
+Status StepEngine::measure_one(const ParameterSet& parameters, std::size_t tensor,
+                               const TensorRef& gradient) {
+  GRADSTAB_RETURN_IF_ERROR(take_tensor(parameters[tensor], gradient, tensor));
+  const StepPlan& plan = plan_per_tensor(parameters);
+  measured_[tensor] = nullptr;
+  measure_blocks(plan, plan.batches[tensor]);
+  measured_[tensor] = gradient.data;
+  return {};
+}
+
+Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::size_t tensor,
+                                         const TensorRef& gradient, const Links& links, GradientSink& sink) {
+  GRADSTAB_RETURN_IF_ERROR(take_tensor(parameters[tensor], gradient, tensor));
+  const StepPlan& plan = plan_per_tensor(parameters);
+  const Batch& batch = plan.batches[tensor];
+  measure(plan, batch);
+  measured_[tensor] = nullptr;
+  if (nonfinite_ == NonFinitePolicy::raise && any_nonfinite(batch)) {
+    return Status(StatusCode::non_finite, "gradient holds NaN or Inf: '" + parameters[tensor].name + "'");
   }
-  return Outcome::done;
+  decide(batch, links);
+  hand_over(plan, batch, sink);
+  return report_of(tensor);
 }
 
 namespace {
@@ -320,14 +388,18 @@ TensorReport combined(std::span<const TensorReport> segments) noexcept {
 
 }  // namespace
 
+TensorReport StepEngine::report_of(std::size_t tensor) const noexcept {
+  const IndexRange own = segments_.of_tensor(tensor);
+  if (!segments_.rows()) return reports_[own.begin];
+  TensorReport report = combined(std::span(reports_).subspan(own.begin, own.size()));
+  report.present = gradients_[tensor].data != nullptr;
+  return report;
+}
+
 StepReport StepEngine::summarize() {
   StepReport summary;
   if (segments_.rows()) {
-    for (std::size_t t = 0; t < tensor_reports_.size(); ++t) {
-      const IndexRange own = segments_.of_tensor(t);
-      tensor_reports_[t] = combined(std::span(reports_).subspan(own.begin, own.size()));
-      tensor_reports_[t].present = gradients_[t].data != nullptr;
-    }
+    for (std::size_t t = 0; t < tensor_reports_.size(); ++t) tensor_reports_[t] = report_of(t);
     summary.tensors = tensor_reports_;
     summary.rows = reports_;
     summary.first_row = segments_.first();

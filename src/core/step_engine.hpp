@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/gradient_memory.hpp"
+#include "core/gradient_sink.hpp"
 #include "core/norm_transform.hpp"
 #include "core/segments.hpp"
 #include "core/step_plan.hpp"
@@ -22,6 +23,10 @@ class StepEngine {
   void bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
             const Backend& backend, const RunOptions& options);
 
+  /// Whether gradients are measured at all; reports then have norms. On unless switched off, which is for
+  /// chains without links under policy `pass_through`.
+  void set_measuring(bool measures) noexcept { measures_ = measures; }
+
   /// Checks the gradients of this step and keeps what the kernels need of them.
   Status take(const ParameterSet& parameters, std::span<const TensorRef> tensors);
 
@@ -29,7 +34,19 @@ class StepEngine {
 
   /// The step over the gradients taken. Errors, and the outcome `skipped` under policy `skip_step`, leave
   /// gradients and state of the links as they were.
-  Result<Outcome> run(const ParameterSet& parameters, const Links& links);
+  /// With a sink, the gradients stay as they are and the sink gets them.
+  Result<Outcome> run(const ParameterSet& parameters, const Links& links, GradientSink* sink);
+
+  /// `take` and `run` for one tensor alone. No link needs all tensors; policy `raise` is kept, `skip_step` is
+  /// not asked for.
+  Result<TensorReport> run_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient,
+                               const Links& links, GradientSink& sink);
+
+  /// Measures one tensor ahead of the next `run`, which takes the norm from here if the same memory is given.
+  Status measure_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
+
+  const StepPlan& plan() const noexcept { return plan_; }
+  const Segments& segments() const noexcept { return segments_; }
 
   /// Of the last step. Views this object's memory.
   StepReport summarize();
@@ -41,21 +58,26 @@ class StepEngine {
     return nonfinite_ == NonFinitePolicy::raise || nonfinite_ == NonFinitePolicy::skip_step;
   }
 
-  Status take_one(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
+  Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
+  Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status refuse_shared_memory(const ParameterSet& parameters);
   GradientView view_of(const Block& block) const noexcept;
   Piece piece_of(const Block& block, const GradientView& view) const noexcept;
-  void measure(const Batch& batch);
+  void measure(const StepPlan& plan, const Batch& batch);
+  void measure_blocks(const StepPlan& plan, const Batch& batch);
   void finish_measuring(const Batch& batch);
   void set_aside_nonfinite(const Batch& batch);
   bool any_nonfinite(const Batch& batch) const noexcept;
   Status nonfinite_error(const ParameterSet& parameters) const;
   void decide(const Batch& batch, const Links& links);
   void apply(const Batch& batch);
+  void hand_over(const StepPlan& plan, const Batch& batch, GradientSink& sink);
+  const StepPlan& plan_per_tensor(const ParameterSet& parameters);
+  TensorReport report_of(std::size_t tensor) const noexcept;
 
   enum class Order { forwards, backwards };
   template <class Body>
-  void for_each_block(const Batch& batch, Order order, Body body);
+  void for_each_block(const StepPlan& plan, const Batch& batch, Order order, Body body);
 
   const Backend* backend_ = nullptr;
   Executor* executor_ = nullptr;
@@ -63,9 +85,12 @@ class StepEngine {
   NormNeeds needs_;
   Segments segments_;
   StepPlan plan_;
+  StepPlan plan_per_tensor_;  // made when it is first needed
+  bool measures_ = true;
 
   // One entry per tensor.
   std::vector<GradientView> gradients_;
+  std::vector<const void*> measured_;    // the memory measured ahead of this step
   std::vector<std::size_t> by_address_;  // tensors, in the order of their memory in the last step
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.

@@ -1,6 +1,7 @@
 #include "core/step_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "gradstab/tensor_ref.hpp"
 
@@ -21,9 +22,9 @@ void add_tasks(StepPlan& plan, IndexRange blocks) {
   }
 }
 
-}  // namespace
-
-StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments, bool one_batch) {
+/// A batch is closed before the tensor that would take it past `batch_limit` elements; a limit below 0 closes
+/// it after every tensor.
+StepPlan make_plan(const ParameterSet& parameters, const Segments& segments, std::int64_t batch_limit) {
   StepPlan plan;
   std::size_t batch_first_tensor = 0;
   std::size_t batch_first_block = 0;
@@ -41,7 +42,8 @@ StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments
   };
   for (std::size_t t = 0; t < parameters.size(); ++t) {
     const std::int64_t count = element_count(parameters[t].sizes);
-    if (!one_batch && batch_elements > 0 && batch_elements + count > kBatchElements) close_batch(t);
+    const bool full = batch_elements > 0 && count > batch_limit - batch_elements;
+    if (full || batch_limit < 0) close_batch(t);
     const IndexRange own = segments.of_tensor(t);
     const std::int64_t segment_count = own.size() == 0 ? 0 : count / static_cast<std::int64_t>(own.size());
     for (std::size_t segment = own.begin; segment < own.end; ++segment) {
@@ -55,6 +57,17 @@ StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments
   }
   close_batch(parameters.size());
   return plan;
+}
+
+}  // namespace
+
+StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments, bool one_batch) {
+  return make_plan(parameters, segments,
+                   one_batch ? std::numeric_limits<std::int64_t>::max() : kBatchElements);
+}
+
+StepPlan make_plan_per_tensor(const ParameterSet& parameters, const Segments& segments) {
+  return make_plan(parameters, segments, -1);
 }
 
 }  // namespace gradstab

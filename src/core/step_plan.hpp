@@ -41,4 +41,7 @@ struct StepPlan {
 
 StepPlan make_step_plan(const ParameterSet& parameters, const Segments& segments, bool one_batch);
 
+/// The same blocks in one batch per tensor: batch t is tensor t.
+StepPlan make_plan_per_tensor(const ParameterSet& parameters, const Segments& segments);
+
 }  // namespace gradstab

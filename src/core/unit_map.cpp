@@ -79,9 +79,19 @@ Result<UnitMap> UnitMap::create(const Units& units, const ParameterSet& paramete
                                 const Segments& segments) {
   UnitMap map;
   map.segment_count_ = segments.count();
-  const bool per_segment =
-      segments.rows() ? units.granularity == Granularity::row : units.granularity == Granularity::tensor;
-  if (per_segment) {
+  if (units.granularity == Granularity::row) {
+    for (std::size_t t = 0; t < parameters.size(); ++t) {
+      const std::size_t pieces = segments.of_tensor(t).size();
+      if (pieces == row_count(parameters[t].sizes)) continue;
+      return Status(
+          StatusCode::unsupported,
+          detail::concat("'", parameters[t].name, "' has ", row_count(parameters[t].sizes),
+                         " rows but is divided into ", pieces,
+                         " pieces by the optimizer; granularity 'row' cannot be combined with that"));
+    }
+  }
+  const bool whole = units.granularity == Granularity::tensor && !segments.rows();
+  if (whole || units.granularity == Granularity::row) {
     map.identity_ = true;
     return map;
   }

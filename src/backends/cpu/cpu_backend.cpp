@@ -28,6 +28,12 @@ class CpuBackend final : public Backend {
   void scale(void* data, DType dtype, std::size_t count, double factor) const noexcept override {
     kernels_.scale[static_cast<std::size_t>(dtype)](data, count, factor);
   }
+  void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept override {
+    const auto kernel =
+        kernels_.update[static_cast<std::size_t>(block.rule)][static_cast<std::size_t>(block.storage)]
+                       [static_cast<std::size_t>(block.gradient_dtype)];
+    kernel != nullptr ? kernel(block, scalars) : reference_backend().update(block, scalars);
+  }
 
  private:
   std::string_view name_;

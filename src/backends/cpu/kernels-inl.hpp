@@ -17,6 +17,7 @@
 
 #include "backends/cpu/element_formats-inl.hpp"
 #include "backends/cpu/kernels.hpp"
+#include "backends/cpu/update_kernels-inl.hpp"
 
 namespace gradstab {
 namespace {
@@ -220,6 +221,9 @@ extern const CpuKernels GRADSTAB_KERNELS_NAME = {
     {max_abs<Single, std::int32_t>, max_abs<Double, std::int64_t>, max_abs<Half, std::int16_t>,
      max_abs<Brain, std::int16_t>},
     {scale<Single>, scale<Double>, scale_sixteen_bits<Half>, scale_sixteen_bits<Brain>},
+    {GRADSTAB_UPDATES_OF_RULE(PlainRule), GRADSTAB_UPDATES_OF_RULE(PlainMomentum),
+     GRADSTAB_UPDATES_OF_RULE(NesterovMomentum), GRADSTAB_UPDATES_OF_RULE(Adam),
+     GRADSTAB_UPDATES_OF_RULE(Amsgrad), GRADSTAB_UPDATES_OF_RULE(Spam), GRADSTAB_UPDATES_OF_RULE(LionRule)},
 };
 
 }  // namespace gradstab

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 
+#include "gradstab/update_rule.hpp"
+
 namespace gradstab {
 
 /// The kernels of Backend for one instruction set. Arrays are indexed by DType.
@@ -14,6 +16,11 @@ struct CpuKernels {
   double (*squared_norm[4])(const void* data, std::size_t count) noexcept;
   double (*max_abs[4])(const void* data, std::size_t count) noexcept;
   void (*scale[4])(void* data, std::size_t count, double factor) noexcept;
+
+  /// By rule, storage of the parameter and dtype of the gradient; null for float64, which has no vectors
+  /// here.
+  void (*update[kUpdateRuleCount][kParameterStorageCount][4])(const UpdateBlock& block,
+                                                              const UpdateScalars& scalars) noexcept;
 };
 
 #if defined(GRADSTAB_SIMD)

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/backend_list.hpp"
+#include "backends/reference/reference_update.hpp"
 
 namespace gradstab {
 namespace {
@@ -71,6 +72,10 @@ class ReferenceBackend final : public Backend {
       std::byte* element = bytes + i * size_of(dtype);
       store(element, dtype, load(element, dtype) * factor);
     }
+  }
+
+  void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept override {
+    reference_update(block, scalars);
   }
 };
 

@@ -1,0 +1,205 @@
+// Optimizer: stabilized optimizers that read each gradient once more than plain ones, and never write it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gradstab/transform.hpp"
+#include "gradstab/update_rule.hpp"
+
+namespace gradstab {
+
+/// Stochastic gradient descent, as torch.optim.SGD: the buffer of the first step is the gradient itself, not
+/// damped.
+struct SgdOptions {
+  double lr = 1e-3;           ///< learning rate, at least 0
+  double momentum = 0.0;      ///< at least 0
+  double dampening = 0.0;     ///< of what enters the buffer; 0 with nesterov
+  double weight_decay = 0.0;  ///< L2: added to the gradient
+  bool nesterov = false;      ///< needs momentum above 0
+};
+
+/// Adam (weight decay as L2) and AdamW (`decoupled`), with AMSGrad by option, as torch.optim.Adam and AdamW.
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;     ///< in [0, 1)
+  double beta2 = 0.999;   ///< in [0, 1)
+  double epsilon = 1e-8;  ///< added to the root of the bias-corrected second moment
+  double weight_decay = 0.0;
+  bool decoupled = false;  ///< weight decay shrinks the parameter instead of joining the gradient
+  bool amsgrad = false;    ///< divide by the largest second moment so far
+
+  /// AdamW with PyTorch's default weight decay.
+  static constexpr AdamOptions adamw() {
+    AdamOptions options;
+    options.weight_decay = 0.01;
+    options.decoupled = true;
+    return options;
+  }
+};
+
+/// Lion (arXiv 2302.06675): the sign of an interpolation between momentum and gradient.
+struct LionOptions {
+  double lr = 1e-4;
+  double beta1 = 0.9;         ///< of the interpolation that is stepped along
+  double beta2 = 0.99;        ///< of the momentum
+  double weight_decay = 0.0;  ///< decoupled
+  /// Above 0: weight decay is divided by this initial learning rate, so that its strength does not depend on
+  /// it.
+  double decay_over_lr = 0.0;
+};
+
+/// What shares a second moment in Adam-mini.
+enum class AdamMiniUnit : std::uint8_t {
+  element,  ///< nothing: ordinary Adam
+  head,     ///< dim * dim / n_heads consecutive numbers
+  row,      ///< an index of axis 0
+  tensor,   ///< everything
+};
+
+/// Adam-mini (arXiv 2406.16793), version 1.1.1's partition by parameter name: see docs/methods.md. Decoupled
+/// weight decay, none where the name contains "norm", "ln" or "bias".
+struct AdamMiniOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  std::int64_t dim = 0;      ///< width of the model, for query and key weights
+  std::int64_t n_heads = 0;  ///< attention heads
+
+  /// Goes before the rules by name; `*` in a pattern stands for any characters.
+  struct Override {
+    std::string pattern;
+    AdamMiniUnit unit;
+  };
+  std::vector<Override> overrides = {};
+};
+
+/// SPAM (arXiv 2501.06842): Adam whose gradient is clipped element by element where its square exceeds
+/// `threshold` times the second moment, and whose moments start afresh every `reset_interval` steps.
+struct SpamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-6;
+  double weight_decay = 0.0;          ///< decoupled, after the update
+  double threshold = 5000.0;          ///< above 0
+  std::int64_t reset_interval = 500;  ///< steps; 0: never
+  std::int64_t warmup_steps = 150;    ///< after a reset the learning rate rises along a cosine
+  std::int64_t quiet_steps = 20;      ///< after a reset nothing is clipped; also in the first steps of all
+};
+
+using OptimizerOptions = std::variant<SgdOptions, AdamOptions, LionOptions, AdamMiniOptions, SpamOptions>;
+
+/// "sgd", "adam", "adamw", "lion", "adam_mini" or "spam".
+std::string_view name_of(const OptimizerOptions& options) noexcept;
+
+/// Errors name the setting, its value and its range.
+Status validate(const OptimizerOptions& options);
+
+/// What becomes of bfloat16 parameters. float32 and float64 parameters are updated as they are.
+enum class LowPrecision : std::uint8_t {
+  master_copy,          ///< a float32 copy inside the optimizer is updated and rounded to the parameter
+  stochastic_rounding,  ///< no copy: results are rounded up or down at random, right on average
+};
+
+/// One set of parameters with settings of their own.
+struct OptimizerGroup {
+  OptimizerOptions options;
+  std::vector<std::size_t> parameters;  ///< positions in the ParameterSet
+};
+
+/// How an optimizer runs, beside what its transform's RunOptions say.
+struct OptimizerRunOptions {
+  RunOptions run = {};
+  LowPrecision low_precision = LowPrecision::master_copy;
+  std::uint64_t seed = 0;  ///< of stochastic rounding
+};
+
+/// An optimizer with a gradient transform in front. The factors that the transform decides on are folded into
+/// the update, so that a step reads every gradient twice (once from cache, where its batch fits) and writes
+/// none.
+///
+/// Movable, not copyable. One step at a time.
+class Optimizer {
+ public:
+  /// `transform` may be any transform or chain; without one the gradients are taken as they come.
+  explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});
+  Optimizer(Optimizer&&) noexcept;
+  Optimizer& operator=(Optimizer&&) noexcept;
+  ~Optimizer();
+
+  /// Binds to parameters; a second call starts afresh. `groups` may be empty: all parameters then have the
+  /// options given at construction. Otherwise each parameter is in exactly one group, and all groups are of
+  /// the same kind of optimizer as those options. Errors: an invalid setting, groups that do not partition
+  /// the parameters, whatever the transform refuses, and for Adam-mini a parameter whose partition is
+  /// unclear.
+  Status init(ParameterSet parameters, OptimizerRunOptions options = {},
+              std::vector<OptimizerGroup> groups = {});
+
+  /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
+  /// registered order; one without gradient data is left out. Parameters are float32, float64 (with float64
+  /// gradients) or bfloat16 and dense in memory; gradients may have any strides and, unless float64, any
+  /// dtype. The first step of a parameter allocates its state; later ones allocate nothing.
+  ///
+  /// Errors leave parameters, gradients and state as they were. Where the report says `skip_step`, nothing
+  /// was done either.
+  Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                          std::optional<std::int64_t> step = {});
+
+  /// One step of one parameter, for calling as soon as backward has produced its gradient, which may be freed
+  /// afterwards. Errors beside those of `step`: a transform or optimizer that needs all tensors at once (the
+  /// message says which and what to use), policy `skip_step`, which can only be decided over all tensors.
+  Result<TensorReport> step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
+
+  /// Whether `step_one` is possible; the error says why not. After `init`.
+  Status can_step_one() const;
+
+  /// Measures one gradient ahead of `step`, while it is still in cache: the next `step` takes the norm from
+  /// here if it is given the same gradient memory. The gradient must not change in between.
+  Status measure_one(std::size_t index, const TensorRef& gradient);
+
+  const ParameterSet& parameters() const noexcept;
+  std::string name() const;
+  std::string_view backend_name() const noexcept;
+
+  std::size_t group_count() const noexcept;
+  /// Settings of a group, to be changed between steps (learning-rate schedules). Everything but the kind of
+  /// optimizer may change; AMSGrad and momentum only before the first step.
+  const OptimizerOptions& options(std::size_t group = 0) const;
+  Status set_options(std::size_t group, OptimizerOptions options);
+  /// The learning rate of all groups.
+  void set_lr(double lr) noexcept;
+
+  /// State of the transform and of every parameter as bytes (docs/state-format.md). Settings are not part of
+  /// it.
+  Result<std::vector<std::byte>> save() const;
+  /// Into an optimizer of the same kind and transform over parameters of the same names and shapes, in any
+  /// order. An error leaves the state as it was.
+  Status load(std::span<const std::byte> bytes);
+
+  /// Element-wise state for exchange with other optimizers, in the memory order of the parameter: exp_avg,
+  /// exp_avg_sq and max_exp_avg_sq of Adam, the momentum buffer of SGD and Lion. `values` are float32 for
+  /// float32 and bfloat16 parameters, float64 for float64 ones.
+  struct ParameterState {
+    std::int64_t step = 0;
+    std::vector<std::vector<double>> values;
+  };
+  Result<ParameterState> parameter_state(std::size_t index) const;
+  /// `dtype` is that of the parameter.
+  Status set_parameter_state(std::size_t index, DType dtype, const ParameterState& state);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gradstab

@@ -1,0 +1,131 @@
+#include "backends/reference/reference_update.hpp"
+
+#include <bit>
+#include <cmath>
+
+#include "core/update_rules-inl.hpp"
+
+namespace gradstab {
+namespace {
+
+struct DoubleOps {
+  using V = double;
+  static double set(double value) noexcept { return value; }
+  static double add(double a, double b) noexcept { return a + b; }
+  static double sub(double a, double b) noexcept { return a - b; }
+  static double mul(double a, double b) noexcept { return a * b; }
+  static double div(double a, double b) noexcept { return a / b; }
+  static double sqrt(double a) noexcept { return std::sqrt(a); }
+  static double max(double a, double b) noexcept { return a > b ? a : b; }
+  static double sign(double a) noexcept { return static_cast<double>((a > 0.0) - (a < 0.0)); }
+  static double select_greater(double a, double b, double yes, double no) noexcept {
+    return a > b ? yes : no;
+  }
+};
+
+struct IntOps {
+  static std::uint32_t mul(std::uint32_t x, std::uint32_t constant) noexcept { return x * constant; }
+  template <int kShift>
+  static std::uint32_t xor_shift(std::uint32_t x) noexcept {
+    return x ^ (x >> kShift);
+  }
+};
+
+double gradient_at(const UpdateBlock& block, std::size_t i) noexcept {
+  switch (block.gradient_dtype) {
+    case DType::float32:
+      return static_cast<const float*>(block.gradient)[i];
+    case DType::float64:
+      return static_cast<const double*>(block.gradient)[i];
+    case DType::float16:
+      return to_float(static_cast<const Float16*>(block.gradient)[i]);
+    case DType::bfloat16:
+      return to_float(static_cast<const BFloat16*>(block.gradient)[i]);
+  }
+  return 0.0;
+}
+
+/// Adds 16 random bits below the ones that bfloat16 keeps, and cuts: the chance to be rounded up is the
+/// fraction of the way to the next number.
+BFloat16 rounded_at_random(float value, std::uint32_t key, std::size_t index) noexcept {
+  if (std::isnan(value)) return to_bfloat16(value);
+  const std::uint32_t random = mixed_bits<IntOps>(key + static_cast<std::uint32_t>(index)) & 0xFFFFu;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return {static_cast<std::uint16_t>((bits + random) >> 16)};
+}
+
+double load_parameter(const UpdateBlock& block, std::size_t i) noexcept {
+  switch (block.storage) {
+    case ParameterStorage::float32:
+      return static_cast<const float*>(block.parameter)[i];
+    case ParameterStorage::float64:
+      return static_cast<const double*>(block.parameter)[i];
+    case ParameterStorage::bfloat16_master:
+      return block.master[i];
+    case ParameterStorage::bfloat16_stochastic:
+      return to_float(static_cast<const BFloat16*>(block.parameter)[i]);
+  }
+  return 0.0;
+}
+
+void store_parameter(const UpdateBlock& block, std::size_t i, double value) noexcept {
+  switch (block.storage) {
+    case ParameterStorage::float32:
+      static_cast<float*>(block.parameter)[i] = static_cast<float>(value);
+      return;
+    case ParameterStorage::float64:
+      static_cast<double*>(block.parameter)[i] = value;
+      return;
+    case ParameterStorage::bfloat16_master:
+      block.master[i] = static_cast<float>(value);
+      static_cast<BFloat16*>(block.parameter)[i] = to_bfloat16(block.master[i]);
+      return;
+    case ParameterStorage::bfloat16_stochastic:
+      static_cast<BFloat16*>(block.parameter)[i] =
+          rounded_at_random(static_cast<float>(value), block.random_key, i);
+      return;
+  }
+}
+
+template <class Rule, class State>
+void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
+  const RuleScalars<DoubleOps> s(scalars);
+  for (std::size_t i = 0; i < block.count; ++i) {
+    double states[kMaxStates] = {};
+    for (std::size_t k = 0; k < Rule::kStates; ++k) states[k] = static_cast<const State*>(block.states[k])[i];
+    const double updated =
+        Rule::template update<DoubleOps>(s, load_parameter(block, i), gradient_at(block, i), states);
+    store_parameter(block, i, updated);
+    for (std::size_t k = 0; k < Rule::kStates; ++k)
+      static_cast<State*>(block.states[k])[i] = static_cast<State>(states[k]);
+  }
+}
+
+template <class Rule>
+void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
+  block.storage == ParameterStorage::float64 ? update<Rule, double>(block, scalars)
+                                             : update<Rule, float>(block, scalars);
+}
+
+}  // namespace
+
+void reference_update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
+  switch (block.rule) {
+    case UpdateRule::plain:
+      return update<PlainRule>(block, scalars);
+    case UpdateRule::momentum:
+      return update<MomentumRule<false>>(block, scalars);
+    case UpdateRule::nesterov:
+      return update<MomentumRule<true>>(block, scalars);
+    case UpdateRule::adam:
+      return update<AdamRule<false, false>>(block, scalars);
+    case UpdateRule::amsgrad:
+      return update<AdamRule<true, false>>(block, scalars);
+    case UpdateRule::spam:
+      return update<AdamRule<false, true>>(block, scalars);
+    case UpdateRule::lion:
+      return update<LionRule>(block, scalars);
+  }
+}
+
+}  // namespace gradstab

@@ -1,0 +1,67 @@
+// The inside of an Optimizer.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/gradient_sink.hpp"
+#include "core/optimizer_memory.hpp"
+#include "core/transform_impl.hpp"
+#include "gradstab/optimizer.hpp"
+#include "gradstab/transforms.hpp"
+
+namespace gradstab {
+
+struct Optimizer::Impl final : GradientSink {
+  Impl(OptimizerOptions made_with, std::optional<GradientTransform> given)
+      : default_options(std::move(made_with)), transform(given ? std::move(*given) : chain_of({})) {}
+
+  OptimizerOptions default_options;
+  GradientTransform transform;
+  OptimizerRunOptions run;
+  bool initialised = false;
+
+  std::vector<OptimizerOptions> groups;
+  // One entry per parameter.
+  std::vector<std::size_t> group_of;
+  std::vector<ParameterRule> rules;
+  std::vector<ParameterMemory> memory;
+  std::vector<UpdateTarget> targets;
+  std::vector<UpdateScalars> scalars;
+  std::vector<const std::byte*> gradients;
+  // Adam-mini: one entry per segment, what the step size is divided by.
+  std::vector<double> unit_root;
+  std::int64_t steps = 0;
+
+  GradientTransform::Impl& inner() noexcept { return *transform.impl_; }
+  const GradientTransform::Impl& inner() const noexcept { return *transform.impl_; }
+  const OptimizerOptions& options_of(std::size_t parameter) const noexcept {
+    return groups[group_of[parameter]];
+  }
+  bool needs_norms() const noexcept;
+
+  Status init(ParameterSet parameters, OptimizerRunOptions options, std::vector<OptimizerGroup> given_groups);
+  /// Checks the parameter against its gradient, and allocates its state if this is its first step.
+  Status take_target(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
+  /// Counts a step of this parameter and works out its numbers; `cancel_step` takes that back.
+  void begin_step(std::size_t index, std::int64_t global) noexcept;
+  void cancel_step(std::size_t index) noexcept { memory[index].step -= 1; }
+  Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now,
+                          std::optional<std::int64_t> step_number);
+  Result<TensorReport> step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
+  Status can_step_one() const;
+
+  void prepare(IndexRange tensors, std::span<const TensorReport> reports) noexcept override;
+  void take(const Block& block, const GradientView& gradient, const TensorReport& report) noexcept override;
+  /// The update of a block whose gradient is copied piece by piece: because it is in another order than the
+  /// parameter, or to be read as zero, which NaN times 0 is not. `begin` counts from the tensor's first
+  /// element.
+  void update_through_copy(UpdateBlock block, const UpdateScalars& numbers, const UpdateTarget& target,
+                           const std::byte* gradient, std::int64_t begin) const noexcept;
+
+  std::vector<std::byte> save() const;
+  Status load(std::span<const std::byte> bytes);
+};
+
+}  // namespace gradstab

@@ -1,0 +1,43 @@
+// OptimizerRule: from the settings of an optimizer to the rule and the numbers of one parameter's step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/global_norm.hpp"
+#include "gradstab/optimizer.hpp"
+
+namespace gradstab {
+
+/// How one parameter is updated; fixed when the optimizer is bound.
+struct ParameterRule {
+  UpdateRule rule = UpdateRule::plain;
+  std::size_t pieces = 1;     ///< segments that its gradient is measured in
+  bool unit_moments = false;  ///< one second moment per segment, from the segment's norm (Adam-mini)
+  bool decays = true;         ///< weight decay applies
+};
+
+/// Of the parameter with this name and shape. Errors: Adam-mini's rules do not say clearly what it is.
+Result<ParameterRule> parameter_rule(const OptimizerOptions& options, const Parameter& parameter);
+
+/// Where a parameter stands in its course of steps.
+struct StepPosition {
+  std::int64_t step;    ///< of this parameter, from 1
+  std::int64_t global;  ///< of the optimizer, from 1
+};
+
+/// The numbers of a step, but for the gradient's factor and what differs from segment to segment.
+UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRule& rule,
+                             StepPosition position);
+
+/// Whether moments start afresh at this step of the optimizer, before the gradient is used (SPAM).
+bool resets_moments(const OptimizerOptions& options, std::int64_t global_step) noexcept;
+
+/// Adam-mini: advances the second moment of one unit, whose gradient has this norm, and returns what the step
+/// size is divided by.
+double advance_unit_moment(const AdamMiniOptions& options, std::int64_t step, double norm,
+                           std::int64_t elements, double& second) noexcept;
+
+}  // namespace gradstab

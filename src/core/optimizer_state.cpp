@@ -1,0 +1,201 @@
+// Saving, loading and exchanging what an optimizer remembers.
+#include <algorithm>
+#include <cstring>
+
+#include "core/optimizer_impl.hpp"
+#include "core/text.hpp"
+
+namespace gradstab {
+namespace {
+
+constexpr std::string_view kMarker = "optimizer";
+
+Status corrupt(std::string message) {
+  return {StatusCode::corrupt_data, std::move(message)};
+}
+
+std::span<const std::byte> bytes_of(const ZeroedArray& array) {
+  return {array.data(), array.bytes()};
+}
+
+void save_memory(ByteWriter& writer, const ParameterMemory& memory) {
+  writer.put(static_cast<std::uint8_t>(memory.storage ? static_cast<int>(*memory.storage) + 1 : 0));
+  writer.put(memory.step);
+  for (const ZeroedArray& array : {std::cref(memory.states[0]), std::cref(memory.states[1]),
+                                   std::cref(memory.states[2]), std::cref(memory.master)}) {
+    writer.put(static_cast<std::uint64_t>(array.bytes()));
+    writer.put(bytes_of(array));
+  }
+  writer.put(static_cast<std::uint64_t>(memory.unit_second.size()));
+  writer.put(std::as_bytes(std::span(memory.unit_second)));
+}
+
+Status load_array(ByteReader& reader, const ZeroedArray& into, const std::string& name) {
+  const auto bytes = reader.get<std::uint64_t>();
+  if (bytes != into.bytes()) {
+    return corrupt(
+        detail::concat("state of '", name, "' has an array of ", bytes, " bytes, expected ", into.bytes()));
+  }
+  const auto content = reader.get_bytes(bytes);
+  if (!reader.ok()) return corrupt("state ends inside the arrays of '" + name + "'");
+  std::ranges::copy(content, into.data());
+  return {};
+}
+
+Result<ParameterMemory> load_memory(ByteReader& reader, const ParameterRule& rule,
+                                    const Parameter& parameter) {
+  ParameterMemory memory;
+  const auto storage = reader.get<std::uint8_t>();
+  const auto step = reader.get<std::int64_t>();
+  if (!reader.ok() || storage > kParameterStorageCount || step < 0) {
+    return corrupt("state holds an impossible parameter '" + parameter.name + "'");
+  }
+  if (storage > 0) {
+    allocate(memory, rule, static_cast<ParameterStorage>(storage - 1),
+             static_cast<std::size_t>(element_count(parameter.sizes)), nullptr);
+  }
+  memory.step = step;
+  for (const ZeroedArray* array : {&memory.states[0], &memory.states[1], &memory.states[2], &memory.master})
+    GRADSTAB_RETURN_IF_ERROR(load_array(reader, *array, parameter.name));
+  const auto units = reader.get<std::uint64_t>();
+  if (units != memory.unit_second.size())
+    return corrupt(detail::concat("state of '", parameter.name, "' has ", units, " units, expected ",
+                                  memory.unit_second.size()));
+  const auto content = reader.get_bytes(units * sizeof(double));
+  if (!reader.ok()) return corrupt("state ends inside the units of '" + parameter.name + "'");
+  std::ranges::copy(content, std::as_writable_bytes(std::span(memory.unit_second)).begin());
+  return memory;
+}
+
+}  // namespace
+
+std::vector<std::byte> Optimizer::Impl::save() const {
+  ByteWriter payload;
+  payload.put(kMarker);
+  payload.put(name_of(default_options));
+  payload.put(steps);
+  const auto of_transform = inner().save();
+  payload.put(static_cast<std::uint64_t>(of_transform.size()));
+  payload.put(std::span<const std::byte>(of_transform));
+  payload.put(static_cast<std::uint64_t>(memory.size()));
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    payload.put(std::string_view(inner().parameters[i].name));
+    save_memory(payload, memory[i]);
+  }
+  return wrap_state(payload.bytes());
+}
+
+Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
+  const auto payload = unwrap_state(bytes);
+  if (!payload) return payload.status();
+  ByteReader reader(*payload);
+  if (reader.get_string() != kMarker) {
+    return {StatusCode::corrupt_data,
+            "the state is that of a gradient transform, expected one of an optimizer"};
+  }
+  const std::string kind = reader.get_string();
+  if (kind != name_of(default_options)) {
+    return {StatusCode::shape_mismatch,
+            detail::concat("saved state is of '", kind, "', expected '", name_of(default_options), "'")};
+  }
+  const auto saved_steps = reader.get<std::int64_t>();
+  const auto of_transform = reader.get_bytes(reader.get<std::uint64_t>());
+  const auto count = reader.get<std::uint64_t>();
+  if (!reader.ok() || saved_steps < 0) return corrupt("state ends inside its header");
+  if (count != memory.size()) {
+    return {StatusCode::shape_mismatch,
+            detail::concat("saved state has ", count, " parameters, this optimizer has ", memory.size())};
+  }
+  std::vector<ParameterMemory> loaded(memory.size());
+  std::vector<bool> seen(memory.size(), false);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string name = reader.get_string();
+    const std::ptrdiff_t found = reader.ok() ? inner().parameters.find(name) : -1;
+    if (!reader.ok()) return corrupt("state ends inside its list of parameters");
+    if (found < 0 || seen[static_cast<std::size_t>(found)]) {
+      return {StatusCode::shape_mismatch, "saved state has a parameter '" + name + "' that is " +
+                                              (found < 0 ? "not registered here" : "listed twice")};
+    }
+    const auto index = static_cast<std::size_t>(found);
+    seen[index] = true;
+    auto state = load_memory(reader, rules[index], inner().parameters[index]);
+    if (!state) return state.status();
+    loaded[index] = std::move(*state);
+  }
+  if (!reader.ok() || reader.remaining() != 0)
+    return corrupt("state has a length that does not fit its content");
+  // Last, because it is the one that cannot be taken back; it leaves all as it was on an error of its own.
+  GRADSTAB_RETURN_IF_ERROR(inner().load(of_transform, true));
+  memory = std::move(loaded);
+  steps = saved_steps;
+  return {};
+}
+
+namespace {
+
+template <class Visit>
+void for_each_value(const ParameterMemory& memory, std::size_t k, std::size_t count, Visit visit) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (memory.storage == ParameterStorage::float64) {
+      visit(i, reinterpret_cast<double*>(memory.states[k].data())[i]);
+    } else {
+      visit(i, reinterpret_cast<float*>(memory.states[k].data())[i]);
+    }
+  }
+}
+
+}  // namespace
+
+Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) const {
+  const Impl& impl = *impl_;
+  if (index >= impl.memory.size()) {
+    return Status(StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
+                                                               impl.memory.size(), " are registered"));
+  }
+  const ParameterMemory& memory = impl.memory[index];
+  ParameterState state;
+  state.step = memory.step;
+  if (!memory.storage) return state;
+  const auto count = static_cast<std::size_t>(element_count(impl.inner().parameters[index].sizes));
+  for (std::size_t k = 0; k < state_count(impl.rules[index].rule); ++k) {
+    auto& values = state.values.emplace_back(count);
+    for_each_value(memory, k, count, [&](std::size_t i, const auto& value) { values[i] = value; });
+  }
+  return state;
+}
+
+Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const ParameterState& state) {
+  Impl& impl = *impl_;
+  if (index >= impl.memory.size()) {
+    return {StatusCode::invalid_argument,
+            detail::concat("there is no parameter ", index, "; ", impl.memory.size(), " are registered")};
+  }
+  const Parameter& parameter = impl.inner().parameters[index];
+  const std::size_t arrays = state_count(impl.rules[index].rule);
+  const auto count = static_cast<std::size_t>(element_count(parameter.sizes));
+  const bool fits =
+      state.step >= 0 && state.values.size() == arrays &&
+      std::ranges::all_of(state.values, [&](const auto& values) { return values.size() == count; });
+  if (!fits) {
+    return {StatusCode::shape_mismatch,
+            detail::concat("state of '", parameter.name, "' must have ", arrays, " arrays of ", count,
+                           " values and a step of at least 0")};
+  }
+  if (dtype != DType::float32 && dtype != DType::float64) {
+    return {StatusCode::unsupported,
+            detail::concat("state of '", parameter.name,
+                           "' can be set for float32 and float64 parameters, got ", to_string(dtype))};
+  }
+  ParameterMemory& memory = impl.memory[index];
+  allocate(memory, impl.rules[index], storage_of(dtype, impl.run.low_precision), count, nullptr);
+  memory.step = state.step;
+  for (std::size_t k = 0; k < arrays; ++k) {
+    for_each_value(memory, k, count, [&](std::size_t i, auto& value) {
+      value = static_cast<std::remove_reference_t<decltype(value)>>(state.values[k][i]);
+    });
+  }
+  impl.steps = std::max(impl.steps, state.step);
+  return {};
+}
+
+}  // namespace gradstab

@@ -1,0 +1,51 @@
+// The inside of a GradientTransform, shared with the optimizers that fold its factors into their updates.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/norm_transform.hpp"
+#include "core/state_codec.hpp"
+#include "core/step_engine.hpp"
+#include "gradstab/backend.hpp"
+#include "gradstab/transform.hpp"
+
+namespace gradstab {
+
+struct GradientTransform::Impl {
+  Links links;
+  Status error;  // of a factory; reported by init
+
+  bool initialised = false;
+  RunOptions options;
+  const Backend* backend = nullptr;
+  ParameterSet parameters;
+  StepEngine engine;
+  std::int64_t updates = 0;
+  std::optional<std::int64_t> last_step;
+  std::vector<std::size_t> pieces;
+
+  /// Checks settings, finds the backend and binds. `pieces`, if not empty, asks for at least that many
+  /// segments of each tensor.
+  Status init(ParameterSet set, RunOptions run, std::vector<std::size_t> wanted_pieces = {});
+  Status bind();
+  /// Takes the gradients of a step, or says what is wrong with them or with its number.
+  Status take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step);
+  /// The step over the gradients taken. With a sink they are not scaled; the sink gets them with their
+  /// factors.
+  Result<StepReport> run(std::optional<std::int64_t> step, GradientSink* sink = nullptr);
+
+  std::vector<std::byte> save() const;
+  Status load(std::span<const std::byte> bytes, bool same_parameters);
+  Status load_payload(ByteReader& reader, bool same_parameters);
+  struct SavedList {
+    std::vector<std::ptrdiff_t> position;
+    std::vector<std::size_t> rows;
+  };
+  Result<SavedList> read_parameters(ByteReader& reader, bool same_parameters) const;
+};
+
+}  // namespace gradstab
