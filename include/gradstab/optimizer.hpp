@@ -145,6 +145,9 @@ class Optimizer {
   Status init(ParameterSet parameters, OptimizerRunOptions options = {},
               std::vector<OptimizerGroup> groups = {});
 
+  /// Continues after parameters were added or regrouped: what is known of names that stay is kept.
+  Status rebind(ParameterSet parameters, std::vector<OptimizerGroup> groups = {});
+
   /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
   /// registered order; one without gradient data is left out. Parameters are float32, float64 (with float64
   /// gradients) or bfloat16 and dense in memory; gradients may have any strides and, unless float64, any

@@ -287,6 +287,45 @@ Status Optimizer::init(ParameterSet parameters, OptimizerRunOptions options,
   return impl_->init(std::move(parameters), std::move(options), std::move(groups));
 }
 
+Status Optimizer::rebind(ParameterSet parameters, std::vector<OptimizerGroup> groups) {
+  if (!impl_->initialised) return not_initialised("rebind");
+  // An error puts everything back.
+  const std::vector<std::byte> of_transform = impl_->inner().save();
+  const ParameterSet before = impl_->inner().parameters;
+  const std::vector<ParameterRule> rules_before = impl_->rules;
+  const std::vector<OptimizerOptions> groups_before = impl_->groups;
+  const std::vector<std::size_t> group_of_before = impl_->group_of;
+  const std::int64_t steps = impl_->steps;
+  std::vector<ParameterMemory> memory = std::exchange(impl_->memory, {});
+  Status status = impl_->init(std::move(parameters), impl_->run, std::move(groups));
+  if (status.ok()) status = impl_->inner().load(of_transform, false);
+  for (std::size_t i = 0; status.ok() && i < impl_->memory.size(); ++i) {
+    const std::ptrdiff_t found = before.find(impl_->inner().parameters[i].name);
+    if (found < 0) continue;
+    const auto index = static_cast<std::size_t>(found);
+    if (state_count(rules_before[index].rule) != state_count(impl_->rules[i].rule)) {
+      status = {StatusCode::invalid_argument,
+                detail::concat("'", before[index].name, "' changes its kind of state with the new groups")};
+    }
+  }
+  if (!status.ok()) {
+    std::vector<OptimizerGroup> old_groups;
+    for (const OptimizerOptions& options : groups_before) old_groups.push_back({options, {}});
+    for (std::size_t i = 0; i < group_of_before.size(); ++i) old_groups[group_of_before[i]].parameters.push_back(i);
+    impl_->init(before, impl_->run, std::move(old_groups)).check();
+    impl_->inner().load(of_transform, true).check();
+    impl_->memory = std::move(memory);
+    impl_->steps = steps;
+    return status;
+  }
+  for (std::size_t i = 0; i < impl_->memory.size(); ++i) {
+    const std::ptrdiff_t found = before.find(impl_->inner().parameters[i].name);
+    if (found >= 0) impl_->memory[i] = std::move(memory[static_cast<std::size_t>(found)]);
+  }
+  impl_->steps = steps;
+  return {};
+}
+
 Result<StepReport> Optimizer::step(std::span<const TensorRef> parameters,
                                    std::span<const TensorRef> gradients, std::optional<std::int64_t> step) {
   return impl_->step(parameters, gradients, step);

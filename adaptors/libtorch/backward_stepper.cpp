@@ -1,0 +1,118 @@
+// Steps parameters from within backward.
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <cmath>
+
+#include "gradstab/libtorch_fused.hpp"
+
+namespace gradstab {
+
+struct BackwardStepper::State {
+  FusedOptimizer* optimizer = nullptr;
+  Mode mode = Mode::update;
+  bool held = false;
+
+  struct Hooked {
+    std::shared_ptr<torch::autograd::Node> accumulator;  // kept alive: a variable holds it only weakly
+    std::uintptr_t key = 0;
+  };
+  std::vector<Hooked> hooked;
+
+  std::vector<TensorReport> pending;   // since the last take_report
+  std::vector<TensorReport> reported;  // what the last take_report gave out
+  StepReport report;
+  std::int64_t reports = 0;
+
+  void gradient_is_complete(std::size_t index);
+};
+
+namespace {
+
+/// Called after the gradient of one parameter has been accumulated.
+class Hook final : public torch::autograd::FunctionPostHook {
+ public:
+  explicit Hook(std::function<void()> call) : call_(std::move(call)) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list&) override {
+    call_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> call_;
+};
+
+double root_of_squares_of(const std::vector<TensorReport>& tensors, bool raw) {
+  double sum = 0.0;
+  for (const TensorReport& tensor : tensors) {
+    if (!tensor.present || !tensor.finite) continue;
+    const double norm = raw ? tensor.raw_norm : tensor.norm();
+    sum = std::hypot(sum, norm);
+  }
+  return sum;
+}
+
+}  // namespace
+
+void BackwardStepper::State::gradient_is_complete(std::size_t index) {
+  if (held) return;
+  at::Tensor& parameter = optimizer->parameters_[index];
+  const at::Tensor& gradient = parameter.grad();
+  if (!gradient.defined()) return;
+  const std::string& name = optimizer->fused_.parameters()[index].name;
+  const TensorRef gradient_ref = tensor_ref(gradient, name).value();
+  if (mode == Mode::measure) {
+    optimizer->fused_.measure_one(index, gradient_ref).check();
+    return;
+  }
+  pending[index] = optimizer->fused_.step_one(index, optimizer->parameter_ref(index), gradient_ref).value();
+  parameter.unsafeGetTensorImpl()->bump_version();
+  parameter.mutable_grad().reset();
+}
+
+BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(std::make_shared<State>()) {
+  optimizer.bind();
+  if (mode == Mode::update) optimizer.fused_.can_step_one().check();
+  state_->optimizer = &optimizer;
+  state_->mode = mode;
+  state_->pending.resize(optimizer.parameters_.size());
+  for (std::size_t i = 0; i < optimizer.parameters_.size(); ++i) {
+    if (!optimizer.parameters_[i].requires_grad()) continue;
+    auto accumulator = torch::autograd::impl::grad_accumulator(optimizer.parameters_[i]);
+    // The node outlives this object inside graphs that are still held somewhere, so it must not own the
+    // state.
+    const std::weak_ptr<State> state = state_;
+    const auto key = accumulator->add_post_hook(std::make_unique<Hook>([state, i] {
+      if (const auto alive = state.lock()) alive->gradient_is_complete(i);
+    }));
+    state_->hooked.push_back({std::move(accumulator), key});
+  }
+}
+
+BackwardStepper::~BackwardStepper() {
+  for (State::Hooked& hooked : state_->hooked) hooked.accumulator->del_post_hook(hooked.key);
+}
+
+void BackwardStepper::hold(bool held) noexcept {
+  state_->held = held;
+}
+
+const StepReport& BackwardStepper::take_report() {
+  State& state = *state_;
+  state.reported = state.pending;
+  std::fill(state.pending.begin(), state.pending.end(), TensorReport{});
+  state.report = {};
+  state.report.tensors = state.reported;
+  state.report.step = ++state.reports;
+  state.report.raw_global_norm = root_of_squares_of(state.reported, true);
+  state.report.global_norm = root_of_squares_of(state.reported, false);
+  for (const TensorReport& tensor : state.reported) {
+    state.report.spikes += tensor.spike ? 1 : 0;
+    state.report.nonfinite += tensor.finite ? 0 : 1;
+  }
+  return state.report;
+}
+
+}  // namespace gradstab

@@ -1,0 +1,219 @@
+// Fused, stabilized optimizers as LibTorch optimizers.
+//
+//   gradstab::FusedAdamW optimizer(model->named_parameters(), torch::optim::AdamWOptions(1e-3));
+//
+// is a torch::optim::Optimizer: learning-rate schedulers, parameter groups, zero_grad, closures, torch::save
+// and torch::load work. GradientStabilizer is in front unless another transform, or none, is asked for. A
+// checkpoint of LibTorch's own optimizer of the same kind can be loaded.
+#pragma once
+
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/optimizer.h>
+#include <torch/optim/sgd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "gradstab/libtorch.hpp"
+#include "gradstab/optimizer.hpp"
+
+namespace gradstab {
+
+/// What a fused optimizer takes beside its own options.
+struct FusedSettings {
+  std::optional<GradientTransform> transform = stabilize();  ///< std::nullopt: the plain optimizer
+  OptimizerRunOptions run = {};
+};
+
+/// The part that all fused optimizers share. Users name one of the types below.
+class FusedOptimizer : public torch::optim::Optimizer {
+ public:
+  ~FusedOptimizer() override;
+
+  /// One step over all parameters with a gradient. With a closure, the gradients that it computes are used.
+  /// Returns the closure's loss. Throws gradstab::Error.
+  torch::Tensor step(LossClosure closure = nullptr) override;
+
+  /// Raw and stabilized norm, factor and flags of each tensor in the last step.
+  const StepReport& report() const noexcept { return report_; }
+
+  /// The names and shapes behind the entries of report().tensors.
+  const ParameterSet& registered_parameters() const noexcept { return fused_.parameters(); }
+
+  void save(torch::serialize::OutputArchive& archive) const override;
+  /// Reads what `save` wrote, or a checkpoint of LibTorch's own optimizer of this kind. Of the latter the
+  /// options stay as they are here, which is what LibTorch's own load does.
+  void load(torch::serialize::InputArchive& archive) override;
+
+ protected:
+  FusedOptimizer(std::vector<torch::optim::OptimizerParamGroup> groups,
+                 std::unique_ptr<torch::optim::OptimizerOptions> defaults, OptimizerOptions kind,
+                 FusedSettings settings);
+
+  void set_names(const NamedParameters& names);
+
+  /// Registers the parameters and settings of the groups as they are now, where they have changed.
+  void bind() const;
+
+  /// Settings of one group as the library has them.
+  virtual OptimizerOptions convert(const torch::optim::OptimizerOptions& options) const = 0;
+  /// State of LibTorch's own optimizer of this kind, one entry per parameter in the order of the groups, and
+  /// its options into `groups`. Throws gradstab::Error if there is no such optimizer.
+  virtual std::vector<gradstab::Optimizer::ParameterState> read_plain(
+      torch::serialize::InputArchive& archive,
+      const std::vector<torch::optim::OptimizerParamGroup>& groups) = 0;
+
+ private:
+  friend class BackwardStepper;
+
+  TensorRef parameter_ref(std::size_t index) const;
+
+  // What is registered follows the groups, to which LibTorch's own functions add at any time.
+  mutable gradstab::Optimizer fused_;
+  mutable std::vector<at::Tensor> parameters_;  // in the order of the groups
+  mutable std::vector<std::size_t> group_of_;
+  mutable std::vector<TensorRef> parameter_refs_;
+  mutable std::vector<TensorRef> gradient_refs_;
+  mutable StepReport report_;
+  mutable bool bound_ = false;
+  OptimizerRunOptions run_;
+  std::vector<std::pair<at::Tensor, std::string>> names_;
+};
+
+/// Options of Lion that LibTorch has no class for; fields as in LionOptions.
+struct LionTorchOptions : torch::optim::OptimizerCloneableOptions<LionTorchOptions> {
+  explicit LionTorchOptions(double lr = 1e-4) { lion.lr = lr; }
+  explicit LionTorchOptions(LionOptions options) : lion(options) {}
+  LionOptions lion;
+  double get_lr() const override { return lion.lr; }
+  void set_lr(double lr) override { lion.lr = lr; }
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
+/// Options of Adam-mini; fields as in AdamMiniOptions. Overrides are not saved: they belong to the model.
+struct AdamMiniTorchOptions : torch::optim::OptimizerCloneableOptions<AdamMiniTorchOptions> {
+  explicit AdamMiniTorchOptions(AdamMiniOptions options = {}) : mini(std::move(options)) {}
+  AdamMiniOptions mini;
+  double get_lr() const override { return mini.lr; }
+  void set_lr(double lr) override { mini.lr = lr; }
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
+/// Options of SPAM; fields as in SpamOptions.
+struct SpamTorchOptions : torch::optim::OptimizerCloneableOptions<SpamTorchOptions> {
+  explicit SpamTorchOptions(SpamOptions options = {}) : spam(options) {}
+  SpamOptions spam;
+  double get_lr() const override { return spam.lr; }
+  void set_lr(double lr) override { spam.lr = lr; }
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
+/// The same settings as the library has them.
+OptimizerOptions library_options(const torch::optim::SGDOptions& options);
+OptimizerOptions library_options(const torch::optim::AdamOptions& options);
+OptimizerOptions library_options(const torch::optim::AdamWOptions& options);
+OptimizerOptions library_options(const LionTorchOptions& options);
+OptimizerOptions library_options(const AdamMiniTorchOptions& options);
+OptimizerOptions library_options(const SpamTorchOptions& options);
+
+namespace detail {
+
+/// State of LibTorch's own optimizer with these options out of an archive: see
+/// FusedOptimizer::read_plain.
+template <class Options>
+std::vector<gradstab::Optimizer::ParameterState> read_plain(
+    torch::serialize::InputArchive& archive, const std::vector<torch::optim::OptimizerParamGroup>& groups);
+
+}  // namespace detail
+
+/// A fused optimizer whose groups have options of this type: torch::optim::SGDOptions, AdamOptions,
+/// AdamWOptions, or one of those above.
+template <class Options>
+class Fused final : public FusedOptimizer {
+ public:
+  /// `parameters` are tensors, parameter groups, or a module's named_parameters(), whose names then key the
+  /// state; Adam-mini needs the names. Throws gradstab::Error on invalid settings.
+  template <class Parameters>
+  explicit Fused(Parameters&& parameters, Options options = Options(), FusedSettings settings = {})
+      : FusedOptimizer(groups_of(std::forward<Parameters>(parameters)), std::make_unique<Options>(options),
+                       library_options(options), std::move(settings)) {
+    if constexpr (std::is_convertible_v<Parameters, const NamedParameters&>) set_names(parameters);
+    bind();
+  }
+
+ private:
+  template <class Parameters>
+  static std::vector<torch::optim::OptimizerParamGroup> groups_of(Parameters&& parameters) {
+    if constexpr (std::is_convertible_v<Parameters, const NamedParameters&>) {
+      return {torch::optim::OptimizerParamGroup(parameters.values())};
+    } else if constexpr (std::is_convertible_v<Parameters, std::vector<at::Tensor>>) {
+      return {
+          torch::optim::OptimizerParamGroup(std::vector<at::Tensor>(std::forward<Parameters>(parameters)))};
+    } else {
+      return std::forward<Parameters>(parameters);
+    }
+  }
+
+  OptimizerOptions convert(const torch::optim::OptimizerOptions& options) const override {
+    return library_options(static_cast<const Options&>(options));
+  }
+  std::vector<gradstab::Optimizer::ParameterState> read_plain(
+      torch::serialize::InputArchive& archive,
+      const std::vector<torch::optim::OptimizerParamGroup>& groups) override {
+    return detail::read_plain<Options>(archive, groups);
+  }
+};
+
+using FusedSGD = Fused<torch::optim::SGDOptions>;
+using FusedAdam = Fused<torch::optim::AdamOptions>;
+using FusedAdamW = Fused<torch::optim::AdamWOptions>;
+using FusedLion = Fused<LionTorchOptions>;
+using FusedAdamMini = Fused<AdamMiniTorchOptions>;
+using FusedSpam = Fused<SpamTorchOptions>;
+
+/// Steps parameters during backward: each as soon as its gradient is complete, which is then freed. The
+/// largest few gradients are all that exist at a time.
+///
+///   gradstab::BackwardStepper stepper(optimizer);
+///   loss.backward();             // updates the parameters; no optimizer.step(), no zero_grad()
+///
+/// A parameter that is used several times (tied embeddings) is updated once, after all its uses. With
+/// gradient accumulation, hold back all but the last backward: `stepper.hold(true); ...;
+/// stepper.hold(false);`.
+class BackwardStepper {
+ public:
+  enum class Mode {
+    update,   ///< measure, stabilize, update, free
+    measure,  ///< only measure, while the gradient is hot; optimizer.step() then reads each gradient once
+  };
+
+  /// Throws gradstab::Error where the optimizer's transform needs all tensors (mode `update`), saying which
+  /// one and what to use. The optimizer must outlive this object; parameters added to it later are not
+  /// stepped.
+  explicit BackwardStepper(FusedOptimizer& optimizer, Mode mode = Mode::update);
+  /// Backward is an ordinary one again.
+  ~BackwardStepper();
+  BackwardStepper(const BackwardStepper&) = delete;
+  BackwardStepper& operator=(const BackwardStepper&) = delete;
+
+  /// While held, backward only accumulates gradients.
+  void hold(bool held) noexcept;
+
+  /// What happened since the last call, or since construction: one entry per parameter of the optimizer.
+  /// Valid until the next backward.
+  const StepReport& take_report();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace gradstab

@@ -1,0 +1,345 @@
+#include "gradstab/libtorch_fused.hpp"
+
+#include <torch/serialize.h>
+
+#include <cstring>
+#include <unordered_set>
+
+namespace gradstab {
+namespace {
+
+constexpr const char* kArchiveKey = "gradstab_optimizer";
+
+std::string group_key(std::size_t group) {
+  return "gradstab_group" + std::to_string(group);
+}
+
+/// Values in the order in which the parameter's elements lie in memory.
+std::vector<double> in_memory_order(const at::Tensor& values, const at::Tensor& parameter) {
+  at::Tensor copy = torch::empty_like(parameter, parameter.options().dtype(at::kDouble).requires_grad(false));
+  copy.copy_(values);
+  const auto* data = copy.data_ptr<double>();
+  return {data, data + copy.numel()};
+}
+
+}  // namespace
+
+FusedOptimizer::FusedOptimizer(std::vector<torch::optim::OptimizerParamGroup> groups,
+                               std::unique_ptr<torch::optim::OptimizerOptions> defaults,
+                               OptimizerOptions kind, FusedSettings settings)
+    : torch::optim::Optimizer(std::move(groups), std::move(defaults)),
+      fused_(std::move(kind), std::move(settings.transform)),
+      run_(std::move(settings.run)) {
+  if (!run_.run.executor) run_.run.executor = torch_executor();
+  // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
+  fused_.init({}, run_).check();
+}
+
+FusedOptimizer::~FusedOptimizer() = default;
+
+void FusedOptimizer::set_names(const NamedParameters& names) {
+  names_.clear();
+  for (const auto& item : names) names_.emplace_back(item.value(), item.key());
+}
+
+void FusedOptimizer::bind() const {
+  std::size_t position = 0;
+  bool same = bound_;
+  for (std::size_t g = 0; g < param_groups_.size(); ++g) {
+    for (const at::Tensor& tensor : param_groups_[g].params()) {
+      same = same && position < parameters_.size() && parameters_[position].is_same(tensor) &&
+             group_of_[position] == g;
+      ++position;
+    }
+  }
+  same = same && position == parameters_.size();
+  if (!same) {
+    std::vector<at::Tensor> tensors;
+    std::vector<std::size_t> group_of;
+    std::vector<Parameter> parameters;
+    std::vector<OptimizerGroup> groups;
+    std::unordered_set<const c10::TensorImpl*> seen;
+    for (std::size_t g = 0; g < param_groups_.size(); ++g) {
+      OptimizerGroup& group = groups.emplace_back(OptimizerGroup{convert(param_groups_[g].options()), {}});
+      const auto& params = param_groups_[g].params();
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        std::string name = "group" + std::to_string(g) + ".parameter" + std::to_string(i);
+        for (const auto& [named, its_name] : names_) {
+          if (named.is_same(params[i])) name = its_name;
+        }
+        if (!seen.insert(params[i].unsafeGetTensorImpl()).second) {
+          throw Error({StatusCode::invalid_argument,
+                       "parameter '" + name + "' is in the optimizer twice; it would be updated twice"});
+        }
+        group.parameters.push_back(tensors.size());
+        group_of.push_back(g);
+        parameters.push_back({std::move(name), params[i].sizes().vec()});
+        tensors.push_back(params[i]);
+      }
+    }
+    auto set = ParameterSet::create(std::move(parameters));
+    (bound_ ? fused_.rebind(std::move(set).value(), std::move(groups))
+            : fused_.init(std::move(set).value(), run_, std::move(groups)))
+        .check();
+    parameters_ = std::move(tensors);
+    group_of_ = std::move(group_of);
+    parameter_refs_.resize(parameters_.size());
+    gradient_refs_.resize(parameters_.size());
+    bound_ = true;
+    report_ = {};
+  } else {
+    for (std::size_t g = 0; g < param_groups_.size(); ++g)
+      fused_.set_options(g, convert(param_groups_[g].options())).check();
+  }
+}
+
+TensorRef FusedOptimizer::parameter_ref(std::size_t index) const {
+  return tensor_ref(parameters_[index], fused_.parameters()[index].name).value();
+}
+
+torch::Tensor FusedOptimizer::step(LossClosure closure) {
+  torch::Tensor loss;
+  if (closure) {
+    const at::AutoGradMode enable_grad(true);
+    loss = closure();
+  }
+  bind();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor& gradient = parameters_[i].grad();
+    gradient_refs_[i] = {};
+    if (!gradient.defined()) continue;
+    gradient_refs_[i] = tensor_ref(gradient, fused_.parameters()[i].name).value();
+    parameter_refs_[i] = parameter_ref(i);
+  }
+  report_ = fused_.step(parameter_refs_, gradient_refs_).value();
+  // Autograd notices when a tensor that it saved was changed behind its back; these were changed.
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (gradient_refs_[i].data != nullptr) parameters_[i].unsafeGetTensorImpl()->bump_version();
+  }
+  return loss;
+}
+
+void FusedOptimizer::save(torch::serialize::OutputArchive& archive) const {
+  bind();
+  for (std::size_t g = 0; g < param_groups_.size(); ++g) {
+    torch::serialize::OutputArchive options(archive.compilation_unit());
+    param_groups_[g].options().serialize(options);
+    archive.write(group_key(g), options);
+  }
+  const auto bytes = fused_.save().value();
+  at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
+  std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
+  archive.write(kArchiveKey, blob, /*is_buffer=*/true);
+}
+
+void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
+  at::Tensor blob;
+  if (archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) {
+    bind();
+    blob = blob.contiguous();
+    const std::span bytes(static_cast<const std::byte*>(blob.data_ptr()),
+                          static_cast<std::size_t>(blob.numel()));
+    fused_.load(bytes).check();
+    for (std::size_t g = 0; g < param_groups_.size(); ++g) {
+      torch::serialize::InputArchive options;
+      archive.read(group_key(g), options);
+      param_groups_[g].options().serialize(options);
+    }
+    return;
+  }
+  const auto states = read_plain(archive, param_groups_);
+  bind();
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    if (states[i].step == 0) continue;
+    fused_.set_parameter_state(i, parameter_ref(i).dtype, states[i]).check();
+  }
+}
+
+namespace {
+
+/// Writes or reads every number of an options type; calls visit(name, field).
+template <class Visit>
+void for_each_field(auto& options, Visit visit) {
+  visit("lr", options.lr);
+  visit("beta1", options.beta1);
+  visit("beta2", options.beta2);
+  visit("weight_decay", options.weight_decay);
+  if constexpr (requires { options.epsilon; }) visit("epsilon", options.epsilon);
+  if constexpr (requires { options.decay_over_lr; }) visit("decay_over_lr", options.decay_over_lr);
+  if constexpr (requires { options.dim; }) {
+    visit("dim", options.dim);
+    visit("n_heads", options.n_heads);
+  }
+  if constexpr (requires { options.threshold; }) {
+    visit("threshold", options.threshold);
+    visit("reset_interval", options.reset_interval);
+    visit("warmup_steps", options.warmup_steps);
+    visit("quiet_steps", options.quiet_steps);
+  }
+}
+
+template <class Options>
+void write_fields(torch::serialize::OutputArchive& archive, const Options& options) {
+  for_each_field(options, [&](const char* name, auto value) { archive.write(name, c10::IValue(value)); });
+}
+
+template <class Options>
+void read_fields(torch::serialize::InputArchive& archive, Options& options) {
+  for_each_field(options, [&](const char* name, auto& field) {
+    c10::IValue value;
+    archive.read(name, value);
+    field = value.to<std::remove_reference_t<decltype(field)>>();
+  });
+}
+
+}  // namespace
+
+void LionTorchOptions::serialize(torch::serialize::InputArchive& archive) {
+  read_fields(archive, lion);
+}
+void LionTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
+  write_fields(archive, lion);
+}
+void AdamMiniTorchOptions::serialize(torch::serialize::InputArchive& archive) {
+  read_fields(archive, mini);
+}
+void AdamMiniTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
+  write_fields(archive, mini);
+}
+void SpamTorchOptions::serialize(torch::serialize::InputArchive& archive) {
+  read_fields(archive, spam);
+}
+void SpamTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
+  write_fields(archive, spam);
+}
+
+namespace {
+
+using States = std::vector<Optimizer::ParameterState>;
+
+/// Loads the archive into LibTorch's own optimizer and takes every parameter's state out of it.
+template <class Plain, class PlainOptions, class ParamState, class Take>
+States read_with(torch::serialize::InputArchive& archive,
+                 const std::vector<torch::optim::OptimizerParamGroup>& groups, Take take) {
+  Plain plain(groups, PlainOptions());
+  plain.load(archive);
+  States states;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    for (const at::Tensor& parameter : groups[g].params()) {
+      const auto found = plain.state().find(c10::guts::to_string(parameter.unsafeGetTensorImpl()));
+      states.emplace_back();
+      if (found != plain.state().end())
+        take(static_cast<const ParamState&>(*found->second), parameter, states.back());
+    }
+  }
+  return states;
+}
+
+/// Adam and AdamW have the same state under different names.
+constexpr auto take_adam = [](const auto& from, const at::Tensor& parameter,
+                              Optimizer::ParameterState& state) {
+  state.step = from.step();
+  state.values = {in_memory_order(from.exp_avg(), parameter), in_memory_order(from.exp_avg_sq(), parameter)};
+  if (from.max_exp_avg_sq().defined())
+    state.values.push_back(in_memory_order(from.max_exp_avg_sq(), parameter));
+};
+
+constexpr auto take_sgd = [](const torch::optim::SGDParamState& from, const at::Tensor& parameter,
+                             Optimizer::ParameterState& state) {
+  if (!from.momentum_buffer().defined()) return;
+  state.step = 1;  // SGD does not count; what matters is that the buffer is not empty
+  state.values = {in_memory_order(from.momentum_buffer(), parameter)};
+};
+
+template <class AnyAdam>
+OptimizerOptions adam_options(const AnyAdam& options, bool decoupled) {
+  AdamOptions result;
+  result.lr = options.lr();
+  std::tie(result.beta1, result.beta2) = options.betas();
+  result.epsilon = options.eps();
+  result.weight_decay = options.weight_decay();
+  result.amsgrad = options.amsgrad();
+  result.decoupled = decoupled;
+  return result;
+}
+
+[[noreturn]] void no_plain(const char* kind) {
+  throw Error({StatusCode::corrupt_data, std::string("the archive holds no state of gradstab's ") + kind +
+                                             ", and LibTorch has none of its own"});
+}
+
+}  // namespace
+
+OptimizerOptions library_options(const torch::optim::SGDOptions& options) {
+  return SgdOptions{.lr = options.lr(),
+                    .momentum = options.momentum(),
+                    .dampening = options.dampening(),
+                    .weight_decay = options.weight_decay(),
+                    .nesterov = options.nesterov()};
+}
+
+OptimizerOptions library_options(const torch::optim::AdamOptions& options) {
+  return adam_options(options, false);
+}
+
+OptimizerOptions library_options(const torch::optim::AdamWOptions& options) {
+  return adam_options(options, true);
+}
+
+OptimizerOptions library_options(const LionTorchOptions& options) {
+  return options.lion;
+}
+
+OptimizerOptions library_options(const AdamMiniTorchOptions& options) {
+  return options.mini;
+}
+
+OptimizerOptions library_options(const SpamTorchOptions& options) {
+  return options.spam;
+}
+
+namespace detail {
+
+template <>
+States read_plain<torch::optim::SGDOptions>(torch::serialize::InputArchive& archive,
+                                            const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  struct Options : torch::optim::SGDOptions {
+    Options() : SGDOptions(1e-3) {}
+  };
+  return read_with<torch::optim::SGD, Options, torch::optim::SGDParamState>(archive, groups, take_sgd);
+}
+
+template <>
+States read_plain<torch::optim::AdamOptions>(torch::serialize::InputArchive& archive,
+                                             const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  return read_with<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState>(
+      archive, groups, take_adam);
+}
+
+template <>
+States read_plain<torch::optim::AdamWOptions>(torch::serialize::InputArchive& archive,
+                                              const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  return read_with<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState>(
+      archive, groups, take_adam);
+}
+
+template <>
+States read_plain<LionTorchOptions>(torch::serialize::InputArchive&,
+                                    const std::vector<torch::optim::OptimizerParamGroup>&) {
+  no_plain("Lion");
+}
+
+template <>
+States read_plain<AdamMiniTorchOptions>(torch::serialize::InputArchive&,
+                                        const std::vector<torch::optim::OptimizerParamGroup>&) {
+  no_plain("Adam-mini");
+}
+
+template <>
+States read_plain<SpamTorchOptions>(torch::serialize::InputArchive&,
+                                    const std::vector<torch::optim::OptimizerParamGroup>&) {
+  no_plain("SPAM");
+}
+}  // namespace detail
+
+}  // namespace gradstab
