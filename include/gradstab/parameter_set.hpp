@@ -23,7 +23,7 @@ class ParameterSet {
  public:
   ParameterSet() = default;
 
-  /// Errors: an empty or repeated name, a negative size.
+  /// Errors: an empty or repeated name, a negative size, more than 2^60 elements in one tensor.
   static Result<ParameterSet> create(std::vector<Parameter> parameters);
 
   std::size_t size() const noexcept { return parameters_.size(); }
