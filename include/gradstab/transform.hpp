@@ -49,6 +49,9 @@ class GradientTransform {
   GradientTransform& operator=(GradientTransform&&) noexcept;
   ~GradientTransform();
 
+  /// The first invalid setting of any link, which `init` would refuse as well.
+  Status validate() const;
+
   /// Binds to parameters and allocates all state; a second call starts afresh.
   /// Errors: an invalid setting of any link, an unknown backend.
   Status init(ParameterSet parameters, RunOptions options = {});
@@ -61,6 +64,10 @@ class GradientTransform {
   /// count, shape, dtype or device, a tensor that overlaps itself in memory, and under policy `raise` a
   /// non-finite gradient.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
+
+  /// What the last update saw, under policy `raise` also where it returned `non_finite`. Without tensors
+  /// where it was refused for another reason; every tensor absent before the first one.
+  const StepReport& report() const noexcept;
 
   /// The parameters given to init.
   const ParameterSet& parameters() const noexcept;
