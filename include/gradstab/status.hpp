@@ -88,7 +88,7 @@ class [[nodiscard]] Result {
 /// Returns the Status of `expression` from the enclosing function unless it is ok.
 #define GRADSTAB_RETURN_IF_ERROR(expression)                                                              \
   do {                                                                                                    \
-    if (::gradstab::Status gradstab_status = (expression); !gradstab_status.ok()) return gradstab_status; \
+    if (::gradstab::Status returned_status = (expression); !returned_status.ok()) return returned_status; \
   } while (false)
 
 }  // namespace gradstab

@@ -161,9 +161,11 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   const std::vector<std::byte> before = save();
+  const bool usable = std::exchange(initialised, false);  // stays false if there is no memory to go back
   const auto undo = [&] {
     ByteReader reader(*unwrap_state(before));
     load_payload(reader, true).check();
+    initialised = usable;
   };
   try {
     ByteReader reader(*payload);
@@ -175,6 +177,7 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
     undo();
     throw;
   }
+  initialised = usable;
   last_step.reset();  // a run that goes back to a checkpoint counts from there again
   return {};
 }
@@ -253,7 +256,7 @@ Status GradientTransform::rebind(ParameterSet parameters) {
   const std::vector<std::byte> state = impl_->save();
   const auto last_step = impl_->last_step;
   ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
-  impl_->initialised = false;  // stays so if there is not even the memory to go back
+  impl_->initialised = false;  // stays so if there is no memory to go back
   const auto undo = [&] {
     impl_->parameters = std::move(before);
     impl_->bind().check();
