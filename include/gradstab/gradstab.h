@@ -19,9 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef GRADSTAB_API
-#define GRADSTAB_API
-#endif
+#include "gradstab/export.hpp"
 
 #ifdef __cplusplus
 extern "C" {

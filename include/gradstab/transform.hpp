@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradstab/executor.hpp"
+#include "gradstab/export.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/report.hpp"
 #include "gradstab/status.hpp"
@@ -39,7 +40,7 @@ struct RunOptions {
 ///
 /// Made by a factory of transforms.hpp, bound to parameters by `init`, then called once per optimizer step.
 /// Movable, not copyable. Not thread-safe: one step at a time.
-class GradientTransform {
+class GRADSTAB_API GradientTransform {
  public:
   /// For implementers: takes one method. Users call a factory.
   explicit GradientTransform(std::unique_ptr<NormTransform> method);

@@ -11,7 +11,7 @@
 
 namespace gradstab {
 
-struct GradientTransform::Impl {
+struct GRADSTAB_LOCAL GradientTransform::Impl {
   Links links;
   Status error;  // of a factory; reported by init
 
