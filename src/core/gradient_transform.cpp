@@ -11,7 +11,7 @@
 
 namespace gradstab {
 
-struct GradientTransform::Impl {
+struct GRADSTAB_LOCAL GradientTransform::Impl {
   Links links;
   Status error;  // of a factory; reported by init
 
@@ -22,6 +22,7 @@ struct GradientTransform::Impl {
   StepEngine engine;
   std::int64_t updates = 0;
   std::optional<std::int64_t> last_step;
+  StepReport report;  // of the last update
 
   Status bind();
   Result<StepReport> update(std::span<const TensorRef> tensors, std::optional<std::int64_t> step);
@@ -38,12 +39,14 @@ struct GradientTransform::Impl {
 
 /// Fresh state for the parameters at hand.
 Status GradientTransform::Impl::bind() {
+  report = {};
   const bool rows = std::ranges::any_of(links, [](const auto& link) { return link->needs_rows(); });
   const Segments segments(parameters, rows);
   for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->bind(parameters, segments));
   engine.bind(parameters, segments, links, *backend, options);
   updates = 0;
   last_step.reset();
+  report = engine.summarize();
   return {};
 }
 
@@ -56,15 +59,17 @@ Result<StepReport> GradientTransform::Impl::update(std::span<const TensorRef> te
                   detail::concat("update was called for step ", *step, " after step ", *last_step,
                                  "; each step may transform its gradients once"));
   }
+  report = {};
+  report.step = updates;
   GRADSTAB_RETURN_IF_ERROR(engine.take(parameters, tensors));
   const auto outcome = engine.run(parameters, links);
-  if (!outcome) return outcome.status();
-  const bool skipped = *outcome == StepEngine::Outcome::skipped;
-  if (step) last_step = step;
-  updates += skipped ? 0 : 1;
-  StepReport report = engine.summarize();
+  const bool skipped = outcome && *outcome == StepEngine::Outcome::skipped;
+  if (outcome && step) last_step = step;
+  updates += outcome && !skipped ? 1 : 0;
+  report = engine.summarize();
   report.skip_step = skipped;
   report.step = updates;
+  if (!outcome) return outcome.status();
   return report;
 }
 
@@ -156,12 +161,23 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   const std::vector<std::byte> before = save();
-  ByteReader reader(*payload);
-  if (Status status = load_payload(reader, same_parameters); !status.ok()) {
-    ByteReader undo(*unwrap_state(before));
-    load_payload(undo, true).check();
-    return status;
+  const bool usable = std::exchange(initialised, false);  // stays false if there is no memory to go back
+  const auto undo = [&] {
+    ByteReader reader(*unwrap_state(before));
+    load_payload(reader, true).check();
+    initialised = usable;
+  };
+  try {
+    ByteReader reader(*payload);
+    if (Status status = load_payload(reader, same_parameters); !status.ok()) {
+      undo();
+      return status;
+    }
+  } catch (...) {  // out of memory
+    undo();
+    throw;
   }
+  initialised = usable;
   last_step.reset();  // a run that goes back to a checkpoint counts from there again
   return {};
 }
@@ -177,9 +193,14 @@ GradientTransform::GradientTransform(GradientTransform&&) noexcept = default;
 GradientTransform& GradientTransform::operator=(GradientTransform&&) noexcept = default;
 GradientTransform::~GradientTransform() = default;
 
-Status GradientTransform::init(ParameterSet parameters, RunOptions options) {
+Status GradientTransform::validate() const {
   GRADSTAB_RETURN_IF_ERROR(impl_->error);
   for (const auto& link : impl_->links) GRADSTAB_RETURN_IF_ERROR(link->validate());
+  return {};
+}
+
+Status GradientTransform::init(ParameterSet parameters, RunOptions options) {
+  GRADSTAB_RETURN_IF_ERROR(validate());
   const auto backend = find_backend(options.backend);
   if (!backend) return backend.status();
   impl_->initialised = false;
@@ -195,6 +216,10 @@ Status GradientTransform::init(ParameterSet parameters, RunOptions options) {
 Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradients,
                                              std::optional<std::int64_t> step) {
   return impl_->update(gradients, step);
+}
+
+const StepReport& GradientTransform::report() const noexcept {
+  return impl_->report;
 }
 
 const ParameterSet& GradientTransform::parameters() const noexcept {
@@ -229,17 +254,30 @@ Status GradientTransform::rebind(ParameterSet parameters) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "rebind was called before a successful init"};
   const std::vector<std::byte> state = impl_->save();
-  ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
   const auto last_step = impl_->last_step;
-  Status status = impl_->bind();
-  if (status.ok()) status = impl_->load(state, false);
-  if (!status.ok()) {
+  ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
+  impl_->initialised = false;  // stays so if there is no memory to go back
+  const auto undo = [&] {
     impl_->parameters = std::move(before);
     impl_->bind().check();
     impl_->load(state, true).check();
+    impl_->last_step = last_step;
+    impl_->initialised = true;
+  };
+  try {
+    Status status = impl_->bind();
+    if (status.ok()) status = impl_->load(state, false);
+    if (!status.ok()) {
+      undo();
+      return status;
+    }
+  } catch (...) {  // out of memory
+    undo();
+    throw;
   }
   impl_->last_step = last_step;
-  return status;
+  impl_->initialised = true;
+  return {};
 }
 
 GradientTransform chain_of(std::vector<GradientTransform> links) {

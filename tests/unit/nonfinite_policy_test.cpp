@@ -122,6 +122,13 @@ TEST_F(NonFinitePolicyTest, RaiseChangesNothingAndNamesTheTensors) {
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.status().code(), StatusCode::non_finite);
   EXPECT_EQ(report.status().message(), "gradient holds NaN or Inf: 'a', 'c'");
+  ASSERT_EQ(transform.report().tensors.size(), 3u);
+  EXPECT_EQ(transform.report().nonfinite, 2u);
+  EXPECT_FALSE(transform.report().tensors[0].finite);
+  EXPECT_TRUE(transform.report().tensors[1].finite);
+  EXPECT_FALSE(transform.report().tensors[2].finite);
+  EXPECT_EQ(transform.report().global_norm, transform.report().raw_global_norm) << "nothing was scaled";
+  EXPECT_EQ(transform.report().step, 30);
   EXPECT_EQ(gradients_.bytes(1), before);
   EXPECT_EQ(transform.save().value(), state);
   expect_spike_is_stabilized(transform, 30);
