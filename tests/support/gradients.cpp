@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "support/elements.hpp"
 
@@ -59,6 +60,14 @@ double norm_of(std::span<const double> values) {
   long double sum = 0.0L;
   for (const double value : values) sum += static_cast<long double>(value) * value;
   return static_cast<double>(std::sqrt(sum));
+}
+
+Values normal_values(std::size_t count, double deviation, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0.0, deviation);
+  Values values(count);
+  for (double& value : values) value = normal(random);
+  return values;
 }
 
 Gradients::Gradients(const ParameterSet& parameters, DType dtype) : dtype_(dtype) {
