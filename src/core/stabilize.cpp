@@ -1,4 +1,5 @@
 // stabilize and record_norms: the two methods that keep norm moments.
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -100,11 +101,12 @@ class MomentTransform : public NormTransform {
  private:
   void decide_segment(TensorReport& report, NormMoments& moments) noexcept {
     if (!report.present) return;
-    if (!report.finite) {
+    const double norm = report.norm();
+    // A finite gradient may still have a factor that is not: from a clip under `pass_through`.
+    if (!report.finite || !std::isfinite(norm)) {
       moments.nonfinite += 1;
       return;
     }
-    const double norm = report.norm();
     if (norm == 0.0) {
       moments.zeros += 1;
       return;
@@ -119,25 +121,24 @@ class MomentTransform : public NormTransform {
                    NormMoments& moments) noexcept {
     bool present = false;
     bool nonfinite = false;
-    bool left_alone = false;  // only under `pass_through` does a NaN stay in the unit
     for (const std::size_t segment : segments) {
       const TensorReport& report = reports[segment - first];
       present = present || report.present;
       nonfinite = nonfinite || (report.present && !report.finite);
-      left_alone = left_alone || (report.present && !report.finite && !report.zeroed);
     }
     if (!present) return;
-    if (nonfinite) moments.nonfinite += 1;
-    if (left_alone) return;
     const double norm = root_of_squares(segments.size(), [&](std::size_t i) {
       const TensorReport& report = reports[segments[i] - first];
       return report.present ? report.norm() : 0.0;
     });
+    // Under `skip_tensor` the rest of the unit goes on without the tensors that were set aside. Under
+    // `pass_through` NaN and Inf stay in the norm; and a finite norm of each part may be too much together.
+    if (nonfinite || !std::isfinite(norm)) moments.nonfinite += 1;
+    if (!std::isfinite(norm)) return;
     if (norm == 0.0) {
       if (!nonfinite) moments.zeros += 1;
       return;
     }
-    if (!std::isfinite(norm)) return;  // beyond the range of a double; each part of it is within
     const Decision decision = gradstab::decide(options_, correction(moments.step + 1), moments, norm);
     for (const std::size_t segment : segments) {
       TensorReport& report = reports[segment - first];

@@ -178,6 +178,28 @@ TEST_P(JoinedUnitTest, AUnitWithoutGradientsStaysAndOneOfZerosIsCountedAsZero) {
   EXPECT_EQ(unit_moments(transform), expected);
 }
 
+/// Each member's norm is a double, the unit's is not: nothing is decided on it.
+TEST_P(JoinedUnitTest, ANormBeyondTheLargestDoubleIsLeftAloneAndCountedAsNotFinite) {
+  const ParameterSet set = parameters();
+  GradientTransform transform = made(stabilize({}, units()));
+  Gradients gradients(set, DType::float64);
+  fill(gradients, set, 1, 1.0);
+  ASSERT_TRUE(transform.update(gradients.refs()).ok());
+  NormMoments expected = unit_moments(transform);
+  fill(gradients, set, 2, 1.0);
+  for (const std::size_t t : kMembers) {
+    Values values(static_cast<std::size_t>(element_count(set[t].sizes)), 0.0);
+    values[1] = 1.5e308;
+    gradients.set(t, values);
+  }
+  const auto before = gradients.bytes(2);
+  const auto report = transform.update(gradients.refs());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(gradients.bytes(2), before);
+  expected.nonfinite += 1;
+  EXPECT_EQ(unit_moments(transform), expected);
+}
+
 class JoinedUnitNonFiniteTest : public JoinedUnitTest {
  protected:
   /// One clean step, then one with a NaN in one member.
