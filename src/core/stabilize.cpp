@@ -203,7 +203,10 @@ class Stabilize final : public MomentTransform {
  public:
   using MomentTransform::MomentTransform;
   std::string_view name() const noexcept override { return "stabilize"; }
-  void act(TensorReport& report, double factor) noexcept override { report.factor *= factor; }
+  void act(TensorReport& report, double factor) noexcept override {
+    // Two links that raise a denormal gradient as far as they may would together raise it to infinity.
+    report.factor = std::fmin(report.factor * factor, detail::kLargestFactor);
+  }
 };
 
 class RecordNorms final : public MomentTransform {

@@ -102,6 +102,19 @@ TEST(StabilizeRangeTest, DenormalDoublesDoNotBecomeInfinite) {
   EXPECT_LE(norm_of(out), 1.0 + 1e-15);
 }
 
+TEST(StabilizeRangeTest, ADenormalThatTwoLinksRaiseDoesNotBecomeInfinite) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{2}});
+  GradientTransform transform = chain(stabilize(), stabilize());
+  ASSERT_TRUE(transform.init(parameters).ok());
+  Gradients gradients(parameters, DType::float64);
+  const double smallest = std::numeric_limits<double>::denorm_min();
+  gradients.set(0, Values{3 * smallest, -4 * smallest});
+  const auto report = transform.update(gradients.refs());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->tensors[0].factor, 0x1p+1023) << "the largest power of two of a double";
+  EXPECT_EQ(gradients.values(0), (Values{3 * 0x1p-51, -4 * 0x1p-51}));
+}
+
 TEST(StabilizeTest, ZeroGradientIsUnchangedAndNotCounted) {
   const ParameterSet parameters = testing::parameter_set_of_sizes({{3}});
   for (const DType dtype : {DType::float32, DType::float64, DType::float16, DType::bfloat16}) {
