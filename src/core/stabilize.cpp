@@ -6,6 +6,7 @@
 #include "core/global_norm.hpp"
 #include "core/norm_moments_state.hpp"
 #include "core/norm_transform.hpp"
+#include "core/text.hpp"
 #include "core/unit_map.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/transforms.hpp"
@@ -75,7 +76,7 @@ class MomentTransform : public NormTransform {
       case Granularity::model:
         return load_unit(reader, 0);
       case Granularity::group:
-        return load_groups(reader);
+        return load_groups(reader, saved.same);
       case Granularity::tensor:
       case Granularity::row:
         break;
@@ -175,17 +176,27 @@ class MomentTransform : public NormTransform {
     return {};
   }
 
-  Status load_groups(ByteReader& reader) {
+  Status load_groups(ByteReader& reader, bool same_parameters) {
+    const auto corrupt = [&](const auto&... what) {
+      return Status(StatusCode::corrupt_data, detail::concat("state of '", name(), "' has ", what...));
+    };
     const auto count = reader.get<std::uint32_t>();
+    if (same_parameters && count != map_.count()) {
+      return corrupt(count, " units, expected ", map_.count());
+    }
+    std::vector<bool> seen(map_.count(), false);
     for (std::uint32_t i = 0; i < count; ++i) {
       const bool is_group = reader.get<std::uint8_t>() != 0;
-      const std::string name = reader.get_string();
-      std::ptrdiff_t unit = -1;  // a tensor that is gone, or that is in a group now
-      for (std::size_t u = 0; u < map_.count(); ++u) {
-        if ((u < map_.group_count()) == is_group && map_.names()[u] == name)
-          unit = static_cast<std::ptrdiff_t>(u);
-      }
+      const std::string unit_name = reader.get_string();
+      const std::ptrdiff_t unit = map_.find(is_group, unit_name);  // -1: a tensor that is gone
       GRADSTAB_RETURN_IF_ERROR(load_unit(reader, unit));
+      if (unit < 0) {
+        if (!same_parameters) continue;
+        return corrupt("moments of ", is_group ? "group '" : "tensor '", unit_name,
+                       "', which is no unit here");
+      }
+      if (seen[static_cast<std::size_t>(unit)]) return corrupt("moments of '", unit_name, "' twice");
+      seen[static_cast<std::size_t>(unit)] = true;
     }
     return {};
   }
