@@ -102,11 +102,12 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
   const auto count = reader.get<std::uint64_t>();
   SavedList saved;
   std::vector<bool> seen(parameters.size(), false);
-  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+  for (std::uint64_t i = 0; i < count; ++i) {
     const std::string name = reader.get_string();
     std::vector<std::int64_t> sizes;
     const auto rank = reader.get<std::uint32_t>();
     for (std::uint32_t d = 0; d < rank && reader.ok(); ++d) sizes.push_back(reader.get<std::int64_t>());
+    if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its list of parameters");
     const std::ptrdiff_t found = parameters.find(name);
     saved.position.push_back(found);
     saved.rows.push_back(row_count(sizes));
@@ -120,9 +121,11 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
       return mismatch("parameter '" + name + "' has shape " + shape_text(parameters[index].sizes) +
                       " here but " + shape_text(sizes) + " in the saved state");
     }
+    if (seen[index]) {
+      return Status(StatusCode::corrupt_data, "saved state has parameter '" + name + "' twice");
+    }
     seen[index] = true;
   }
-  if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its list of parameters");
   const auto missing = std::ranges::find(seen, false);
   if (same_parameters && missing != seen.end()) {
     const auto index = static_cast<std::size_t>(missing - seen.begin());
@@ -133,6 +136,10 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
 
 Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_parameters) {
   updates = reader.get<std::int64_t>();
+  if (!is_count(updates)) {
+    return {StatusCode::corrupt_data,
+            detail::concat("state holds an impossible number of updates, ", updates)};
+  }
   const auto saved = read_parameters(reader, same_parameters);
   if (!saved) return saved.status();
   const auto link_count = reader.get<std::uint32_t>();
@@ -149,7 +156,7 @@ Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_param
     SettingsWriter settings;
     link->save_settings(settings);
     GRADSTAB_RETURN_IF_ERROR(check_settings(reader, settings, saved_name));
-    GRADSTAB_RETURN_IF_ERROR(link->load_state(reader, {saved->position, saved->rows}));
+    GRADSTAB_RETURN_IF_ERROR(link->load_state(reader, {saved->position, saved->rows, same_parameters}));
   }
   if (!reader.ok() || reader.remaining() != 0) {
     return {StatusCode::corrupt_data, "state has a length that does not fit its content"};
