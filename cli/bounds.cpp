@@ -1,88 +1,177 @@
 // gradstab bounds
-#include "gradstab/bounds.hpp"
-
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "lab/bounds/bounds_page.hpp"
+#include "lab/bounds/bounds_summary.hpp"
+#include "lab/support/files.hpp"
 
 namespace gradstab::cli {
 namespace {
 
-constexpr std::array<std::int64_t, 9> kSteps = {1, 2, 5, 10, 20, 50, 100, 1000, 10000};
-constexpr std::array<double, 4> kRatios = {2, 10, 100, 1000};
-
 struct BoundsArguments {
-  StabilizerOptions options;
+  lab::BoundsRequest request;
   bool json = false;
+  std::string html;
+  bool force = false;
 };
 
-StabilizerOptions in_form(StabilizerOptions options, bool bias_correction) {
-  options.bias_correction = bias_correction;
-  return options;
+std::string bound_text(double value) {
+  return std::isfinite(value) ? fmt::format("{:.6g}", value) : "none";
 }
 
-void print_json(const StabilizerOptions& paper, const StabilizerOptions& released) {
-  const auto number = [](double value) {
-    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+/// From which kappa on robust moments change nothing about the uniform bound.
+std::string effect_text(double kappa_of_no_effect) {
+  if (!(kappa_of_no_effect > 1.0)) return "robust moments tighten it for no kappa";
+  if (std::isinf(kappa_of_no_effect)) return "robust moments tighten it for every kappa";
+  return fmt::format("robust moments tighten it below kappa {:.5g} only", kappa_of_no_effect);
+}
+
+void print_uniform_bound(const lab::BoundsSummary& summary) {
+  const lab::BoundsRequest& request = summary.request;
+  fmt::print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6, paper form).\n");
+  fmt::print("  {:<28}{:>10}", "published rule", bound_text(summary.uniform_bound));
+  if (std::isinf(summary.uniform_bound)) {
+    fmt::print("  (gamma1^2 = {:g} is not below gamma2)", request.gamma1 * request.gamma1);
+  }
+  fmt::print("\n");
+  if (!summary.robust_uniform_bound) return;
+  fmt::print("  {:<28}{:>10}\n", fmt::format("robust moments, kappa {:g}", request.kappa),
+             bound_text(*summary.robust_uniform_bound));
+  fmt::print("  {}\n", effect_text(summary.kappa_of_no_effect));
+}
+
+/// Six decimals, as long as they fit a column.
+std::string figure(double value) {
+  if (!std::isfinite(value)) return "none";
+  return fmt::format(fmt::runtime(value < 1e4 ? "{:.6f}" : "{:.5g}"), value);
+}
+
+void print_steps(const std::vector<lab::StepRow>& rows) {
+  const auto print_row = [](const auto& step, const auto& paper, const auto& released) {
+    fmt::print("  {:>8}  {:>12}{:>12}", step, paper, released);
   };
-  nlohmann::ordered_json result = {{"gamma1", paper.gamma1},
-                                   {"gamma2", paper.gamma2},
-                                   {"uniform_bound", number(uniform_bound(paper))},
-                                   {"step_bound", nlohmann::ordered_json::array()},
-                                   {"spike_bound", nlohmann::ordered_json::array()}};
-  for (const std::int64_t step : kSteps) {
-    result["step_bound"].push_back({{"step", step},
-                                    {"paper", number(step_bound(paper, step))},
-                                    {"released", number(step_bound(released, step))}});
+  const bool robust = rows.front().robust.has_value();
+  if (robust) fmt::print("  {:>8}  {:>24}  {:>24}\n", "", "published rule", "robust moments");
+  print_row("step", "paper", "released");
+  fmt::print("{}\n", robust ? fmt::format("  {:>12}{:>12}", "paper", "released") : "");
+  for (const lab::StepRow& row : rows) {
+    print_row(row.step, figure(row.published.paper), figure(row.published.released));
+    if (row.robust) fmt::print("  {:>12}{:>12}", figure(row.robust->paper), figure(row.robust->released));
+    fmt::print("\n");
   }
-  for (const double ratio : kRatios) {
-    result["spike_bound"].push_back({{"ratio", ratio}, {"paper", number(spike_bound(paper, ratio))}});
-  }
-  fmt::print("{}\n", result.dump(2));
 }
 
-void print_text(const StabilizerOptions& paper, const StabilizerOptions& released) {
-  fmt::print("Largest stabilized norm, whatever the gradients are (gamma1 {:g}, gamma2 {:g})\n\n",
-             paper.gamma1, paper.gamma2);
-  fmt::print("  at any step, paper form (Lemma 3.6)    {:.6g}\n", uniform_bound(paper));
-  if (std::isinf(uniform_bound(paper))) {
-    fmt::print("  (no uniform bound: gamma1^2 = {:g} is not below gamma2)\n", paper.gamma1 * paper.gamma1);
+std::string steps_text(const std::optional<std::int64_t>& steps) {
+  if (!steps) return fmt::format("> {}", lab::kMostStepsAfterSpike);
+  return *steps == 0 ? "never below" : std::to_string(*steps);
+}
+
+void print_recoveries(const lab::BoundsSummary& summary) {
+  const auto print_row = [](const std::string& ratio, const char* rule, const lab::SpikeResponse& response) {
+    fmt::print("  {:>8}  {:<9}  {:>9.4g}  {:>9.3g}  {:>13}  {:>13}\n", ratio, rule, response.on_spike,
+               response.smallest_after, steps_text(response.steps_until_half),
+               steps_text(response.steps_until_nine_tenths));
+  };
+  fmt::print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>28}\n", "", "", "rho", "smallest",
+             "steps after it until rho is");
+  fmt::print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>13}  {:>13}\n", "spike", "rule", "on it", "after it", ">= 0.5",
+             ">= 0.9");
+  for (const lab::RecoveryRow& row : summary.recoveries) {
+    print_row(fmt::format("{:.0f}x", row.ratio), "published", row.published);
+    if (row.robust) print_row("", "robust", *row.robust);
   }
-  fmt::print("\n  {:>8}  {:>12}  {:>12}\n", "step", "paper", "released");
-  for (const std::int64_t step : kSteps) {
-    fmt::print("  {:>8}  {:>12.6f}  {:>12.6f}\n", step, step_bound(paper, step), step_bound(released, step));
-  }
-  fmt::print("\n  on a spike of at least r times the running mean, paper form (Lemma 3.4)\n");
-  for (const double ratio : kRatios)
-    fmt::print("  {:>8}  {:>12.6f}\n", fmt::format("r={:g}", ratio), spike_bound(paper, ratio));
+}
+
+void print_text(const lab::BoundsSummary& summary) {
+  const lab::BoundsRequest& request = summary.request;
+  const bool robust = request.kappa > 0.0;
+  fmt::print("Bounds on rho, the norm of a gradient after GradientStabilizer\n");
+  fmt::print("gamma1 {:g}, gamma2 {}, {}\n\n", request.gamma1, request.gamma2,
+             robust ? fmt::format("published rule and robust moments with kappa {:g}", request.kappa)
+                    : std::string("published rule (--kappa 3 adds robust moments)"));
+  print_uniform_bound(summary);
+
+  fmt::print(
+      "\nBound at each step: the least upper bound of rho over all gradients so far.\n"
+      "The paper form has no bias correction; the released form, the default, has.\n\n");
+  print_steps(summary.step_bounds);
+
+  fmt::print("\nSpike at each step: rho of an arbitrarily large norm after constant ones{}\n\n",
+             robust ? ";\nwith robust moments, of any norm above kappa times them." : ".");
+  print_steps(summary.spikes_at_step);
+
+  fmt::print(
+      "\nSpike by size: bound of rho for a norm at least r times the first moment before\n"
+      "it, at any step (Lemma 3.4; paper form, published rule).\n\n");
+  fmt::print("  {:>8}  {:>12}\n", "r", "paper");
+  for (const lab::RatioRow& row : summary.spike_bounds)
+    fmt::print("  {:>8}  {:>12}\n", fmt::format("{:g}", row.ratio), figure(row.paper));
+
+  fmt::print(
+      "\nAfter a spike: {} steps of constant norm, one spike of so many times that\n"
+      "norm, then the constant norm again. Until the second moment has forgotten the\n"
+      "spike, the gradient comes out too short (released form, simulated; 1 is usual).\n\n",
+      request.history);
+  print_recoveries(summary);
 }
 
 int run_bounds(const BoundsArguments& arguments) {
-  if (Status status = arguments.options.validate(); !status.ok()) return exit_code_for(status);
-  const StabilizerOptions paper = in_form(arguments.options, false);
-  const StabilizerOptions released = in_form(arguments.options, true);
-  arguments.json ? print_json(paper, released) : print_text(paper, released);
+  if (Status status = arguments.request.validate(); !status.ok()) return exit_code_for(status);
+  const std::filesystem::path page = arguments.html;
+  if (std::error_code ignored; !page.empty() && !arguments.force && std::filesystem::exists(page, ignored)) {
+    return exit_code_for({StatusCode::io_error, fmt::format("'{}' already exists; choose another --html, or "
+                                                            "replace it with --force",
+                                                            page.string())});
+  }
+  const lab::BoundsSummary summary = lab::summarize_bounds(arguments.request);
+  if (!page.empty()) {
+    if (Status status = lab::write_file_atomically(page, lab::render_bounds_page(summary)); !status.ok())
+      return exit_code_for(status);
+  }
+  if (arguments.json) {
+    fmt::print("{}\n", lab::to_json(summary).dump(2));
+    return kExitOk;
+  }
+  print_text(summary);
+  if (!page.empty()) fmt::print("\npage     {}\n", std::filesystem::absolute(page).string());
   return kExitOk;
 }
 
 }  // namespace
 
 void add_bounds(CLI::App& app, Action& action) {
-  CLI::App* bounds = app.add_subcommand("bounds", "closed-form bounds on the stabilized norm");
+  CLI::App* bounds =
+      app.add_subcommand("bounds", "how large and how small the stabilized norm can get, for given gammas");
   auto arguments = std::make_shared<BoundsArguments>();
-  bounds->add_option("--gamma1", arguments->options.gamma1, "decay of the norm's first moment")
+  lab::BoundsRequest& request = arguments->request;
+  bounds->add_option("--gamma1", request.gamma1, "decay of the norm's first moment, in [0, 1)")
       ->capture_default_str();
-  bounds->add_option("--gamma2", arguments->options.gamma2, "decay of the norm's second moment")
+  bounds->add_option("--gamma2", request.gamma2, "decay of the norm's second moment, in [0, 1)")
+      ->capture_default_str();
+  bounds
+      ->add_option("--kappa", request.kappa, "compare with robust moments, above 1; 0: published rule alone")
+      ->capture_default_str();
+  bounds
+      ->add_option("--history", request.history, "steps of constant norm before the spikes of the last table")
       ->capture_default_str();
   bounds->add_flag("--json", arguments->json, "machine-readable");
-  bounds->footer("\nExample: gradstab bounds --gamma1 0.8 --gamma2 0.99");
+  CLI::Option* html =
+      bounds->add_option("--html", arguments->html, "also write a page with heat maps and recovery curves")
+          ->check([](const std::string& path) {
+            return path.empty() ? std::string("expects a file name") : std::string();
+          });
+  bounds->add_flag("--force", arguments->force, "replace an existing page")->needs(html);
+  bounds->footer("\nExample: gradstab bounds --gamma1 0.8 --gamma2 0.99 --kappa 3 --html bounds.html");
   bounds->callback([&action, arguments] { action = [arguments] { return run_bounds(*arguments); }; });
 }
 

@@ -1,6 +1,7 @@
 # Warnings, sanitizers and the compiler cache, for our own targets only.
 find_program(GRADSTAB_CCACHE ccache)
 if(GRADSTAB_CCACHE AND PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_C_COMPILER_LAUNCHER ${GRADSTAB_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${GRADSTAB_CCACHE})
 endif()
 
@@ -11,7 +12,8 @@ endif()
 
 # Every target of this project calls this once.
 function(gradstab_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow
+                                           $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor;-Woverloaded-virtual>
                                            $<$<BOOL:${GRADSTAB_DEVELOPER}>:-Werror>)
   target_compile_features(${target} PUBLIC cxx_std_20)
 endfunction()

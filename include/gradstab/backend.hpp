@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "gradstab/dtype.hpp"
+#include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 #include "gradstab/update_rule.hpp"
 
@@ -15,7 +16,7 @@ namespace gradstab {
 ///
 /// Contract of all three: `data` is aligned to its element type only; `count` may be 0; no allocation; the
 /// result depends on the values and the count alone, never on the alignment or the calling thread.
-class Backend {
+class GRADSTAB_API Backend {
  public:
   virtual ~Backend() = default;
 
@@ -46,11 +47,11 @@ class Backend {
 
 /// Every backend that this build knows, the obvious one first, the fastest last; some may be unsupported
 /// here.
-std::span<const Backend* const> backends() noexcept;
+GRADSTAB_API std::span<const Backend* const> backends() noexcept;
 
 /// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one
 /// takes the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
 /// machine.
-Result<const Backend*> find_backend(std::string_view name = {});
+GRADSTAB_API Result<const Backend*> find_backend(std::string_view name = {});
 
 }  // namespace gradstab

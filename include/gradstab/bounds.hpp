@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "gradstab/export.hpp"
 #include "gradstab/options.hpp"
 
 namespace gradstab {
@@ -16,7 +17,7 @@ namespace gradstab {
 /// Lemma 3.6, paper form: rho_t <= (1-gamma1) / (sqrt(1-gamma2) sqrt(1-x)) at every step. Infinity where
 /// gamma1^2 >= gamma2, where no uniform bound exists. 15.8158 at the defaults. With robust moments the
 /// largest step_bound of the paper form, below that only where kappa < robust_kappa_of_no_effect.
-double uniform_bound(const StabilizerOptions& options);
+GRADSTAB_API double uniform_bound(const StabilizerOptions& options);
 
 /// The least upper bound of rho at step `step` (from 1), for the form that `options` selects. Follows from
 /// Cauchy-Schwarz over the unrolled averages; reached by norms that grow by gamma2/gamma1 per step.
@@ -25,40 +26,40 @@ double uniform_bound(const StabilizerOptions& options);
 /// With robust moments: 1/sqrt((1-gamma2) c_t) in place of the first line, where c_1 = 1/(1-gamma1)^2 and
 ///   c_t = min over r >= 1/G_t of ((1 - gamma1 r)/(1-gamma1))^2 + gamma2 c_(t-1) r^2,
 ///   G_t = gamma1 + (1-gamma1) kappa / (1 - gamma1^(t-1)), the largest growth of the first moment in step t.
-double step_bound(const StabilizerOptions& options, std::int64_t step);
+GRADSTAB_API double step_bound(const StabilizerOptions& options, std::int64_t step);
 
 /// Lemma 3.4, paper form: rho on a step whose norm is at least `ratio` times the first moment before it:
 /// (1-gamma1)/sqrt(1-gamma2) + gamma1/(ratio sqrt(1-gamma2)). For the published moments.
-double spike_bound(const StabilizerOptions& options, double ratio);
+GRADSTAB_API double spike_bound(const StabilizerOptions& options, double ratio);
 
 /// Lemma 3.2: the mean of rho for stationary norms with this coefficient of variation, 1/sqrt(1+cv^2).
-double stationary_stabilized_norm(double coefficient_of_variation);
+GRADSTAB_API double stationary_stabilized_norm(double coefficient_of_variation);
 
 /// The norms that reach step_bound of the published moments at every step: (gamma2/gamma1)^(step-1).
-double worst_case_norm(const StabilizerOptions& options, std::int64_t step);
+GRADSTAB_API double worst_case_norm(const StabilizerOptions& options, std::int64_t step);
 
 /// The kappa from which on robust moments bound no tighter than the published ones in the long run: the
 /// worst-case norms never exceed (gamma2 - gamma1^2) / (gamma1 (1-gamma1)) times their running mean. 2.6625
 /// at the defaults; infinity for gamma1 = 0.
-double robust_kappa_of_no_effect(const StabilizerOptions& options);
+GRADSTAB_API double robust_kappa_of_no_effect(const StabilizerOptions& options);
 
 inline constexpr std::int64_t kLongHistory = std::numeric_limits<std::int64_t>::max();
 
 /// rho on a spike of `ratio` (at least 1, or infinity) times a norm that was constant for `history` steps.
 /// Exact, for the form and the kappa of `options`.
-double spike_stabilized_norm(const StabilizerOptions& options, double ratio,
-                             std::int64_t history = kLongHistory);
+GRADSTAB_API double spike_stabilized_norm(const StabilizerOptions& options, double ratio,
+                                          std::int64_t history = kLongHistory);
 
 /// The smallest rho after that spike, once the first moment has forgotten it (about 20 steps at the default
 /// gamma1): 1/sqrt(1 + (K^2 - 1)(1-gamma2)) for a long history, with K the spike's ratio or, if smaller,
 /// kappa.
-double suppressed_stabilized_norm(const StabilizerOptions& options, double ratio,
-                                  std::int64_t history = kLongHistory);
+GRADSTAB_API double suppressed_stabilized_norm(const StabilizerOptions& options, double ratio,
+                                               std::int64_t history = kLongHistory);
 
 /// Steps after that spike until rho is back at `fraction` (in (0, 1)) of its value for a constant norm, again
 /// once the first moment has forgotten the spike; 0 if the second moment alone never takes it lower:
 /// ln((K^2 - 1)(1-gamma2) / (1/fraction^2 - 1)) / -ln(gamma2), rounded up, for a long history.
-std::int64_t recovery_steps(const StabilizerOptions& options, double ratio, double fraction,
-                            std::int64_t history = kLongHistory);
+GRADSTAB_API std::int64_t recovery_steps(const StabilizerOptions& options, double ratio, double fraction,
+                                         std::int64_t history = kLongHistory);
 
 }  // namespace gradstab

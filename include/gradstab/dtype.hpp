@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "gradstab/export.hpp"
+
 namespace gradstab {
 
 enum class DType : std::uint8_t { float32, float64, float16, bfloat16 };
@@ -13,7 +15,7 @@ enum class DType : std::uint8_t { float32, float64, float16, bfloat16 };
 inline constexpr std::size_t kDTypeCount = 4;
 
 /// "float32", "float64", "float16" or "bfloat16".
-std::string_view to_string(DType dtype) noexcept;
+GRADSTAB_API std::string_view to_string(DType dtype) noexcept;
 
 /// Bytes of one element.
 constexpr std::size_t size_of(DType dtype) noexcept {
@@ -56,7 +58,7 @@ constexpr float to_float(Float16 value) noexcept {
 /// Rounds to nearest, ties to even, once: the argument is a double so that a product of a 16-bit value and a
 /// double factor is not rounded twice on its way to 16 bits. NaN stays NaN (quiet), overflow becomes
 /// infinity.
-BFloat16 to_bfloat16(double value) noexcept;
-Float16 to_float16(double value) noexcept;
+GRADSTAB_API BFloat16 to_bfloat16(double value) noexcept;
+GRADSTAB_API Float16 to_float16(double value) noexcept;
 
 }  // namespace gradstab

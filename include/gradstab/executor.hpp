@@ -4,13 +4,14 @@
 #include <cstddef>
 #include <memory>
 
+#include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
 
 /// Runs independent tasks, possibly in parallel. An engine with threads of its own passes them in by
 /// implementing this; two pools that compete for the same cores are slower than either.
-class Executor {
+class GRADSTAB_API Executor {
  public:
   using Task = void (*)(void* context, std::size_t index) noexcept;
 
@@ -24,10 +25,10 @@ class Executor {
 };
 
 /// Runs everything in the calling thread.
-std::shared_ptr<Executor> serial_executor();
+GRADSTAB_API std::shared_ptr<Executor> serial_executor();
 
 /// A pool with `threads` threads, the calling one included. Errors: 0 threads, or the system refuses to start
 /// one.
-Result<std::shared_ptr<Executor>> thread_pool(unsigned threads);
+GRADSTAB_API Result<std::shared_ptr<Executor>> thread_pool(unsigned threads);
 
 }  // namespace gradstab

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "gradstab/export.hpp"
 #include "gradstab/transform.hpp"
 #include "gradstab/update_rule.hpp"
 
@@ -100,10 +101,10 @@ struct SpamOptions {
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions, LionOptions, AdamMiniOptions, SpamOptions>;
 
 /// "sgd", "adam", "adamw", "lion", "adam_mini" or "spam".
-std::string_view name_of(const OptimizerOptions& options) noexcept;
+GRADSTAB_API std::string_view name_of(const OptimizerOptions& options) noexcept;
 
 /// Errors name the setting, its value and its range.
-Status validate(const OptimizerOptions& options);
+GRADSTAB_API Status validate(const OptimizerOptions& options);
 
 /// What becomes of bfloat16 parameters. float32 and float64 parameters are updated as they are.
 enum class LowPrecision : std::uint8_t {
@@ -129,7 +130,7 @@ struct OptimizerRunOptions {
 /// none.
 ///
 /// Movable, not copyable. One step at a time.
-class Optimizer {
+class GRADSTAB_API Optimizer {
  public:
   /// `transform` may be any transform or chain; without one the gradients are taken as they come.
   explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});

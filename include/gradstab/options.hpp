@@ -1,6 +1,7 @@
 // StabilizerOptions: the settings of GradientStabilizer, validated once.
 #pragma once
 
+#include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -48,7 +49,7 @@ struct StabilizerOptions {
   }
 
   /// Errors name the value and the range.
-  Status validate() const;
+  GRADSTAB_API Status validate() const;
 
   bool operator==(const StabilizerOptions&) const = default;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -23,8 +24,8 @@ class ParameterSet {
  public:
   ParameterSet() = default;
 
-  /// Errors: an empty or repeated name, a negative size.
-  static Result<ParameterSet> create(std::vector<Parameter> parameters);
+  /// Errors: an empty or repeated name, a negative size, more than 2^60 elements in one tensor.
+  GRADSTAB_API static Result<ParameterSet> create(std::vector<Parameter> parameters);
 
   std::size_t size() const noexcept { return parameters_.size(); }
   const Parameter& operator[](std::size_t index) const noexcept { return parameters_[index]; }
@@ -32,7 +33,7 @@ class ParameterSet {
   auto end() const noexcept { return parameters_.end(); }
 
   /// The position of a name, or -1.
-  std::ptrdiff_t find(std::string_view name) const noexcept;
+  GRADSTAB_API std::ptrdiff_t find(std::string_view name) const noexcept;
 
  private:
   std::vector<Parameter> parameters_;
@@ -40,6 +41,6 @@ class ParameterSet {
 };
 
 /// "[4096, 1024]"
-std::string shape_text(const std::vector<std::int64_t>& sizes);
+GRADSTAB_API std::string shape_text(const std::vector<std::int64_t>& sizes);
 
 }  // namespace gradstab

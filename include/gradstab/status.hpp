@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "gradstab/export.hpp"
+
 namespace gradstab {
 
 /// What kind of thing went wrong. The message of a Status says which value and what was expected.
@@ -23,7 +25,7 @@ enum class StatusCode {
 };
 
 /// The lower-case name of a code, as it appears in messages: "invalid_argument".
-std::string_view to_string(StatusCode code) noexcept;
+GRADSTAB_API std::string_view to_string(StatusCode code) noexcept;
 
 /// Success, or a code with a one-line message.
 class [[nodiscard]] Status {
@@ -44,7 +46,7 @@ class [[nodiscard]] Status {
 };
 
 /// Thrown by `Status::check` and `Result::value` only; the library itself returns values.
-class Error : public std::runtime_error {
+class GRADSTAB_API Error : public std::runtime_error {
  public:
   explicit Error(const Status& status) : std::runtime_error(status.message()), code_(status.code()) {}
   StatusCode code() const noexcept { return code_; }
@@ -88,7 +90,7 @@ class [[nodiscard]] Result {
 /// Returns the Status of `expression` from the enclosing function unless it is ok.
 #define GRADSTAB_RETURN_IF_ERROR(expression)                                                              \
   do {                                                                                                    \
-    if (::gradstab::Status gradstab_status = (expression); !gradstab_status.ok()) return gradstab_status; \
+    if (::gradstab::Status returned_status = (expression); !returned_status.ok()) return returned_status; \
   } while (false)
 
 }  // namespace gradstab

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradstab/executor.hpp"
+#include "gradstab/export.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/report.hpp"
 #include "gradstab/status.hpp"
@@ -39,7 +40,7 @@ struct RunOptions {
 ///
 /// Made by a factory of transforms.hpp, bound to parameters by `init`, then called once per optimizer step.
 /// Movable, not copyable. Not thread-safe: one step at a time.
-class GradientTransform {
+class GRADSTAB_API GradientTransform {
  public:
   /// For implementers: takes one method. Users call a factory.
   explicit GradientTransform(std::unique_ptr<NormTransform> method);
@@ -48,6 +49,9 @@ class GradientTransform {
   GradientTransform(GradientTransform&&) noexcept;
   GradientTransform& operator=(GradientTransform&&) noexcept;
   ~GradientTransform();
+
+  /// The first invalid setting of any link, which `init` would refuse as well.
+  Status validate() const;
 
   /// Binds to parameters and allocates all state; a second call starts afresh.
   /// Errors: an invalid setting of any link, an unknown backend.
@@ -61,6 +65,10 @@ class GradientTransform {
   /// count, shape, dtype or device, a tensor that overlaps itself in memory, and under policy `raise` a
   /// non-finite gradient.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
+
+  /// What the last update saw, under policy `raise` also where it returned `non_finite`. Without tensors
+  /// where it was refused for another reason; every tensor absent before the first one.
+  const StepReport& report() const noexcept;
 
   /// The parameters given to init.
   const ParameterSet& parameters() const noexcept;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -20,7 +21,7 @@ enum class Granularity : std::uint8_t {
 };
 
 /// "tensor", "row", "group" or "model".
-std::string_view to_string(Granularity granularity) noexcept;
+GRADSTAB_API std::string_view to_string(Granularity granularity) noexcept;
 
 /// Tensors that share moments: those whose name matches one of the patterns. In a pattern `*` stands for any
 /// characters, also none; everything else stands for itself.
@@ -46,7 +47,7 @@ struct Units {
 
   /// Errors: groups without Granularity::group or the reverse, an empty or repeated group name, a group
   /// without patterns.
-  Status validate() const;
+  GRADSTAB_API Status validate() const;
 
   bool operator==(const Units&) const = default;
 };

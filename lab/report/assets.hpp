@@ -1,17 +1,22 @@
-// The texts embedded at build time; embed.cmake writes the definitions.
+// The texts embedded at build time; cmake/embed_texts.cmake writes the definitions.
 #pragma once
 
 #include <string_view>
 
 namespace gradstab::lab::assets {
 
-/// The page with `{{name}}` placeholders.
-extern const std::string_view page_html;
-/// The page's style sheet.
+/// What surrounds the body of every page, with `{{name}}` placeholders.
+extern const std::string_view shell_html;
+/// The style sheet of every page.
 extern const std::string_view page_css;
-/// The page's own script: charts, legend, tooltips.
-extern const std::string_view page_js;
+/// What the scripts of all pages use: colours, number formats, ticks, tooltips.
+extern const std::string_view shell_js;
 /// Chart.js, minified, its licence comment first.
 extern const std::string_view chart_js;
+
+/// The body of the report, with `{{name}}` placeholders.
+extern const std::string_view page_html;
+/// The report's own script: charts, legend, tooltips.
+extern const std::string_view page_js;
 
 }  // namespace gradstab::lab::assets

@@ -1,20 +1,15 @@
-"use strict";
 // Draws the charts from the inlined data. All charts share colours, the hidden runs, the range of steps and the cursor.
 (() => {
-  const data = JSON.parse(document.getElementById("report-data").textContent);
+  const { data, css, fade, compact, exact, nearest, logTicks } = shell;
   const colours = 7; // --c0 .. --c6 in page.css; further groups start again with dashes
   const dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   const grouped = data.groups.some((group) => group.runs.length > 1);
   const state = { hidden: new Set(), from: 0, cursor: null, raw: data.runs.length <= 4 };
 
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colour = (group) => css(`--c${group % colours}`);
   const dash = (group) => dashes[Math.floor(group / colours) % dashes.length];
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i] }));
   const positive = (series) => points(series).map((p) => ({ x: p.x, y: p.y > 0 ? p.y : null }));
-  // Three-digit colours to six, so that an alpha can follow.
-  const toHex = (text) => (text.length === 4 ? "#" + [...text.slice(1)].map((c) => c + c).join("") : text);
-  const fade = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
 
   // One entry per figure. `log`: logarithmic axis, on which zero and less cannot be drawn. `means`: has lines over
   // seeds. `shared`: panels with the same name use the same vertical range.
@@ -28,24 +23,12 @@
   };
   const lastStep = Math.max(1, ...data.runs.flatMap((run) => Object.keys(panels).map((key) => run[key].x.at(-1) ?? 1)));
 
-  function compact(value) {
-    if (value === 0) return "0";
-    const size = Math.abs(value);
-    if (size >= 1e6 || size < 1e-3) return value.toExponential(0).replace("e+", "e");
-    return String(Number(value.toPrecision(3)));
-  }
-  function exact(value) {
-    const size = Math.abs(value);
-    if (value !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2).replace("e+", "e");
-    return Number(value.toPrecision(5)).toLocaleString("en", { maximumFractionDigits: 6, useGrouping: false });
-  }
-
   function datasetsOf(key) {
     const panel = panels[key];
     const convert = panel.log ? positive : points;
     const datasets = [];
     const add = (extra) => {
-      const paint = fade(toHex(colour(extra.group)), extra.alpha);
+      const paint = fade(colour(extra.group), extra.alpha);
       datasets.push({ borderColor: paint, pointBackgroundColor: paint, pointBorderWidth: 0, borderDash: dash(extra.group),
         borderJoinStyle: "round", pointHitRadius: 0, clip: { left: 0, top: 2, right: 6, bottom: 2 }, stepped: Boolean(panel.stepped), hidden: false, ...extra });
     };
@@ -86,17 +69,6 @@
     });
     return items;
   };
-  function nearest(list, step) {
-    if (list.length === 0) return -1;
-    let low = 0;
-    let high = list.length - 1;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (list[middle].x <= step) low = middle;
-      else high = middle;
-    }
-    return step - list[low].x <= list[high].x - step ? low : high;
-  }
 
   const cursorLine = {
     id: "cursorLine",
@@ -124,15 +96,8 @@
     },
   };
 
-  // A tooltip in HTML: it may leave the canvas, which a list of many runs needs.
   function tooltipFor(figure) {
-    let box = figure.querySelector(".tooltip");
-    if (!box) {
-      box = document.createElement("div");
-      box.className = "tooltip";
-      figure.append(box);
-    }
-    box.hidden = true;
+    const box = shell.tooltipOf(figure);
     return ({ chart, tooltip }) => {
       const items = (tooltip.dataPoints ?? []).filter((item) => item.dataset.role !== "raw");
       box.hidden = tooltip.opacity === 0 || items.length === 0;
@@ -158,12 +123,7 @@
       title.textContent = `Step ${step}`;
       box.replaceChildren(title, table);
       if (items.length > most) box.append(`and ${items.length - most} more`);
-      const canvas = chart.canvas.getBoundingClientRect();
-      const frame = figure.getBoundingClientRect();
-      const x = canvas.left - frame.left + tooltip.caretX;
-      const right = x + 14 + box.offsetWidth < frame.width;
-      box.style.left = `${right ? x + 14 : Math.max(4, x - 14 - box.offsetWidth)}px`;
-      box.style.top = `${canvas.top - frame.top + 6}px`;
+      shell.placeTooltip(box, chart.canvas, tooltip.caretX, 6);
     };
   }
 
@@ -200,22 +160,6 @@
     if (panel.zero && state.from === 0) return { min: 0, max: Math.max(1, high * 1.05) };
     const margin = Math.max((high - low) * 0.05, Math.abs(high) * 1e-3, 1e-9);
     return { min: low - margin, max: high + margin };
-  }
-
-  // Powers of ten where the axis spans enough of them; else 1, 2 and 5 as well.
-  function logTicks(axis) {
-    const decades = Math.log10(axis.max / axis.min);
-    const steps = decades > 2.5 ? [1] : decades > 0.9 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
-    const every = Math.max(1, Math.ceil(decades / 7));
-    const ticks = [];
-    for (let power = Math.floor(Math.log10(axis.min)); power <= Math.log10(axis.max); ++power) {
-      if (power % every !== 0) continue;
-      for (const step of steps) {
-        const value = Number((step * 10 ** power).toPrecision(3));
-        if (value >= axis.min && value <= axis.max) ticks.push({ value });
-      }
-    }
-    axis.ticks = ticks;
   }
 
   const charts = new Map();
@@ -265,13 +209,8 @@
         dataset.hidden = isHidden(dataset);
       });
       const { x, y } = chart.options.scales;
-      for (const axis of [x, y]) {
-        axis.grid = { color: css("--grid"), borderColor: css("--rule"), tickColor: css("--grid") };
-        axis.ticks.color = css("--soft");
-        axis.ticks.font = { size: 11 };
-      }
-      x.title.color = css("--soft");
-      x.title.font = { size: 11 };
+      shell.paintAxis(x);
+      shell.paintAxis(y);
       x.min = Math.round(state.from * lastStep);
       Object.assign(y, { min: undefined, max: undefined }, rangeOf(key));
       chart.update("none");
@@ -341,19 +280,5 @@
     figures.forEach((figure) => build(figure.dataset.chart, figure));
     refresh();
   }
-  // Printing is always light, at the paper's width, with nothing folded away.
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", rebuild);
-  matchMedia("print").addEventListener("change", rebuild);
-  addEventListener("beforeprint", () => {
-    document.querySelectorAll("details:not([open])").forEach((element) => {
-      element.open = true;
-      element.dataset.reclose = "";
-    });
-  });
-  addEventListener("afterprint", () => {
-    document.querySelectorAll("details[data-reclose]").forEach((element) => {
-      element.open = false;
-      delete element.dataset.reclose;
-    });
-  });
+  shell.onThemeChange(rebuild);
 })();

@@ -12,6 +12,7 @@
 #include "lab/report/downsample.hpp"
 #include "lab/report/grouping.hpp"
 #include "lab/report/markup.hpp"
+#include "lab/report/page_shell.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
 
@@ -19,20 +20,6 @@ namespace gradstab::lab {
 namespace {
 
 using nlohmann::json;
-
-/// Replaces each {{name}} of the template once. What is put in is not looked at again, so that a run called
-/// "{{data}}" stays that.
-std::string fill(std::string_view page, const std::map<std::string, std::string, std::less<>>& values) {
-  std::string result;
-  while (true) {
-    const std::size_t open = page.find("{{");
-    result += page.substr(0, open);
-    if (open == std::string_view::npos) return result;
-    const std::size_t close = page.find("}}", open);
-    result += values.at(std::string(page.substr(open + 2, close - open - 2)));
-    page.remove_prefix(close + 2);
-  }
-}
 
 std::vector<SettingsColumn> columns_of(const Arrangement& arrangement, const std::vector<json>& objects) {
   std::vector<SettingsColumn> columns;
@@ -197,21 +184,20 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
   }
   const std::vector<SettingsColumn> setting_columns = columns_of(arrangement, settings);
 
-  return fill(assets::page_html,
-              {{"title", escape_html(options.title)},
-               {"css", std::string(assets::page_css)},
-               {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
-               {"verdict", verdict_sentence(figures, arrangement)},
-               {"tables", tables(figures, arrangement)},
-               {"notes", notes_list(runs, arrangement)},
-               {"evaluations", evaluation_table(runs, arrangement)},
-               {"settings", settings_table(setting_columns, "settings")},
-               {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
-               {"commands", commands(runs, arrangement)},
-               {"generated", options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at)},
-               {"data", json_for_script(chart_data(runs, arrangement, options.max_points))},
-               {"chart_js", std::string(assets::chart_js)},
-               {"js", std::string(assets::page_js)}});
+  std::string body =
+      fill(assets::page_html,
+           {{"title", escape_html(options.title)},
+            {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
+            {"verdict", verdict_sentence(figures, arrangement)},
+            {"tables", tables(figures, arrangement)},
+            {"notes", notes_list(runs, arrangement)},
+            {"evaluations", evaluation_table(runs, arrangement)},
+            {"settings", settings_table(setting_columns, "settings")},
+            {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
+            {"commands", commands(runs, arrangement)},
+            {"generated", options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at)}});
+  return render_page(options.title, std::move(body), chart_data(runs, arrangement, options.max_points),
+                     assets::page_js);
 }
 
 }  // namespace gradstab::lab

@@ -10,8 +10,7 @@ namespace gradstab {
 
 Status GradientTransform::Impl::init(ParameterSet set, RunOptions run,
                                      std::vector<std::size_t> wanted_pieces) {
-  GRADSTAB_RETURN_IF_ERROR(error);
-  for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->validate());
+  GRADSTAB_RETURN_IF_ERROR(validate());
   const auto found = find_backend(run.backend);
   if (!found) return found.status();
   initialised = false;
@@ -25,14 +24,23 @@ Status GradientTransform::Impl::init(ParameterSet set, RunOptions run,
   return {};
 }
 
+Status GradientTransform::Impl::validate() const {
+  GRADSTAB_RETURN_IF_ERROR(error);
+  for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->validate());
+  return {};
+}
+
+
 /// Fresh state for the parameters at hand.
 Status GradientTransform::Impl::bind() {
+  report = {};
   const bool rows = std::ranges::any_of(links, [](const auto& link) { return link->needs_rows(); });
   const Segments segments = pieces.empty() ? Segments(parameters, rows) : Segments(pieces);
   for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->bind(parameters, segments));
   engine.bind(parameters, segments, links, *backend, options);
   updates = 0;
   last_step.reset();
+  report = engine.summarize();
   return {};
 }
 
@@ -43,18 +51,20 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::op
             detail::concat("update was called for step ", *step, " after step ", *last_step,
                            "; each step may transform its gradients once")};
   }
+  report = {};
+  report.step = updates;
   return engine.take(parameters, tensors);
 }
 
 Result<StepReport> GradientTransform::Impl::run(std::optional<std::int64_t> step, GradientSink* sink) {
   const auto outcome = engine.run(parameters, links, sink);
-  if (!outcome) return outcome.status();
-  const bool skipped = *outcome == StepEngine::Outcome::skipped;
-  if (step) last_step = step;
-  updates += skipped ? 0 : 1;
-  StepReport report = engine.summarize();
+  const bool skipped = outcome && *outcome == StepEngine::Outcome::skipped;
+  if (outcome && step) last_step = step;
+  updates += outcome && !skipped ? 1 : 0;
+  report = engine.summarize();
   report.skip_step = skipped;
   report.step = updates;
+  if (!outcome) return outcome.status();
   return report;
 }
 
@@ -87,11 +97,12 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
   const auto count = reader.get<std::uint64_t>();
   SavedList saved;
   std::vector<bool> seen(parameters.size(), false);
-  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+  for (std::uint64_t i = 0; i < count; ++i) {
     const std::string name = reader.get_string();
     std::vector<std::int64_t> sizes;
     const auto rank = reader.get<std::uint32_t>();
     for (std::uint32_t d = 0; d < rank && reader.ok(); ++d) sizes.push_back(reader.get<std::int64_t>());
+    if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its list of parameters");
     const std::ptrdiff_t found = parameters.find(name);
     saved.position.push_back(found);
     saved.rows.push_back(row_count(sizes));
@@ -105,9 +116,11 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
       return mismatch("parameter '" + name + "' has shape " + shape_text(parameters[index].sizes) +
                       " here but " + shape_text(sizes) + " in the saved state");
     }
+    if (seen[index]) {
+      return Status(StatusCode::corrupt_data, "saved state has parameter '" + name + "' twice");
+    }
     seen[index] = true;
   }
-  if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its list of parameters");
   const auto missing = std::ranges::find(seen, false);
   if (same_parameters && missing != seen.end()) {
     const auto index = static_cast<std::size_t>(missing - seen.begin());
@@ -118,6 +131,10 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
 
 Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_parameters) {
   updates = reader.get<std::int64_t>();
+  if (!is_count(updates)) {
+    return {StatusCode::corrupt_data,
+            detail::concat("state holds an impossible number of updates, ", updates)};
+  }
   const auto saved = read_parameters(reader, same_parameters);
   if (!saved) return saved.status();
   const auto link_count = reader.get<std::uint32_t>();
@@ -134,7 +151,7 @@ Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_param
     SettingsWriter settings;
     link->save_settings(settings);
     GRADSTAB_RETURN_IF_ERROR(check_settings(reader, settings, saved_name));
-    GRADSTAB_RETURN_IF_ERROR(link->load_state(reader, {saved->position, saved->rows}));
+    GRADSTAB_RETURN_IF_ERROR(link->load_state(reader, {saved->position, saved->rows, same_parameters}));
   }
   if (!reader.ok() || reader.remaining() != 0) {
     return {StatusCode::corrupt_data, "state has a length that does not fit its content"};
@@ -146,12 +163,23 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   const std::vector<std::byte> before = save();
-  ByteReader reader(*payload);
-  if (Status status = load_payload(reader, same_parameters); !status.ok()) {
-    ByteReader undo(*unwrap_state(before));
-    load_payload(undo, true).check();
-    return status;
+  const bool usable = std::exchange(initialised, false);  // stays false if there is no memory to go back
+  const auto undo = [&] {
+    ByteReader reader(*unwrap_state(before));
+    load_payload(reader, true).check();
+    initialised = usable;
+  };
+  try {
+    ByteReader reader(*payload);
+    if (Status status = load_payload(reader, same_parameters); !status.ok()) {
+      undo();
+      return status;
+    }
+  } catch (...) {  // out of memory
+    undo();
+    throw;
   }
+  initialised = usable;
   last_step.reset();  // a run that goes back to a checkpoint counts from there again
   return {};
 }
@@ -167,6 +195,10 @@ GradientTransform::GradientTransform(GradientTransform&&) noexcept = default;
 GradientTransform& GradientTransform::operator=(GradientTransform&&) noexcept = default;
 GradientTransform::~GradientTransform() = default;
 
+Status GradientTransform::validate() const {
+  return impl_->validate();
+}
+
 Status GradientTransform::init(ParameterSet parameters, RunOptions options) {
   return impl_->init(std::move(parameters), std::move(options));
 }
@@ -175,6 +207,10 @@ Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradient
                                              std::optional<std::int64_t> step) {
   GRADSTAB_RETURN_IF_ERROR(impl_->take(gradients, step));
   return impl_->run(step);
+}
+
+const StepReport& GradientTransform::report() const noexcept {
+  return impl_->report;
 }
 
 const ParameterSet& GradientTransform::parameters() const noexcept {
@@ -209,17 +245,30 @@ Status GradientTransform::rebind(ParameterSet parameters) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "rebind was called before a successful init"};
   const std::vector<std::byte> state = impl_->save();
-  ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
   const auto last_step = impl_->last_step;
-  Status status = impl_->bind();
-  if (status.ok()) status = impl_->load(state, false);
-  if (!status.ok()) {
+  ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
+  impl_->initialised = false;  // stays so if there is no memory to go back
+  const auto undo = [&] {
     impl_->parameters = std::move(before);
     impl_->bind().check();
     impl_->load(state, true).check();
+    impl_->last_step = last_step;
+    impl_->initialised = true;
+  };
+  try {
+    Status status = impl_->bind();
+    if (status.ok()) status = impl_->load(state, false);
+    if (!status.ok()) {
+      undo();
+      return status;
+    }
+  } catch (...) {  // out of memory
+    undo();
+    throw;
   }
   impl_->last_step = last_step;
-  return status;
+  impl_->initialised = true;
+  return {};
 }
 
 GradientTransform chain_of(std::vector<GradientTransform> links) {

@@ -11,12 +11,24 @@ bool is_amount(double value) noexcept {
   return std::isfinite(value) && value >= 0.0;
 }
 
-/// Whether `decide` can have left these behind.
+/// Whether `value` * 2^`exponent` can be a mean of norms, which are doubles.
+bool is_norm(double value, std::int32_t exponent) noexcept {
+  return value == 0.0 || std::ilogb(value) + exponent <= 1024;
+}
+
+/// Whether `decide` can have left these behind. What passes here is what it can go on with: it never turns
+/// moments that pass into some that do not, so that every state that is saved can be loaded.
 bool plausible(const NormMoments& moments) noexcept {
-  const bool counts = moments.step >= 0 && moments.nonfinite >= 0 && moments.zeros >= 0;
-  const bool streak = moments.streak > -kRobustPatience && moments.streak < kRobustPatience &&
-                      is_amount(moments.streak_norm) && (moments.streak != 0) == (moments.streak_norm > 0.0);
-  return counts && streak && is_amount(moments.first) && is_amount(moments.second);
+  if (!is_count(moments.step) || !is_count(moments.nonfinite) || !is_count(moments.zeros)) return false;
+  if (!is_amount(moments.first) || !is_amount(moments.second) || !is_amount(moments.streak_norm))
+    return false;
+  if (moments.exponent < -1074 || moments.exponent > 1024) return false;
+  if (!is_norm(moments.first, moments.exponent)) return false;
+  if (!is_norm(std::sqrt(moments.second), moments.exponent)) return false;
+  if (moments.streak <= -kRobustPatience || moments.streak >= kRobustPatience) return false;
+  if ((moments.streak != 0) != (moments.streak_norm > 0.0)) return false;
+  if (moments.step == 0) return moments.first == 0.0 && moments.second == 0.0 && moments.streak == 0;
+  return moments.second > 0.0;
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ struct NormNeeds {
 struct SavedParameters {
   std::span<const std::ptrdiff_t> position;  ///< where the i-th saved tensor stands now; -1 if it is gone
   std::span<const std::size_t> rows;         ///< how many rows it has
+  bool same;                                 ///< they are those of today, perhaps in another order
 };
 
 /// A norm-based method. It sees norms and multiplies factors; it never sees memory. The norms are those of

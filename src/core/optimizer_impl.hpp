@@ -13,7 +13,7 @@
 
 namespace gradstab {
 
-struct Optimizer::Impl final : GradientSink {
+struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   Impl(OptimizerOptions made_with, std::optional<GradientTransform> given)
       : default_options(std::move(made_with)), transform(given ? std::move(*given) : chain_of({})) {}
 

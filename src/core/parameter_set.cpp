@@ -6,6 +6,22 @@
 #include "core/text.hpp"
 
 namespace gradstab {
+namespace {
+
+/// So that products of sizes, in bytes too, stay within 64 bits, whichever of them are multiplied.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 60;
+
+bool is_too_large(const std::vector<std::int64_t>& sizes) noexcept {
+  std::int64_t elements = 1;
+  for (const std::int64_t size : sizes) {
+    if (size == 0) continue;
+    if (size > kMostElements / elements) return true;
+    elements *= size;
+  }
+  return false;
+}
+
+}  // namespace
 
 Result<ParameterSet> ParameterSet::create(std::vector<Parameter> parameters) {
   ParameterSet set;
@@ -19,6 +35,11 @@ Result<ParameterSet> ParameterSet::create(std::vector<Parameter> parameters) {
       return Status(StatusCode::invalid_argument,
                     detail::concat("parameter '", list[i].name, "' has a negative size in ",
                                    shape_text(list[i].sizes)));
+    }
+    if (is_too_large(list[i].sizes)) {
+      return Status(StatusCode::invalid_argument,
+                    detail::concat("parameter '", list[i].name, "' has shape ", shape_text(list[i].sizes),
+                                   ", expected at most 2^60 elements"));
     }
   }
   set.by_name_.resize(list.size());

@@ -1,10 +1,12 @@
 // stabilize and record_norms: the two methods that keep norm moments.
+#include <cmath>
 #include <memory>
 #include <vector>
 
 #include "core/global_norm.hpp"
 #include "core/norm_moments_state.hpp"
 #include "core/norm_transform.hpp"
+#include "core/text.hpp"
 #include "core/unit_map.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/transforms.hpp"
@@ -74,7 +76,7 @@ class MomentTransform : public NormTransform {
       case Granularity::model:
         return load_unit(reader, 0);
       case Granularity::group:
-        return load_groups(reader);
+        return load_groups(reader, saved.same);
       case Granularity::tensor:
       case Granularity::row:
         break;
@@ -100,11 +102,12 @@ class MomentTransform : public NormTransform {
  private:
   void decide_segment(TensorReport& report, NormMoments& moments) noexcept {
     if (!report.present) return;
-    if (!report.finite) {
+    const double norm = report.norm();
+    // A finite gradient may still have a factor that is not: from a clip under `pass_through`.
+    if (!report.finite || !std::isfinite(norm)) {
       moments.nonfinite += 1;
       return;
     }
-    const double norm = report.norm();
     if (norm == 0.0) {
       moments.zeros += 1;
       return;
@@ -119,25 +122,24 @@ class MomentTransform : public NormTransform {
                    NormMoments& moments) noexcept {
     bool present = false;
     bool nonfinite = false;
-    bool left_alone = false;  // only under `pass_through` does a NaN stay in the unit
     for (const std::size_t segment : segments) {
       const TensorReport& report = reports[segment - first];
       present = present || report.present;
       nonfinite = nonfinite || (report.present && !report.finite);
-      left_alone = left_alone || (report.present && !report.finite && !report.zeroed);
     }
     if (!present) return;
-    if (nonfinite) moments.nonfinite += 1;
-    if (left_alone) return;
     const double norm = root_of_squares(segments.size(), [&](std::size_t i) {
       const TensorReport& report = reports[segments[i] - first];
       return report.present ? report.norm() : 0.0;
     });
+    // Under `skip_tensor` the rest of the unit goes on without the tensors that were set aside. Under
+    // `pass_through` NaN and Inf stay in the norm; and a finite norm of each part may be too much together.
+    if (nonfinite || !std::isfinite(norm)) moments.nonfinite += 1;
+    if (!std::isfinite(norm)) return;
     if (norm == 0.0) {
       if (!nonfinite) moments.zeros += 1;
       return;
     }
-    if (!std::isfinite(norm)) return;  // beyond the range of a double; each part of it is within
     const Decision decision = gradstab::decide(options_, correction(moments.step + 1), moments, norm);
     for (const std::size_t segment : segments) {
       TensorReport& report = reports[segment - first];
@@ -174,17 +176,27 @@ class MomentTransform : public NormTransform {
     return {};
   }
 
-  Status load_groups(ByteReader& reader) {
+  Status load_groups(ByteReader& reader, bool same_parameters) {
+    const auto corrupt = [&](const auto&... what) {
+      return Status(StatusCode::corrupt_data, detail::concat("state of '", name(), "' has ", what...));
+    };
     const auto count = reader.get<std::uint32_t>();
+    if (same_parameters && count != map_.count()) {
+      return corrupt(count, " units, expected ", map_.count());
+    }
+    std::vector<bool> seen(map_.count(), false);
     for (std::uint32_t i = 0; i < count; ++i) {
       const bool is_group = reader.get<std::uint8_t>() != 0;
-      const std::string name = reader.get_string();
-      std::ptrdiff_t unit = -1;  // a tensor that is gone, or that is in a group now
-      for (std::size_t u = 0; u < map_.count(); ++u) {
-        if ((u < map_.group_count()) == is_group && map_.names()[u] == name)
-          unit = static_cast<std::ptrdiff_t>(u);
-      }
+      const std::string unit_name = reader.get_string();
+      const std::ptrdiff_t unit = map_.find(is_group, unit_name);  // -1: a tensor that is gone
       GRADSTAB_RETURN_IF_ERROR(load_unit(reader, unit));
+      if (unit < 0) {
+        if (!same_parameters) continue;
+        return corrupt("moments of ", is_group ? "group '" : "tensor '", unit_name,
+                       "', which is no unit here");
+      }
+      if (seen[static_cast<std::size_t>(unit)]) return corrupt("moments of '", unit_name, "' twice");
+      seen[static_cast<std::size_t>(unit)] = true;
     }
     return {};
   }
@@ -202,7 +214,10 @@ class Stabilize final : public MomentTransform {
  public:
   using MomentTransform::MomentTransform;
   std::string_view name() const noexcept override { return "stabilize"; }
-  void act(TensorReport& report, double factor) noexcept override { report.factor *= factor; }
+  void act(TensorReport& report, double factor) noexcept override {
+    // Two links that raise a denormal gradient as far as they may would together raise it to infinity.
+    report.factor = std::fmin(report.factor * factor, detail::kLargestFactor);
+  }
 };
 
 class RecordNorms final : public MomentTransform {

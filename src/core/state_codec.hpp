@@ -86,6 +86,11 @@ void save_settings(ByteWriter& writer, const SettingsWriter& settings);
 /// and both its values.
 Status check_settings(ByteReader& reader, const SettingsWriter& here, std::string_view method);
 
+/// Whether a saved number can be a count of steps: no run counts to 2^62, and adding to less cannot overflow.
+constexpr bool is_count(std::int64_t value) noexcept {
+  return value >= 0 && value < std::int64_t{1} << 62;
+}
+
 /// CRC-32 (IEEE 802.3, reflected), as in zlib.
 std::uint32_t crc32(std::span<const std::byte> bytes) noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/global_norm.hpp"
@@ -9,6 +10,19 @@
 #include "gradstab/backend.hpp"
 
 namespace gradstab {
+namespace {
+
+/// element_count of sizes that nobody has checked: the largest number where the product does not fit.
+std::int64_t saturating_count(std::span<const std::int64_t> sizes) noexcept {
+  if (std::ranges::find(sizes, 0) != sizes.end()) return 0;
+  std::int64_t count = 1;
+  for (const std::int64_t size : sizes) {
+    if (__builtin_mul_overflow(count, size, &count)) return std::numeric_limits<std::int64_t>::max();
+  }
+  return count;
+}
+
+}  // namespace
 
 void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
                       const Backend& backend, const RunOptions& options) {
@@ -69,10 +83,14 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
       return refuse(StatusCode::unsupported,
                     "is sparse, but a method works per row and cannot tell its rows");
     }
-    if (element_count(tensor.sizes) > element_count(parameter.sizes)) {
-      return refuse(StatusCode::shape_mismatch, "has ", element_count(tensor.sizes),
-                    " sparse values, more than the ", element_count(parameter.sizes), " elements of ",
-                    shape_text(parameter.sizes), "; coalesce it first");
+    if (std::ranges::any_of(tensor.sizes, [](std::int64_t size) { return size < 0; })) {
+      return refuse(StatusCode::shape_mismatch, "has a negative size in ",
+                    shape_text({tensor.sizes.begin(), tensor.sizes.end()}));
+    }
+    if (const std::int64_t values = saturating_count(tensor.sizes); values > element_count(parameter.sizes)) {
+      return refuse(StatusCode::shape_mismatch, "has ", values, " sparse values, more than the ",
+                    element_count(parameter.sizes), " elements of ", shape_text(parameter.sizes),
+                    "; coalesce it first");
     }
   } else if (!std::ranges::equal(tensor.sizes, parameter.sizes)) {
     return refuse(StatusCode::shape_mismatch, "has shape ",

@@ -15,7 +15,7 @@
 
 namespace gradstab {
 
-struct GradientTransform::Impl {
+struct GRADSTAB_LOCAL GradientTransform::Impl {
   Links links;
   Status error;  // of a factory; reported by init
 
@@ -26,11 +26,13 @@ struct GradientTransform::Impl {
   StepEngine engine;
   std::int64_t updates = 0;
   std::optional<std::int64_t> last_step;
+  StepReport report;  // of the last update
   std::vector<std::size_t> pieces;
 
   /// Checks settings, finds the backend and binds. `pieces`, if not empty, asks for at least that many
   /// segments of each tensor.
   Status init(ParameterSet set, RunOptions run, std::vector<std::size_t> wanted_pieces = {});
+  Status validate() const;
   Status bind();
   /// Takes the gradients of a step, or says what is wrong with them or with its number.
   Status take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step);

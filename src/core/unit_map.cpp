@@ -144,7 +144,21 @@ Result<UnitMap> UnitMap::create(const Units& units, const ParameterSet& paramete
     map.names_.push_back(parameters[t].name);
     map.add_unit(of_tensor(t));
   }
+  map.by_name_.resize(map.count());
+  std::iota(map.by_name_.begin(), map.by_name_.end(), std::size_t{0});
+  const auto first_alone = map.by_name_.begin() + static_cast<std::ptrdiff_t>(map.group_count_);
+  const auto name_of = [&](std::size_t unit) -> std::string_view { return map.names_[unit]; };
+  std::ranges::sort(map.by_name_.begin(), first_alone, {}, name_of);
+  std::ranges::sort(first_alone, map.by_name_.end(), {}, name_of);
   return map;
+}
+
+std::ptrdiff_t UnitMap::find(bool group, std::string_view name) const noexcept {
+  const auto part =
+      group ? std::span(by_name_).first(group_count_) : std::span(by_name_).subspan(group_count_);
+  const auto name_of = [this](std::size_t unit) -> std::string_view { return names_[unit]; };
+  const auto found = std::ranges::lower_bound(part, name, {}, name_of);
+  return found == part.end() || names_[*found] != name ? -1 : static_cast<std::ptrdiff_t>(*found);
 }
 
 IndexRange UnitMap::units_within(IndexRange segments) const noexcept {

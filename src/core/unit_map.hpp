@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/segments.hpp"
@@ -36,6 +37,9 @@ class UnitMap {
   std::span<const std::string> names() const noexcept { return names_; }
   std::size_t group_count() const noexcept { return group_count_; }
 
+  /// The unit of a group of that name, or of a tensor in no group; -1 if there is none.
+  std::ptrdiff_t find(bool group, std::string_view name) const noexcept;
+
  private:
   void add_unit(std::span<const std::size_t> segments);
 
@@ -46,6 +50,7 @@ class UnitMap {
   std::vector<std::size_t> members_;
   std::vector<std::size_t> unit_of_segment_;
   std::vector<std::string> names_;
+  std::vector<std::size_t> by_name_;  // units, groups first, both parts sorted by name
 };
 
 /// Whether `text` fits a pattern in which `*` stands for any characters.

@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "elements.hpp"
 #include "gradstab/gradstab.hpp"
+#include "support/elements.hpp"
 
 namespace gradstab::testing {
 namespace {

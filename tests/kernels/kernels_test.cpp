@@ -7,7 +7,7 @@
 #include <string>
 #include <tuple>
 
-#include "elements.hpp"
+#include "support/elements.hpp"
 
 namespace gradstab::testing {
 namespace {

@@ -1,45 +1,12 @@
 #include "support/gradients.hpp"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <random>
+
+#include "support/elements.hpp"
 
 namespace gradstab::testing {
-namespace {
-
-void store(std::byte* element, DType dtype, double value) {
-  const auto write = [element](auto number) { std::memcpy(element, &number, sizeof number); };
-  switch (dtype) {
-    case DType::float32:
-      return write(static_cast<float>(value));
-    case DType::float64:
-      return write(value);
-    case DType::float16:
-      return write(to_float16(value));
-    case DType::bfloat16:
-      return write(to_bfloat16(value));
-  }
-}
-
-double load(const std::byte* element, DType dtype) {
-  const auto read = [element](auto number) {
-    std::memcpy(&number, element, sizeof number);
-    return number;
-  };
-  switch (dtype) {
-    case DType::float32:
-      return read(float{});
-    case DType::float64:
-      return read(double{});
-    case DType::float16:
-      return to_float(read(Float16{}));
-    case DType::bfloat16:
-      return to_float(read(BFloat16{}));
-  }
-  return std::numeric_limits<double>::quiet_NaN();
-}
-
-}  // namespace
 
 ParameterSet parameter_set(std::vector<Parameter> parameters) {
   return ParameterSet::create(std::move(parameters)).value();
@@ -54,8 +21,8 @@ ParameterSet parameter_set_of_sizes(const std::vector<std::vector<std::int64_t>>
 
 double rounded(double value, DType dtype) {
   std::byte element[sizeof(double)];
-  store(element, dtype, value);
-  return load(element, dtype);
+  write_element(element, dtype, value);
+  return read_element(element, dtype);
 }
 
 double unit_roundoff(DType dtype) {
@@ -95,6 +62,14 @@ double norm_of(std::span<const double> values) {
   return static_cast<double>(std::sqrt(sum));
 }
 
+Values normal_values(std::size_t count, double deviation, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0.0, deviation);
+  Values values(count);
+  for (double& value : values) value = normal(random);
+  return values;
+}
+
 Gradients::Gradients(const ParameterSet& parameters, DType dtype) : dtype_(dtype) {
   for (const Parameter& parameter : parameters) {
     sizes_.push_back(parameter.sizes);
@@ -110,7 +85,7 @@ void Gradients::set(std::size_t tensor, std::span<const double> values) {
   std::byte* element = storage_[tensor].data();
   refs_[tensor].data = element;
   for (const double value : values) {
-    store(element, dtype_, value);
+    write_element(element, dtype_, value);
     element += size_of(dtype_);
   }
 }
@@ -127,7 +102,7 @@ Values Gradients::values(std::size_t tensor) const {
   Values result;
   const std::vector<std::byte>& bytes = storage_[tensor];
   for (std::size_t at = 0; at < bytes.size(); at += size_of(dtype_)) {
-    result.push_back(load(bytes.data() + at, dtype_));
+    result.push_back(read_element(bytes.data() + at, dtype_));
   }
   return result;
 }

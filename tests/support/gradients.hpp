@@ -33,6 +33,9 @@ double smallest_positive(DType dtype);
 /// Euclidean norm in extended precision, safe for the whole range of a double.
 double norm_of(std::span<const double> values);
 
+/// Normally distributed with mean 0 and this standard deviation.
+Values normal_values(std::size_t count, double deviation, std::uint32_t seed);
+
 /// Contiguous tensors in the shapes of a ParameterSet, passed to `update` as they stand.
 class Gradients {
  public:

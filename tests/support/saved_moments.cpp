@@ -24,18 +24,28 @@ std::vector<NormMoments> saved_moments(const GradientTransform& transform) {
     throw std::logic_error("saved_moments reads transforms of one method");
   reader.get_string();
   const auto settings = reader.get<std::uint32_t>();
-  bool per_row = false;
+  std::string granularity;
   for (std::uint32_t i = 0; i < settings; ++i) {
-    reader.get_string();
+    const bool wanted = reader.get_string() == "granularity";
     if (reader.get<std::uint8_t>() == 0) {
       reader.get<double>();
     } else {
-      per_row = reader.get_string() == "row" || per_row;
+      const std::string text = reader.get_string();
+      if (wanted) granularity = text;
     }
   }
+  std::size_t units = rows.size();
+  if (granularity == "row") units = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
+  if (granularity == "model") units = 1;
+  if (granularity == "group") units = reader.get<std::uint32_t>();
   std::vector<NormMoments> moments;
-  const std::size_t count = per_row ? std::accumulate(rows.begin(), rows.end(), std::size_t{0}) : rows.size();
-  while (moments.size() < count) moments.push_back(load_moments(reader).value());
+  while (moments.size() < units) {
+    if (granularity == "group") {
+      reader.get<std::uint8_t>();
+      reader.get_string();
+    }
+    moments.push_back(load_moments(reader).value());
+  }
   if (!reader.ok() || reader.remaining() != 0) throw std::logic_error("the state does not end with moments");
   return moments;
 }

@@ -8,7 +8,8 @@
 
 namespace gradstab::testing {
 
-/// Moments of every tensor, in the transform's order. For a transform of one method, `stabilize` or
+/// Moments of every unit, in the transform's order: of tensors, of their rows, of the groups and then of the
+/// tensors in none, or of the whole model. For a transform of one method, `stabilize` or
 /// `record_norms`; throws on anything else.
 std::vector<NormMoments> saved_moments(const GradientTransform& transform);
 

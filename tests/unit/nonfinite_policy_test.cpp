@@ -122,6 +122,13 @@ TEST_F(NonFinitePolicyTest, RaiseChangesNothingAndNamesTheTensors) {
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.status().code(), StatusCode::non_finite);
   EXPECT_EQ(report.status().message(), "gradient holds NaN or Inf: 'a', 'c'");
+  ASSERT_EQ(transform.report().tensors.size(), 3u);
+  EXPECT_EQ(transform.report().nonfinite, 2u);
+  EXPECT_FALSE(transform.report().tensors[0].finite);
+  EXPECT_TRUE(transform.report().tensors[1].finite);
+  EXPECT_FALSE(transform.report().tensors[2].finite);
+  EXPECT_EQ(transform.report().global_norm, transform.report().raw_global_norm) << "nothing was scaled";
+  EXPECT_EQ(transform.report().step, 30);
   EXPECT_EQ(gradients_.bytes(1), before);
   EXPECT_EQ(transform.save().value(), state);
   expect_spike_is_stabilized(transform, 30);
@@ -153,6 +160,29 @@ TEST_F(NonFinitePolicyTest, PassThroughLeavesTheGradientAndItsMoments) {
   gradients_.set(2, Values{0, 0, 5});
   ASSERT_TRUE(transform.update(gradients_.refs()).ok());
   EXPECT_NEAR(testing::norm_of(gradients_.values(2)), 1.0, 1e-6);
+}
+
+/// As in PyTorch a clip then multiplies every gradient by NaN; the moments behind it must survive that.
+TEST_F(NonFinitePolicyTest, PassThroughOfAClippedNaNReachesNoMoments) {
+  for (const Granularity granularity : {Granularity::tensor, Granularity::row, Granularity::model}) {
+    GradientTransform transform =
+        chain(clip_by_global_norm(1.0), stabilize({}, {.granularity = granularity}));
+    ASSERT_TRUE(transform.init(parameters_, {.nonfinite = NonFinitePolicy::pass_through}).ok());
+    set_clean();
+    ASSERT_TRUE(transform.update(gradients_.refs()).ok());
+    for (const double bad : {kNaN, kInf}) {
+      gradients_.set_all({{3, 4}, {bad}, {0, 0, 5}});
+      ASSERT_TRUE(transform.update(gradients_.refs()).ok());
+      EXPECT_EQ(std::isnan(gradients_.values(0)[0]), std::isnan(bad)) << "an infinite norm clips to zero";
+    }
+    const auto state = transform.save().value();
+    ASSERT_TRUE(transform.load(state).ok()) << "the moments are still those of finite norms";
+    set_clean();
+    const auto report = transform.update(gradients_.refs());
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(std::isfinite(report->global_norm)) << to_string(granularity);
+    EXPECT_GT(report->global_norm, 0.1);
+  }
 }
 
 TEST_F(NonFinitePolicyTest, ClippingLeavesSkippedTensorsOutOfTheGlobalNorm) {

@@ -66,6 +66,8 @@ TEST(OptionsTest, AnInvalidSettingOfAnyLinkIsReportedByInit) {
   const Status status = broken.init({});
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);
   EXPECT_EQ(status.message(), "gamma2 must be in [0, 1), got 2");
+  EXPECT_EQ(broken.validate().message(), status.message()) << "and, before that, by validate";
+  EXPECT_TRUE(chain(clip_by_global_norm(1.0), stabilize()).validate().ok());
 
   for (const double limit : {0.0, -1.0, kNaN, kInf}) {
     EXPECT_EQ(clip_by_global_norm(limit).init({}).code(), StatusCode::invalid_argument) << limit;

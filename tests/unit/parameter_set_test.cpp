@@ -32,6 +32,19 @@ TEST(ParameterSetTest, CopiesFindTheirOwnNames) {
   EXPECT_EQ(copy.find("b"), 0);
 }
 
+TEST(ParameterSetTest, RefusesSizesWhoseProductCouldOverflow) {
+  constexpr std::int64_t large = std::int64_t{1} << 59;
+  EXPECT_TRUE(error_of({{"w", {large, 2}}}).ok());
+  EXPECT_TRUE(error_of({{"w", {large, 0, 2}}}).ok());
+  for (const std::vector<std::int64_t>& sizes :
+       {std::vector<std::int64_t>{large, 3}, {large, 0, 3}, {4 * large, 4}, {3, large}}) {
+    const Status status = error_of({{"w", sizes}});
+    EXPECT_EQ(status.code(), StatusCode::invalid_argument);
+    EXPECT_EQ(status.message(),
+              "parameter 'w' has shape " + shape_text(sizes) + ", expected at most 2^60 elements");
+  }
+}
+
 TEST(ParameterSetTest, RefusesARepeatedName) {
   const Status status = error_of({{"w", {1}}, {"b", {1}}, {"w", {2}}});
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "gradstab/bounds.hpp"
 #include "gradstab/transforms.hpp"
@@ -16,16 +15,9 @@ namespace {
 
 using testing::Gradients;
 using testing::norm_of;
+using testing::normal_values;
 using testing::saved_moments;
 using testing::Values;
-
-Values random_values(std::size_t count, double scale, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<double> normal;
-  Values values(count);
-  for (double& value : values) value = scale * normal(random);
-  return values;
-}
 
 class NarrowSpikeTest : public ::testing::TestWithParam<DType> {};
 
@@ -110,6 +102,19 @@ TEST(StabilizeRangeTest, DenormalDoublesDoNotBecomeInfinite) {
   EXPECT_LE(norm_of(out), 1.0 + 1e-15);
 }
 
+TEST(StabilizeRangeTest, ADenormalThatTwoLinksRaiseDoesNotBecomeInfinite) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{2}});
+  GradientTransform transform = chain(stabilize(), stabilize());
+  ASSERT_TRUE(transform.init(parameters).ok());
+  Gradients gradients(parameters, DType::float64);
+  const double smallest = std::numeric_limits<double>::denorm_min();
+  gradients.set(0, Values{3 * smallest, -4 * smallest});
+  const auto report = transform.update(gradients.refs());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->tensors[0].factor, 0x1p+1023) << "the largest power of two of a double";
+  EXPECT_EQ(gradients.values(0), (Values{3 * 0x1p-51, -4 * 0x1p-51}));
+}
+
 TEST(StabilizeTest, ZeroGradientIsUnchangedAndNotCounted) {
   const ParameterSet parameters = testing::parameter_set_of_sizes({{3}});
   for (const DType dtype : {DType::float32, DType::float64, DType::float16, DType::bfloat16}) {
@@ -182,7 +187,7 @@ TEST(StabilizeTest, StridedGradientsEqualTheirContiguousCopyAndGapsStayUntouched
   constexpr double kGap = 1e30;
   Values memory(20, kGap);
   Values contiguous;
-  const Values values = random_values(12, 2.0, 1);
+  const Values values = normal_values(12, 2.0, 1);
   for (std::size_t i = 0; i < 3; ++i) {
     for (std::size_t j = 0; j < 4; ++j) {
       memory[i + 5 * j] = values[4 * i + j];
@@ -236,7 +241,7 @@ TEST(StabilizeTest, ResultsDoNotDependOnTheNumberOfThreads) {
       for (std::uint32_t step = 0; step < 3; ++step) {
         for (std::size_t t = 0; t < parameters.size(); ++t) {
           const auto count = static_cast<std::size_t>(element_count(parameters[t].sizes));
-          gradients.set(t, random_values(count, 0.1 * (1 + step), 10 * step + static_cast<std::uint32_t>(t)));
+          gradients.set(t, normal_values(count, 0.1 * (1 + step), 10 * step + static_cast<std::uint32_t>(t)));
         }
         ASSERT_TRUE(transform.update(gradients.refs()).ok());
       }
@@ -253,7 +258,7 @@ TEST(StabilizeTest, ResultsDoNotDependOnTheNumberOfThreads) {
 TEST(StabilizeTest, ResultsDoNotDependOnTheAlignmentOfAPointer) {
   const std::vector<std::int64_t> sizes = {1003};
   const ParameterSet parameters = testing::parameter_set_of_sizes({sizes});
-  const Values values = random_values(1003, 1.0, 3);
+  const Values values = normal_values(1003, 1.0, 3);
   std::vector<float> expected;
   for (std::size_t offset = 0; offset < 17; ++offset) {
     std::vector<float> memory(1003 + 17);

@@ -75,6 +75,25 @@ TEST_F(UpdateErrorsTest, AnErrorInTheLastTensorLeavesTheFirstAlone) {
                  "gradient of 'bias' has shape [2, 1], expected [2]");
 }
 
+TEST_F(UpdateErrorsTest, SparseValuesOfImpossibleSizes) {
+  const std::vector<std::int64_t> negative = {-1};
+  const std::vector<std::int64_t> many = {7};
+  const std::vector<std::int64_t> endless = {std::int64_t{1} << 62, 4};
+  TensorRef& weight = gradients_.mutable_refs()[0];
+  weight.sparse_values = true;
+  weight.sizes = negative;
+  expect_refused(gradients_.refs(), StatusCode::shape_mismatch,
+                 "gradient of 'weight' has a negative size in [-1]");
+  weight.sizes = many;
+  expect_refused(gradients_.refs(), StatusCode::shape_mismatch,
+                 "gradient of 'weight' has 7 sparse values, more than the 6 elements of [2, 3]; coalesce it "
+                 "first");
+  weight.sizes = endless;
+  expect_refused(gradients_.refs(), StatusCode::shape_mismatch,
+                 "gradient of 'weight' has 9223372036854775807 sparse values, more than the 6 elements of "
+                 "[2, 3]; coalesce it first");
+}
+
 TEST_F(UpdateErrorsTest, ADtypeThatDoesNotExist) {
   gradients_.mutable_refs()[1].dtype = static_cast<DType>(17);
   expect_refused(gradients_.refs(), StatusCode::unsupported, "gradient of 'bias' has unknown dtype 17");
@@ -103,6 +122,24 @@ TEST_F(UpdateErrorsTest, ASecondCallInTheSameStep) {
                  -3);
   EXPECT_TRUE(transform_.update(gradients_.refs(), 2).ok());
   EXPECT_TRUE(transform_.update(gradients_.refs(), 10).ok()) << "steps may be left out";
+}
+
+TEST_F(UpdateErrorsTest, ARefusedUpdateReportsNoTensors) {
+  EXPECT_EQ(transform_.report().tensors.size(), 2u);
+  EXPECT_GT(transform_.report().raw_global_norm, 0.0);
+  EXPECT_FALSE(transform_.update({}).ok());
+  EXPECT_TRUE(transform_.report().tensors.empty());
+  EXPECT_EQ(transform_.report().raw_global_norm, 0.0);
+  EXPECT_EQ(transform_.report().step, 1);
+}
+
+TEST_F(UpdateErrorsTest, BeforeTheFirstUpdateTheReportHasEveryTensorAbsent) {
+  GradientTransform fresh = stabilize();
+  EXPECT_TRUE(fresh.report().tensors.empty());
+  ASSERT_TRUE(fresh.init(parameters_).ok());
+  ASSERT_EQ(fresh.report().tensors.size(), 2u);
+  EXPECT_FALSE(fresh.report().tensors[0].present);
+  EXPECT_EQ(fresh.report().step, 0);
 }
 
 TEST_F(UpdateErrorsTest, AFailedCallDoesNotUseUpItsStep) {

@@ -13,36 +13,24 @@
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
 #include "test_runs.hpp"
+#include "tests/lab/page_text.hpp"
 
 namespace gradstab::lab {
 namespace {
 
 using ::testing::AllOf;
+using testing::between;
+using testing::count_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::inlined_data;
 using ::testing::IsEmpty;
 using testing::make_run;
 using ::testing::Not;
+using testing::without_comments;
 
 std::string render(const std::vector<RunRecord>& runs, const ReportOptions& options = {}) {
   return render_report(runs, options).value();
-}
-
-std::size_t count_of(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
-std::string between(const std::string& text, const std::string& open, const std::string& close,
-                    std::size_t from = 0) {
-  const std::size_t begin = text.find(open, from);
-  if (begin == std::string::npos) return "";
-  return text.substr(begin + open.size(), text.find(close, begin + open.size()) - begin - open.size());
-}
-
-nlohmann::json inlined_data(const std::string& page) {
-  return nlohmann::json::parse(between(page, "id=\"report-data\">", "</script>"));
 }
 
 /// The exact values of the table rows after `caption`, one list per row; NaN for an empty cell.
@@ -60,17 +48,6 @@ std::vector<std::vector<double>> rows_of_table(const std::string& page, const st
     rows.push_back(values);
   }
   return rows;
-}
-
-std::string without_comments(const std::string& page) {
-  std::string result;
-  std::size_t at = 0;
-  while (true) {
-    const std::size_t open = page.find("/*", at);
-    result += page.substr(at, open == std::string::npos ? open : open - at);
-    if (open == std::string::npos) return result;
-    at = page.find("*/", open) + 2;
-  }
 }
 
 TEST(ReportTest, TableNumbersAreTheRecordsNumbers) {

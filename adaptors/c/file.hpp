@@ -1,0 +1,22 @@
+// Whole files, read and replaced.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gradstab/status.hpp"
+
+namespace gradstab::c {
+
+/// Everything in the file. Errors name the file and say what the operating system said.
+Result<std::vector<std::byte>> read_file(const std::string& path);
+
+/// Replaces a file as a whole, or makes it: whoever opens it, at any time, finds the old bytes or the new
+/// ones. A file that is there keeps its permissions; where `path` is a symbolic link, what it points to is
+/// replaced. What is neither a file nor missing, a pipe for example, is written to as it is. Errors leave an
+/// existing file as it was and nothing else behind.
+Status replace_file(const std::string& path, std::span<const std::byte> bytes);
+
+}  // namespace gradstab::c

@@ -1,0 +1,79 @@
+// Structs that begin with `struct_size`: read and written across versions of the library.
+//
+// The caller's struct may be older (shorter) or newer (longer) than this library's. What an older one lacks
+// is 0 here, which means what the library did before the field was there. What a newer one has beyond must be
+// 0 for the same reason.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+
+#include "gradstab/gradstab.h"
+#include "gradstab/status.hpp"
+#include "text.hpp"
+
+namespace gradstab::c {
+
+/// No struct will ever be larger: such a size was never set.
+inline constexpr std::size_t kLargestStruct = 1024;
+
+/// A struct of the C interface: its name, and its size when it first was published.
+template <class T>
+struct StructTraits;
+
+template <>
+struct StructTraits<gradstab_stabilizer_options> {
+  static constexpr std::string_view name = "gradstab_stabilizer_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_stabilizer_options);
+};
+template <>
+struct StructTraits<gradstab_units> {
+  static constexpr std::string_view name = "gradstab_units";
+  static constexpr std::size_t first_size = sizeof(gradstab_units);
+};
+template <>
+struct StructTraits<gradstab_run_options> {
+  static constexpr std::string_view name = "gradstab_run_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_run_options);
+};
+template <>
+struct StructTraits<gradstab_step_report> {
+  static constexpr std::string_view name = "gradstab_step_report";
+  static constexpr std::size_t first_size = sizeof(gradstab_step_report);
+};
+
+template <class T>
+Status check_struct_size(std::size_t size) {
+  if (size >= StructTraits<T>::first_size && size <= kLargestStruct) return {};
+  const std::string_view name = StructTraits<T>::name;
+  return invalid("struct_size of ", name, " is ", size, ", expected sizeof(", name, ") = ", sizeof(T));
+}
+
+/// Copies what the caller gave into a struct of this library's size.
+template <class T>
+Status read_struct(const T* given, T& result) {
+  const std::size_t size = given->struct_size;
+  GRADSTAB_RETURN_IF_ERROR(check_struct_size<T>(size));
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  if (size > sizeof(T) &&
+      std::any_of(bytes + sizeof(T), bytes + size, [](unsigned char byte) { return byte != 0; })) {
+    return error(StatusCode::unsupported, StructTraits<T>::name, " has a field set that version ",
+                 gradstab_version_string(), " of this library does not know");
+  }
+  result = {};
+  std::memcpy(&result, given, std::min(size, sizeof(T)));
+  return {};
+}
+
+/// Fills the caller's struct, whose size was checked, from one of this library's; `struct_size` stays.
+template <class T>
+void write_struct(const T& value, std::size_t size, T* given) noexcept {
+  auto* bytes = reinterpret_cast<unsigned char*>(given);
+  std::memcpy(bytes, &value, std::min(size, sizeof(T)));
+  if (size > sizeof(T)) std::memset(bytes + sizeof(T), 0, size - sizeof(T));
+  given->struct_size = size;
+}
+
+}  // namespace gradstab::c
