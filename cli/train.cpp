@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <thread>
+#include <type_traits>
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
@@ -165,7 +166,11 @@ void add_train(CLI::App& app, Action& action, const std::string& command_line) {
   lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
     std::string flag = std::string("--") + name;
     std::ranges::replace(flag, '_', '-');
-    llm->add_option(flag, field, help)->capture_default_str();
+    if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
+      llm->add_flag(flag, field, help);
+    } else {
+      llm->add_option(flag, field, help)->capture_default_str();
+    }
   });
   llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
   llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");

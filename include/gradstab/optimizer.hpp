@@ -180,8 +180,9 @@ class GRADSTAB_API Optimizer {
   /// optimizer may change; AMSGrad and momentum only before the first step.
   const OptimizerOptions& options(std::size_t group = 0) const;
   Status set_options(std::size_t group, OptimizerOptions options);
-  /// The learning rate of all groups.
+  /// The learning rate of all groups, or of one.
   void set_lr(double lr) noexcept;
+  void set_lr(std::size_t group, double lr);
 
   /// State of the transform and of every parameter as bytes (docs/state-format.md). Settings are not part of
   /// it.

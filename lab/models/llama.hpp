@@ -20,7 +20,7 @@ struct ProjectionHooks {
 };
 
 /// A decoder-only transformer after Touvron et al. 2023 (arXiv:2302.13971) in the form of the GaLore /
-/// Stable-SPAM pre-training code (shared/recipes.md, section (a)): pre-norm blocks x += attention(norm(x)), x
+/// Stable-SPAM pre-training code: pre-norm blocks x += attention(norm(x)), x
 /// += mlp(norm(x)), a final norm and an untied head; no bias, no dropout. Unlike that code, no row of the
 /// embedding is zeroed.
 ///

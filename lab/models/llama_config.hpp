@@ -10,7 +10,7 @@
 namespace gradstab::lab {
 
 /// The dimensions of a LLaMA decoder: multi-head attention without grouped keys, SwiGLU, untied embedding and
-/// head. Source of the sizes: the GaLore / Stable-SPAM pre-training code (shared/recipes.md, section (a)).
+/// head. Source of the sizes: the GaLore / Stable-SPAM pre-training code.
 struct LlamaConfig {
   std::string name;               ///< "60m", or anything for a size of one's own
   std::int64_t hidden = 0;        ///< width of the residual stream

@@ -1,6 +1,10 @@
 #include "lab/train/optimizer_factory.hpp"
 
+#include <optional>
 #include <utility>
+
+#include "gradstab/libtorch_fused.hpp"
+#include "lab/models/llama_config.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -15,15 +19,69 @@ NonFinitePolicy nonfinite_policy(const TrainOptions& options) {
   return stabilizes ? NonFinitePolicy::skip_tensor : NonFinitePolicy::pass_through;
 }
 
-template <class Optimizer, class OptimizerOptions>
-TrainingOptimizer make(const TrainOptions& options, const torch::nn::Module& model,
-                       OptimizerOptions settings) {
-  auto optimizer = std::make_unique<Stabilized<Optimizer>>(make_transform(options),
-                                                           RunOptions{.nonfinite = nonfinite_policy(options)},
-                                                           model.named_parameters(), settings);
-  auto* stabilized = optimizer.get();
-  return {std::move(optimizer), [stabilized]() -> const StepReport& { return stabilized->report(); },
-          [stabilized]() -> const ParameterSet& { return stabilized->registered_parameters(); }};
+RunOptions run_options(const TrainOptions& options) {
+  return {.nonfinite = nonfinite_policy(options)};
+}
+
+/// LibTorch's own optimizer behind the transform.
+template <class Optimizer>
+class LibTorchOptimizer final : public TrainingOptimizer {
+ public:
+  template <class Settings>
+  LibTorchOptimizer(const TrainOptions& options, const torch::nn::Module& model, const Settings& settings)
+      : optimizer_(make_transform(options), run_options(options), model.named_parameters(), settings) {}
+
+  torch::optim::Optimizer& optimizer() override { return optimizer_; }
+  void before_backward(bool) override {}
+  void step() override { optimizer_.step(); }
+  const StepReport& report() const override { return optimizer_.report(); }
+  const ParameterSet& parameters() const override { return optimizer_.registered_parameters(); }
+
+ private:
+  Stabilized<Optimizer> optimizer_;
+};
+
+/// The library's own optimizer, stepping after backward or in it.
+template <class Optimizer>
+class LibraryOptimizer final : public TrainingOptimizer {
+ public:
+  template <class Settings>
+  LibraryOptimizer(const TrainOptions& options, const torch::nn::Module& model, const Settings& settings)
+      : optimizer_(
+            model.named_parameters(), settings,
+            FusedSettings{.transform = make_transform(options), .run = {.run = run_options(options)}}) {
+    if (options.step_in_backward) stepper_.emplace(optimizer_);
+  }
+
+  torch::optim::Optimizer& optimizer() override { return optimizer_; }
+  void before_backward(bool last) override {
+    if (stepper_) stepper_->hold(!last);
+  }
+  void step() override {
+    if (!stepper_) {
+      optimizer_.step();
+      return;
+    }
+    report_of_backward_ = &stepper_->take_report();
+  }
+  const StepReport& report() const override {
+    return report_of_backward_ != nullptr ? *report_of_backward_ : optimizer_.report();
+  }
+  const ParameterSet& parameters() const override { return optimizer_.registered_parameters(); }
+
+ private:
+  Optimizer optimizer_;
+  std::optional<BackwardStepper> stepper_;
+  const StepReport* report_of_backward_ = nullptr;
+};
+
+template <class Plain, class Fused, class Settings>
+std::unique_ptr<TrainingOptimizer> of_either_engine(const TrainOptions& options,
+                                                    const torch::nn::Module& model,
+                                                    const Settings& settings) {
+  if (options.optimizer_engine == "libtorch")
+    return std::make_unique<LibTorchOptimizer<Plain>>(options, model, settings);
+  return std::make_unique<LibraryOptimizer<Fused>>(options, model, settings);
 }
 
 }  // namespace
@@ -43,25 +101,50 @@ GradientTransform make_transform(const TrainOptions& options) {
   return chain_of(std::move(links));
 }
 
-TrainingOptimizer make_optimizer(const TrainOptions& options, const torch::nn::Module& model) {
+std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
+                                                  const torch::nn::Module& model) {
   const auto betas = std::make_tuple(options.beta1, options.beta2);
   if (options.optimizer == "sgd") {
-    return make<torch::optim::SGD>(
+    return of_either_engine<torch::optim::SGD, FusedSGD>(
         options, model,
         torch::optim::SGDOptions(options.lr).momentum(options.beta1).weight_decay(options.weight_decay));
   }
   if (options.optimizer == "adam") {
-    return make<torch::optim::Adam>(options, model,
-                                    torch::optim::AdamOptions(options.lr)
-                                        .betas(betas)
-                                        .eps(options.adam_epsilon)
-                                        .weight_decay(options.weight_decay));
+    return of_either_engine<torch::optim::Adam, FusedAdam>(options, model,
+                                                           torch::optim::AdamOptions(options.lr)
+                                                               .betas(betas)
+                                                               .eps(options.adam_epsilon)
+                                                               .weight_decay(options.weight_decay));
   }
-  return make<torch::optim::AdamW>(options, model,
-                                   torch::optim::AdamWOptions(options.lr)
-                                       .betas(betas)
-                                       .eps(options.adam_epsilon)
-                                       .weight_decay(options.weight_decay));
+  const auto with_moments = [&](auto settings) {
+    settings.lr = options.lr;
+    settings.beta1 = options.beta1;
+    settings.beta2 = options.beta2;
+    settings.weight_decay = options.weight_decay;
+    if constexpr (requires { settings.epsilon; }) settings.epsilon = options.adam_epsilon;
+    return settings;
+  };
+  if (options.optimizer == "lion") {
+    return std::make_unique<LibraryOptimizer<FusedLion>>(options, model,
+                                                         LionTorchOptions(with_moments(LionOptions())));
+  }
+  if (options.optimizer == "spam") {
+    return std::make_unique<LibraryOptimizer<FusedSpam>>(options, model,
+                                                         SpamTorchOptions(with_moments(SpamOptions())));
+  }
+  if (options.optimizer == "adam_mini") {
+    AdamMiniOptions settings = with_moments(AdamMiniOptions());
+    const LlamaConfig config = llama_config(options.model).value();
+    settings.dim = config.hidden;
+    settings.n_heads = config.heads;
+    return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model,
+                                                             AdamMiniTorchOptions(std::move(settings)));
+  }
+  return of_either_engine<torch::optim::AdamW, FusedAdamW>(options, model,
+                                                           torch::optim::AdamWOptions(options.lr)
+                                                               .betas(betas)
+                                                               .eps(options.adam_epsilon)
+                                                               .weight_decay(options.weight_decay));
 }
 
 }  // namespace gradstab::lab

@@ -1,9 +1,8 @@
-// From settings to a stabilized LibTorch optimizer.
+// From settings to a stabilized optimizer.
 #pragma once
 
 #include <torch/torch.h>
 
-#include <functional>
 #include <memory>
 
 #include "gradstab/libtorch.hpp"
@@ -12,10 +11,21 @@
 namespace gradstab::lab {
 
 /// An optimizer with the transform in front, and the report of its last step.
-struct TrainingOptimizer {
-  std::unique_ptr<torch::optim::Optimizer> optimizer;
-  std::function<const StepReport&()> report;
-  std::function<const ParameterSet&()> parameters;
+class TrainingOptimizer {
+ public:
+  virtual ~TrainingOptimizer() = default;
+
+  /// For learning rates and checkpoints.
+  virtual torch::optim::Optimizer& optimizer() = 0;
+
+  /// Before the backward of a micro-batch; `last` is the one after which the parameters are updated.
+  virtual void before_backward(bool last) = 0;
+
+  /// After the last backward. Throws gradstab::Error.
+  virtual void step() = 0;
+
+  virtual const StepReport& report() const = 0;
+  virtual const ParameterSet& parameters() const = 0;
 };
 
 /// The chain of transforms that the settings name. It begins with record_norms, so that gradient spikes are
@@ -23,6 +33,7 @@ struct TrainingOptimizer {
 GradientTransform make_transform(const TrainOptions& options);
 
 /// Throws gradstab::Error on invalid settings.
-TrainingOptimizer make_optimizer(const TrainOptions& options, const torch::nn::Module& model);
+std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
+                                                  const torch::nn::Module& model);
 
 }  // namespace gradstab::lab

@@ -40,7 +40,8 @@ Status not_negative(std::string_view name, double value) {
 }
 
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
-constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
+constexpr std::array<std::string_view, 6> kOptimizers = {"adamw", "adam", "sgd", "lion", "adam_mini", "spam"};
+constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
 constexpr std::array<std::string_view, 4> kTransforms = {"none", "clip", "stabilize", "clip+stabilize"};
 constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
 constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
@@ -52,6 +53,14 @@ constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor"
 Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(one_of("tokenizer", kTokenizers, tokenizer));
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", kOptimizers, optimizer));
+  GRADSTAB_RETURN_IF_ERROR(one_of("optimizer_engine", kOptimizerEngines, optimizer_engine));
+  if (optimizer_engine == "libtorch") {
+    if (optimizer != "adamw" && optimizer != "adam" && optimizer != "sgd")
+      return invalid("optimizer_engine", "fused for this optimizer", "'libtorch' with '" + optimizer + "'");
+    if (step_in_backward) return invalid("optimizer_engine", "fused for step_in_backward", "'libtorch'");
+  }
+  if (step_in_backward && !inject_spikes.empty())
+    return invalid("inject_spikes", "empty with step_in_backward", "'" + inject_spikes + "'");
   GRADSTAB_RETURN_IF_ERROR(one_of("transform", kTransforms, transform));
   GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
   GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));

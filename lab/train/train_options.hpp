@@ -20,6 +20,8 @@ struct TrainOptions {
   std::int64_t context = 128;
 
   std::string optimizer = "adamw";
+  std::string optimizer_engine = "fused";
+  bool step_in_backward = false;
   double lr = 1e-3;
   double weight_decay = 0.0;
   double beta1 = 0.9;
@@ -63,7 +65,12 @@ void for_each_setting(Options& options, Visit visit) {
   visit("model", options.model,
         "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
   visit("context", options.context, "tokens per sequence");
-  visit("optimizer", options.optimizer, "adamw, adam (L2 weight decay) or sgd (momentum = beta1)");
+  visit("optimizer", options.optimizer,
+        "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini or spam");
+  visit("optimizer_engine", options.optimizer_engine,
+        "fused (gradstab's own) or libtorch (adamw, adam and sgd only)");
+  visit("step_in_backward", options.step_in_backward,
+        "update each parameter as soon as its gradient is complete, and free the gradient");
   visit("lr", options.lr, "peak learning rate");
   visit("weight_decay", options.weight_decay, "decoupled for adamw, L2 otherwise");
   visit("beta1", options.beta1, "decay of the optimizer's first moment");

@@ -128,7 +128,7 @@ class Run {
   const TrainOptions& options_;
   CosineSchedule schedule_;
   std::vector<InjectedSpike> injected_spikes_;
-  TrainingOptimizer optimizer_;
+  std::unique_ptr<TrainingOptimizer> optimizer_;
   std::optional<RunDirectory> directory_;
   Progress progress_;
   std::vector<double> speeds_;
@@ -156,7 +156,7 @@ Status Run::checkpoint() const {
   task_.model().save(archive);
   archive.save_to(model);
   checkpoint.blobs["model"] = std::move(model).str();
-  checkpoint.blobs["optimizer"] = archive_of(*optimizer_.optimizer);
+  checkpoint.blobs["optimizer"] = archive_of(optimizer_->optimizer());
   return write_checkpoint(directory_->checkpoint_path(), checkpoint);
 }
 
@@ -186,7 +186,7 @@ Status Run::restore() {
     archive.load_from(model);
     task_.model().load(archive);
     std::istringstream optimizer(checkpoint->blobs.at("optimizer"));
-    torch::load(*optimizer_.optimizer, optimizer);
+    torch::load(optimizer_->optimizer(), optimizer);
   } catch (const std::exception& error) {
     const std::string text = error.what();
     return {StatusCode::corrupt_data, fmt::format("checkpoint '{}' does not fit this run: {}", path.string(),
@@ -199,14 +199,22 @@ Status Run::restore() {
 Result<double> Run::update() {
   const auto begin = Clock::now();
   const double lr = schedule_.at(progress_.step);
-  for (auto& group : optimizer_.optimizer->param_groups()) group.options().set_lr(lr);
+  for (auto& group : optimizer_->optimizer().param_groups()) group.options().set_lr(lr);
   // Dropped rather than zeroed: backward then stores the gradient instead of adding it to zeros.
   for (torch::Tensor& parameter : task_.model().parameters()) parameter.mutable_grad().reset();
+  const auto failed = [&](const Error& error) {
+    return Status(error.code(), fmt::format("update {}: {}", progress_.step + 1, error.what()));
+  };
   double loss = 0.0;
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
     const auto index = static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
     torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
-    micro_loss.backward();
+    optimizer_->before_backward(i + 1 == options_.accumulation);
+    try {
+      micro_loss.backward();
+    } catch (const Error& error) {
+      return failed(error);
+    }
     loss += micro_loss.item<double>();
   }
   for (const InjectedSpike& spike : injected_spikes_) {
@@ -216,13 +224,13 @@ Result<double> Run::update() {
     }
   }
   try {
-    optimizer_.optimizer->step();
+    optimizer_->step();
   } catch (const Error& error) {
-    return Status(error.code(), fmt::format("update {}: {}", progress_.step + 1, error.what()));
+    return failed(error);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const std::int64_t tokens = task_.micro_batch_size() * options_.accumulation;
-  const StepReport& report = optimizer_.report();
+  const StepReport& report = optimizer_->report();
   progress_.step += 1;
   progress_.tokens += tokens;
   progress_.seconds += seconds;
@@ -230,7 +238,7 @@ Result<double> Run::update() {
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
   speeds_.push_back(static_cast<double>(tokens) / seconds);
 
-  const ParameterSet& parameters = optimizer_.parameters();
+  const ParameterSet& parameters = optimizer_->parameters();
   // A step that saw NaN or Inf has no norm worth drawing.
   const bool finite = report.nonfinite == 0;
   GRADSTAB_RETURN_IF_ERROR(
@@ -301,7 +309,7 @@ Result<TrainResult> Run::train() {
     if (done || progress_.step % options_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
       request_.on_step({progress_.step, options_.steps, *loss, progress_.validation_loss,
-                        optimizer_.report().raw_global_norm, speeds_.back(),
+                        optimizer_->report().raw_global_norm, speeds_.back(),
                         static_cast<std::size_t>(progress_.spikes)});
     }
     const bool stop = !done && request_.should_stop && request_.should_stop();

@@ -406,6 +406,10 @@ void Optimizer::set_lr(double lr) noexcept {
   for (OptimizerOptions& options : impl_->groups) std::visit([lr](auto& typed) { typed.lr = lr; }, options);
 }
 
+void Optimizer::set_lr(std::size_t group, double lr) {
+  std::visit([lr](auto& typed) { typed.lr = lr; }, impl_->groups.at(group));
+}
+
 Result<std::vector<std::byte>> Optimizer::save() const {
   if (!impl_->initialised) return not_initialised("save");
   return impl_->save();

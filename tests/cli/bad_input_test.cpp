@@ -68,7 +68,7 @@ TEST_F(BadInputTest, Settings) {
   refused("--lr", "fast", "--lr");
   refused("--steps", "0", "steps must be at least 1");
   refused("--transform", "magic", "transform must be one of none, clip, stabilize, clip+stabilize");
-  refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd");
+  refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd, lion");
   refused("--model", "2m", "1m, 9m");
 }
 

@@ -56,6 +56,8 @@ TEST(BackwardStepperTest, LossesAndWeightsAreThoseOfTheOrdinaryWayBitForBit) {
   FusedAdamW first(ordinary->named_parameters(), AdamWOptions(0.05));
   FusedAdamW second(in_backward->named_parameters(), AdamWOptions(0.05));
   BackwardStepper stepper(second);
+  torch::optim::StepLR first_schedule(first, 7, 0.5);
+  torch::optim::StepLR second_schedule(second, 7, 0.5);
   for (int step = 0; step < 30; ++step) {
     const auto [tokens, targets] = batch(step);
     first.zero_grad();
@@ -64,6 +66,8 @@ TEST(BackwardStepperTest, LossesAndWeightsAreThoseOfTheOrdinaryWayBitForBit) {
     first.step();
     torch::Tensor other = in_backward->loss(tokens, targets);
     other.backward();
+    first_schedule.step();
+    second_schedule.step();
     ASSERT_EQ(loss.item<float>(), other.item<float>()) << step;
     expect_equal(ordinary, in_backward);
     for (const auto& parameter : in_backward->parameters())
