@@ -37,7 +37,7 @@ allowed() {
     # Saves and loads state by file name, which is all it is for.
     */adaptors/c/file.cpp.o' '*) ! grep -qxE "$(any_of "${ends[@]}")" <<<"$2" ;;
     # Clang calls it where an exception would leave a noexcept function.
-    *' std::terminate()') "$nm" "$1" | grep -q ' __clang_call_terminate$' ;;
+    *' std::terminate()') [[ $("$nm" "$1") == *' __clang_call_terminate'* ]] ;;
     *) return 1 ;;
   esac
 }
