@@ -90,7 +90,7 @@ class GRADSTAB_API GradientTransform {
   Status rebind(ParameterSet parameters);
 
  private:
-  friend GradientTransform chain_of(std::vector<GradientTransform> links);
+  GRADSTAB_API friend GradientTransform chain_of(std::vector<GradientTransform> links);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
