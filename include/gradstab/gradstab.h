@@ -313,7 +313,9 @@ GRADSTAB_API gradstab_status gradstab_nonfinite_tensors(const gradstab_transform
 
 // ---- State --------------------------------------------------------------------------------------------
 // What a transform remembers, in the versioned and checksummed format of docs/state-format.md. Parameters
-// are matched by name. A load that fails leaves the state as it was.
+// are matched by name. A load that fails leaves the state as it was; one for which there is not even the
+// memory to go back leaves the transform uninitialised, as its next call then says. The same goes for
+// gradstab_rebind.
 
 /// Puts all state into new memory, to be freed by gradstab_free. Errors: not initialised.
 GRADSTAB_API gradstab_status gradstab_save(const gradstab_transform* transform, void** bytes, size_t* size);

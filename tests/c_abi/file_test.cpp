@@ -223,9 +223,7 @@ TEST_F(CFileTest, DamagedTruncatedForeignAndNewerFilesAreNamedAndLeaveTheState) 
     std::ofstream(path_, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   };
-  auto damaged = state;
-  damaged[state.size() - 1] = static_cast<unsigned char>(damaged[state.size() - 1] ^ 1u);
-  write(damaged);
+  write(flipped(state, state.size() - 1, 0));
   expect_not_loaded(path_, GRADSTAB_CORRUPT_DATA,
                     name + "state is damaged: its checksum does not match its content");
   write({state.begin(), state.end() - 1});

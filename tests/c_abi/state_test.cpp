@@ -92,12 +92,12 @@ TEST_F(CStateTest, EveryFlippedBitOfEveryByteIsNoticed) {
   train(target.get(), 2);
   for (std::size_t at = 0; at < state.size(); ++at) {
     for (int bit = 0; bit < 8; ++bit) {
-      auto damaged = state;
-      damaged[at] = static_cast<unsigned char>(damaged[at] ^ (1u << bit));
-      const gradstab_status status = refused_by(target.get(), damaged);
+      const gradstab_status status = refused_by(target.get(), flipped(state, at, bit));
       const bool in_version = at >= 8 && at < 12;
       EXPECT_EQ(status, in_version ? GRADSTAB_VERSION_MISMATCH : GRADSTAB_CORRUPT_DATA) << at << ' ' << bit;
-      if (at >= 24) EXPECT_EQ(message_, "state is damaged: its checksum does not match its content");
+      if (at >= 24) {
+        EXPECT_EQ(message_, "state is damaged: its checksum does not match its content");
+      }
     }
   }
   EXPECT_TRUE(accepted(gradstab_load(target.get(), state.data(), state.size()), target.get()));

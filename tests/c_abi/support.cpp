@@ -70,6 +70,11 @@ std::vector<unsigned char> saved(const gradstab_transform* transform) {
   return copy;
 }
 
+std::vector<unsigned char> flipped(std::vector<unsigned char> bytes, std::size_t at, int bit) {
+  bytes.at(at) = static_cast<unsigned char>(bytes.at(at) ^ (1u << bit));
+  return bytes;
+}
+
 gradstab_step_report empty_report() {
   gradstab_step_report report = {};
   report.struct_size = sizeof report;

@@ -48,6 +48,9 @@ void train(gradstab_transform* transform, int steps);
 /// All state as bytes.
 std::vector<unsigned char> saved(const gradstab_transform* transform);
 
+/// A copy with one bit flipped.
+std::vector<unsigned char> flipped(std::vector<unsigned char> bytes, std::size_t at, int bit);
+
 gradstab_step_report empty_report();
 
 /// Whether a call was refused with this status, and this message is kept with `transform`.

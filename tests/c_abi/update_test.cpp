@@ -122,16 +122,16 @@ Handle stabilizer_of(gradstab_preset preset, const gradstab_units* units = nullp
   return made(status, transform);
 }
 
-class CUpdateTest : public ::testing::TestWithParam<DType> {};
-INSTANTIATE_TEST_SUITE_P(EveryDType, CUpdateTest,
+class CUpdateEveryDTypeTest : public ::testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(, CUpdateEveryDTypeTest,
                          ::testing::Values(DType::float32, DType::float64, DType::float16, DType::bfloat16),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& test) { return std::string(to_string(test.param)); });
 
-TEST_P(CUpdateTest, StabilizeGivesTheBitsOfTheCppLibrary) {
+TEST_P(CUpdateEveryDTypeTest, StabilizeGivesTheBitsOfTheCppLibrary) {
   EXPECT_EQ(steps_that_differ(make_stabilizer(), stabilize(), GetParam()), 0);
 }
 
-TEST_P(CUpdateTest, AChainGivesTheBitsOfTheCppLibrary) {
+TEST_P(CUpdateEveryDTypeTest, AChainGivesTheBitsOfTheCppLibrary) {
   gradstab_transform* clip = nullptr;
   ASSERT_TRUE(accepted(gradstab_clip_by_global_norm(0.5, 1, &clip)));
   gradstab_transform* const links[] = {make_recorder().release(), clip,

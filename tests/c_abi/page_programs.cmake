@@ -1,0 +1,17 @@
+# gradstab_page_program(PAGE NAME OUTPUT): writes the code block behind "<!-- program NAME -->" in PAGE to OUTPUT, so that
+# what the page shows is what is compiled.
+function(gradstab_page_program page name output)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page})
+  file(READ ${page} text)
+  string(FIND "${text}" "<!-- program ${name} -->\n```c\n" begin)
+  if(begin EQUAL -1)
+    message(FATAL_ERROR "${page} has no program ${name}")
+  endif()
+  string(SUBSTRING "${text}" ${begin} -1 text)
+  string(FIND "${text}" "```c\n" begin)
+  math(EXPR begin "${begin} + 5")
+  string(SUBSTRING "${text}" ${begin} -1 text)
+  string(FIND "${text}" "\n```\n" end)
+  string(SUBSTRING "${text}" 0 ${end} text)
+  file(CONFIGURE OUTPUT ${output} CONTENT "${text}\n" @ONLY)
+endfunction()
