@@ -158,12 +158,23 @@ class MomentTransform : public NormTransform {
     return correction_;
   }
 
-  /// "name=pattern,pattern;name=pattern"
+  /// "name=pattern,pattern;name=pattern", with a backslash before these separators inside a name or pattern:
+  /// different groups never have the same text.
   std::string groups_text() const {
     std::string text;
+    const auto add = [&](std::string_view part) {
+      for (const char character : part) {
+        if (std::string_view("=,;\\").find(character) != std::string_view::npos) text += '\\';
+        text += character;
+      }
+    };
     for (const UnitGroup& group : units_.groups) {
-      text += (text.empty() ? "" : ";") + group.name;
-      for (std::size_t i = 0; i < group.patterns.size(); ++i) text += (i ? "," : "=") + group.patterns[i];
+      if (!text.empty()) text += ';';
+      add(group.name);
+      for (std::size_t i = 0; i < group.patterns.size(); ++i) {
+        text += i == 0 ? '=' : ',';
+        add(group.patterns[i]);
+      }
     }
     return text;
   }

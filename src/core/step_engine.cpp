@@ -140,9 +140,10 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   return {};
 }
 
-/// Two gradients in the same memory would both be scaled there. Found for dense tensors, whose extent is
-/// their memory, and for any two that begin at the same address; views that interleave without sharing an
-/// element are welcome. Costs one look at each tensor while their order in memory stays the same.
+/// Two gradients in the same memory would both be scaled there. Found where a tensor begins inside a dense
+/// one, whose extent is its memory, and where any two begin at the same address; views that interleave
+/// without sharing an element are welcome, and ones that share elements further in are not found. Costs one
+/// look at each tensor while their order in memory stays the same.
 Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
   const auto address = [this](std::size_t t) { return reinterpret_cast<std::uintptr_t>(gradients_[t].data); };
   const auto before = [&](std::size_t a, std::size_t b) { return address(a) < address(b); };
@@ -157,7 +158,7 @@ Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
     const GradientView& gradient = gradients_[t];
     if (gradient.data == nullptr || gradient.count == 0) continue;
     const bool same_start = last != none && address(last) == address(t);
-    const bool inside = gradient.dense_elements > 0 && last_dense != none && address(t) < end_of_dense;
+    const bool inside = last_dense != none && address(t) < end_of_dense;
     if (same_start || inside) {
       return {StatusCode::unsupported,
               detail::concat("gradients of '", parameters[same_start ? last : last_dense].name, "' and '",

@@ -105,6 +105,41 @@ TEST(AllocationTest, AVetoedStepAllocatesNothing) {
   EXPECT_EQ(allocations_of(stabilize(), {.nonfinite = NonFinitePolicy::skip_step}, true), 0u);
 }
 
+TEST(AllocationTest, UnitsOfAnyGranularityAllocateNothingInAStep) {
+  for (const Units& units :
+       {Units::per_row(), Units::whole_model(), Units::by_name({{"some", {"t1", "t3"}}})}) {
+    EXPECT_EQ(allocations_of(chain(stabilize({}, units), stabilize()), {}, false), 0u);
+    EXPECT_EQ(allocations_of(stabilize(StabilizerOptions::robust(), units), {}, true), 0u);
+  }
+}
+
+/// Looking for shared memory sorts the tensors by address; each step here has another order, and some tensors
+/// are missing.
+TEST(AllocationTest, TenThousandTensorsInANewOrderEveryStepAllocateNothing) {
+  constexpr std::size_t kTensors = 10000;
+  const std::vector<std::int64_t> sizes = {3};
+  const ParameterSet parameters =
+      testing::parameter_set_of_sizes(std::vector<std::vector<std::int64_t>>(kTensors, sizes));
+  GradientTransform transform = stabilize();
+  ASSERT_TRUE(transform.init(parameters).ok());
+  std::vector<float> memory(3 * kTensors, 0.5f);
+  std::vector<TensorRef> refs(kTensors);
+  constexpr std::size_t kStrides[] = {1, 7919, 3, 9999, 1};  // coprime to the number of tensors
+  std::size_t failures = 0;
+  const std::size_t before = allocations.load();
+  for (const std::size_t stride : kStrides) {
+    for (std::size_t t = 0; t < kTensors; ++t) {
+      float* data = memory.data() + 3 * (t * stride % kTensors);
+      refs[t] = {.data = t % 97 == stride % 97 ? nullptr : data, .sizes = sizes, .strides = {}};
+    }
+    failures += transform.update(refs).ok() ? 0 : 1;
+  }
+  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(failures, 0u);
+  refs[4999].data = static_cast<float*>(refs[123].data) + 2;
+  EXPECT_EQ(transform.update(refs).status().code(), StatusCode::unsupported) << "and sharing is still found";
+}
+
 TEST(AllocationTest, AThreadPoolAllocatesNothingInAStep) {
   EXPECT_EQ(allocations_of(stabilize(), {.executor = thread_pool(3).value()}, false), 0u);
 }

@@ -227,6 +227,19 @@ TEST(GroupStateTest, OtherGroupsAreRefusedWithBothTexts) {
             "the saved state");
 }
 
+TEST(GroupStateTest, GroupsThatDifferOnlyInSeparatorsAreOtherGroups) {
+  const ParameterSet set = testing::parameter_set({{"a,b", {2}}, {"a", {2}}, {"b", {2}}});
+  const auto make = [&](std::vector<std::string> patterns) {
+    GradientTransform transform = stabilize({}, Units::by_name({{"g", std::move(patterns)}}));
+    EXPECT_TRUE(transform.init(set).ok());
+    return transform;
+  };
+  GradientTransform target = make({"a,b"});
+  EXPECT_EQ(target.load(make({"a", "b"}).save().value()).message(),
+            "stabilize has groups = 'g=a\\,b' here but groups = 'g=a,b' in the saved state");
+  EXPECT_TRUE(target.load(make({"a,b"}).save().value()).ok());
+}
+
 TEST(GroupStateTest, ATensorNamedLikeAGroupKeepsItsOwnMoments) {
   const auto set = [](bool turned) {
     std::vector<Parameter> list = {{"body", {2}}, {"a", {3}}, {"b", {2}}};

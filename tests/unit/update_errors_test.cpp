@@ -153,14 +153,5 @@ TEST_F(UpdateErrorsTest, ASecondInitStartsAfresh) {
   EXPECT_TRUE(transform_.update(gradients_.refs(), 1).ok());
 }
 
-TEST_F(UpdateErrorsTest, NoParametersAreAnOrdinaryCase) {
-  GradientTransform empty = chain(clip_by_global_norm(1.0), stabilize());
-  ASSERT_TRUE(empty.init({}).ok());
-  const auto report = empty.update({});
-  ASSERT_TRUE(report.ok());
-  EXPECT_EQ(report->global_norm, 0.0);
-  EXPECT_EQ(report->step, 1);
-}
-
 }  // namespace
 }  // namespace gradstab
