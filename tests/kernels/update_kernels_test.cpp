@@ -1,0 +1,383 @@
+// Backend::update: every rule, storage and gradient dtype on every backend.
+//
+// The SIMD backends must agree with each other bit for bit. The reference computes in double from the same
+// stored floats, so the distance to it is bounded by the float32 roundings that a rule writes down: see
+// Bounds.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+
+#include "update_arrays.hpp"
+
+namespace gradstab::testing {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kU = 0x1p-24;  // unit roundoff of float32
+
+constexpr UpdateRule kAllRules[] = {UpdateRule::plain, UpdateRule::momentum, UpdateRule::nesterov,
+                                    UpdateRule::adam,  UpdateRule::amsgrad,  UpdateRule::spam,
+                                    UpdateRule::lion};
+constexpr ParameterStorage kAllStorages[] = {ParameterStorage::float32, ParameterStorage::float64,
+                                             ParameterStorage::bfloat16_master,
+                                             ParameterStorage::bfloat16_stochastic};
+constexpr const char* kRuleNames[] = {"plain", "momentum", "nesterov", "adam", "amsgrad", "spam", "lion"};
+constexpr const char* kStorageNames[] = {"float32", "float64", "bfloat16_master", "bfloat16_stochastic"};
+
+/// Numbers of which none is a float32 and none is neutral.
+UpdateScalars awkward_scalars() {
+  UpdateScalars s;
+  s.gradient_factor = 0.7310585786300049;
+  s.l2 = 0.013;
+  s.keep = 0.99937;
+  s.keep_after = 0.9981;
+  s.step_size = 0.0123;
+  s.beta1 = 0.91;
+  s.weight1 = 0.087;
+  s.beta2 = 0.983;
+  s.weight2 = 0.0171;
+  s.root_factor = 1.37;
+  s.epsilon = 1.1e-8;
+  s.threshold = 1.7;  // about every second square of the tests exceeds it
+  return s;
+}
+
+/// How far float32 results may lie from the reference's for one element. Every scalar is rounded once, every
+/// operation once, and what both store once more: each time by at most kU of the result. A sum errs by its
+/// parts' errors plus kU of itself; magnitudes are those of sums of absolute values, so that cancellation is
+/// covered.
+struct Bounds {
+  double parameter = 0.0;
+  double states[kMaxStates] = {};
+};
+
+Bounds bounds_of(UpdateRule rule, const UpdateScalars& s, double p, double g, const double* old) {
+  Bounds bounds;
+  // g*factor: 2 roundings, p*l2: 2, sum: 1. SPAM's limit adds the root of a product: another 3 of at most
+  // |g|.
+  const double gradient = std::fabs(g * s.gradient_factor) + std::fabs(p * s.l2);
+  const double gradient_error = (rule == UpdateRule::spam ? 6.0 : 3.0) * kU * gradient;
+  const double kept = std::fabs(s.keep * p);
+  const auto moved = [&](double step, double step_error) {
+    // keep*p: 2, the difference: 1, keep_after: 2, stored: 1.
+    bounds.parameter = 2.0 * kU * kept + step_error + 4.0 * kU * (kept + step + step_error);
+  };
+  // beta*old: 2, weight*g: 2 and the gradient's own, sum: 1, stored: 1.
+  const auto average = [&](double decay, double before, double weight) {
+    const double magnitude = std::fabs(decay * before) + weight * gradient;
+    return std::pair(magnitude, weight * gradient_error + 4.0 * kU * magnitude);
+  };
+  switch (rule) {
+    case UpdateRule::plain:
+      moved(s.step_size * gradient, s.step_size * (gradient_error + 2.0 * kU * gradient));
+      break;
+    case UpdateRule::momentum:
+    case UpdateRule::nesterov: {
+      const auto [buffer, error] = average(s.beta1, old[0], s.weight1);
+      bounds.states[0] = error;
+      double direction = buffer;
+      double direction_error = error;
+      if (rule == UpdateRule::nesterov) {
+        direction = gradient + s.beta1 * buffer;
+        direction_error = gradient_error + s.beta1 * error + 3.0 * kU * direction;
+      }
+      moved(s.step_size * direction, s.step_size * (direction_error + 2.0 * kU * direction));
+      break;
+    }
+    case UpdateRule::adam:
+    case UpdateRule::amsgrad:
+    case UpdateRule::spam: {
+      const auto [first, first_error] = average(s.beta1, old[0], s.weight1);
+      // The square: twice the gradient's error and 1; weight: 2; decayed: 2; sum: 1; stored: 1.
+      const double second = s.beta2 * old[1] + s.weight2 * gradient * gradient;
+      const double second_error =
+          s.weight2 * (2.0 * gradient * gradient_error + kU * gradient * gradient) + 4.0 * kU * second;
+      bounds.states[0] = first_error;
+      bounds.states[1] = second_error;
+      bounds.states[2] = second_error;  // a maximum errs by no more than what it chooses from
+      // At least beta2 times the old one, so the relative error of the root is at most half of this.
+      const double relative = second_error / (s.beta2 * old[1]);
+      // Root: 1, factor: 2, epsilon: 1, sum: 1.
+      const double root_relative = 0.5 * relative + 5.0 * kU;
+      const double smallest_root = std::sqrt(s.beta2 * old[1]) * s.root_factor;
+      const double step = s.step_size * first / smallest_root;
+      const double step_error = s.step_size * first_error / smallest_root + step * (root_relative + 3.0 * kU);
+      moved(step, 1.01 * step_error);
+      break;
+    }
+    case UpdateRule::lion: {
+      const auto [momentum, error] = average(s.beta2, old[0], s.weight2);
+      bounds.states[0] = error;
+      const auto [direction, direction_error] = average(s.beta1, old[0], s.weight1);
+      static_cast<void>(direction);
+      const double exact = s.beta1 * old[0] + s.weight1 * (g * s.gradient_factor + p * s.l2);
+      const bool doubtful = std::fabs(exact) <= direction_error;  // either sign, or none
+      moved(s.step_size, doubtful ? 2.0 * s.step_size : kU * s.step_size);
+      break;
+    }
+  }
+  return bounds;
+}
+
+using Combination = std::tuple<UpdateRule, ParameterStorage, DType>;
+
+std::vector<Combination> combinations(std::span<const ParameterStorage> storages) {
+  std::vector<Combination> result;
+  for (const UpdateRule rule : kAllRules)
+    for (const ParameterStorage storage : storages)
+      for (const DType gradient : kAllDTypes)
+        if ((storage == ParameterStorage::float64) == (gradient == DType::float64))
+          result.emplace_back(rule, storage, gradient);
+  return result;
+}
+
+class UpdateKernelTest : public ::testing::TestWithParam<Combination> {
+ protected:
+  UpdateRule rule() const { return std::get<0>(GetParam()); }
+  ParameterStorage storage() const { return std::get<1>(GetParam()); }
+  DType gradient_dtype() const { return std::get<2>(GetParam()); }
+  const Backend& reference() const { return *backends().front(); }
+
+  /// Every array of `actual` within its bound of the reference's result from the same start.
+  void expect_close(const Arrays& start, const Arrays& actual, const Arrays& expected,
+                    const UpdateScalars& scalars) const {
+    for (std::size_t i = 0; i < start.count; ++i) {
+      double old[kMaxStates];
+      for (std::size_t k = 0; k < kMaxStates; ++k) old[k] = start.states[k]->get(i);
+      const bool has_master = storage() == ParameterStorage::bfloat16_master;
+      const double p = has_master ? start.master.get(i) : start.parameter.get(i);
+      const Bounds bounds = bounds_of(rule(), scalars, p, start.gradient.get(i), old);
+      for (std::size_t k = 0; k < state_count(rule()); ++k)
+        ASSERT_NEAR(actual.states[k]->get(i), expected.states[k]->get(i), bounds.states[k])
+            << "state " << k << " of element " << i;
+      const Elements& result = has_master ? actual.master : actual.parameter;
+      const Elements& wanted = has_master ? expected.master : expected.parameter;
+      double tolerance = bounds.parameter;
+      // Two close floats are rounded with the same random bits: to neighbours at most.
+      if (storage() == ParameterStorage::bfloat16_stochastic)
+        tolerance += 2.0 * 0x1p-8 * std::fabs(wanted.get(i));
+      ASSERT_NEAR(result.get(i), wanted.get(i), tolerance) << "parameter " << i;
+    }
+  }
+};
+
+/// Storages that hold float32 results or better; bfloat16 alone is too coarse to see a small mistake.
+class WideUpdateKernelTest : public UpdateKernelTest {};
+class StochasticUpdateKernelTest : public UpdateKernelTest {};
+
+TEST_P(UpdateKernelTest, AllLengthsAndAlignmentsAgreeBetweenBackendsAndWithTheReference) {
+  const UpdateScalars scalars = awkward_scalars();
+  for (const std::size_t count : {0u, 1u, 2u, 3u, 7u, 8u, 15u, 16u, 17u, 31u, 97u, 1009u, 4099u}) {
+    Arrays start(storage(), gradient_dtype(), count, 0);
+    Arrays expected(storage(), gradient_dtype(), count, 0);
+    reference().update(expected.block(rule(), 77), scalars);
+    std::unique_ptr<Arrays> simd;  // the first SIMD backend's result
+    for (const Backend* backend : supported_backends()) {
+      for (const std::size_t offset : {0u, 1u, 3u, 7u}) {
+        SCOPED_TRACE(::testing::Message() << backend->name() << ", count " << count << ", offset " << offset);
+        auto actual = std::make_unique<Arrays>(storage(), gradient_dtype(), count, offset);
+        backend->update(actual->block(rule(), 77), scalars);
+        EXPECT_TRUE(actual->guards_intact());
+        EXPECT_TRUE(same_elements(actual->gradient, start.gradient)) << "the gradient was written";
+        for (std::size_t k = state_count(rule()); k < kMaxStates; ++k)
+          EXPECT_TRUE(same_elements(*actual->states[k], *start.states[k])) << "a state it does not have";
+        if (backend == &reference() || storage() == ParameterStorage::float64) {
+          EXPECT_TRUE(same_arrays(*actual, expected)) << "depends on alignment, or float64 is not double";
+          continue;
+        }
+        expect_close(start, *actual, expected, scalars);
+        if (storage() == ParameterStorage::bfloat16_master) {
+          for (std::size_t i = 0; i < count; ++i)
+            ASSERT_EQ(actual->parameter.get(i), to_float(to_bfloat16(actual->master.get(i))));
+        }
+        if (!simd)
+          simd = std::move(actual);
+        else
+          EXPECT_TRUE(same_arrays(*actual, *simd)) << "SIMD backends disagree";
+      }
+    }
+    if (count > 100) {
+      EXPECT_FALSE(same_elements(expected.parameter, start.parameter) &&
+                   same_elements(expected.master, start.master))
+          << "nothing was updated";
+    }
+  }
+}
+
+TEST_P(WideUpdateKernelTest, TheToleranceIsTightEnoughToSeeAWrongScalar) {
+  constexpr std::size_t kCount = 257;
+  Arrays start(storage(), gradient_dtype(), kCount, 0);
+  // By one part in ten thousand. `l2` and `epsilon` have little weight here, so theirs is larger.
+  struct Change {
+    double UpdateScalars::*member;
+    double relative;
+    bool used;
+  };
+  const bool adam = rule() == UpdateRule::adam || rule() == UpdateRule::amsgrad || rule() == UpdateRule::spam;
+  const bool averages = state_count(rule()) > 0;
+  const Change changes[] = {
+      {&UpdateScalars::gradient_factor, 1e-4, true},
+      {&UpdateScalars::l2, 1e-2, true},
+      {&UpdateScalars::keep, 1e-4, true},
+      {&UpdateScalars::keep_after, 1e-4, rule() == UpdateRule::spam},
+      {&UpdateScalars::step_size, 1e-4, true},
+      {&UpdateScalars::beta1, 1e-3, averages},
+      {&UpdateScalars::weight1, 1e-3, averages},
+      {&UpdateScalars::beta2, 1e-4, adam || rule() == UpdateRule::lion},
+      {&UpdateScalars::weight2, 1e-3, adam || rule() == UpdateRule::lion},
+      {&UpdateScalars::root_factor, 1e-3, adam},
+      {&UpdateScalars::epsilon, 1e6, adam},
+      {&UpdateScalars::threshold, 1e-2, rule() == UpdateRule::spam},
+  };
+  for (std::size_t c = 0; c < std::size(changes); ++c) {
+    SCOPED_TRACE(::testing::Message() << "scalar " << c);
+    UpdateScalars changed = awkward_scalars();
+    changed.*changes[c].member *= 1.0 + changes[c].relative;
+    Arrays a(storage(), gradient_dtype(), kCount, 0);
+    Arrays b(storage(), gradient_dtype(), kCount, 0);
+    reference().update(a.block(rule()), awkward_scalars());
+    reference().update(b.block(rule()), changed);
+    bool seen = false;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      double old[kMaxStates];
+      for (std::size_t k = 0; k < kMaxStates; ++k) old[k] = start.states[k]->get(i);
+      const bool has_master = storage() == ParameterStorage::bfloat16_master;
+      const double p = has_master ? start.master.get(i) : start.parameter.get(i);
+      const Bounds bounds = bounds_of(rule(), awkward_scalars(), p, start.gradient.get(i), old);
+      const Elements& left = has_master ? a.master : a.parameter;
+      const Elements& right = has_master ? b.master : b.parameter;
+      seen = seen || std::fabs(left.get(i) - right.get(i)) > bounds.parameter;
+      for (std::size_t k = 0; k < state_count(rule()); ++k)
+        seen = seen || std::fabs(a.states[k]->get(i) - b.states[k]->get(i)) > bounds.states[k];
+    }
+    // Lion steps by a sign: only its momentum sees the gradient's scale, and beta1 and weight1 only flip
+    // signs.
+    const bool only_signs = rule() == UpdateRule::lion && (changes[c].member == &UpdateScalars::beta1 ||
+                                                           changes[c].member == &UpdateScalars::weight1);
+    if (only_signs) continue;
+    EXPECT_EQ(seen, changes[c].used);
+  }
+}
+
+/// NaN and infinities give what the written operations give in IEEE arithmetic, the same everywhere.
+TEST_P(UpdateKernelTest, NaNAndInfinityAreWhatTheReferenceMakesOfThem) {
+  const double special[] = {kNaN, kInfinity, -kInfinity, 0.0, -0.0};
+  constexpr std::size_t kCount = 5 * 25;
+  const auto prepare = [&](Arrays& arrays) {
+    for (std::size_t i = 0; i < kCount; ++i) {
+      const double g = special[i % 5];
+      const double other = special[(i / 5) % 5];
+      arrays.gradient.set(i, g);
+      switch (i / 25) {
+        case 0:
+          arrays.states[0]->set(i, other);
+          break;
+        case 1:
+          arrays.states[1]->set(i, std::fabs(other));
+          break;
+        case 2:
+          arrays.states[2]->set(i, std::fabs(other));
+          break;
+        case 3:
+          arrays.parameter.set(i, other);
+          arrays.master.set(i, other);
+          break;
+        default:
+          break;
+      }
+    }
+  };
+  for (const double threshold : {1.7, kInfinity}) {
+    UpdateScalars scalars = awkward_scalars();
+    scalars.threshold = threshold;
+    scalars.l2 = 0.0;
+    Arrays expected(storage(), gradient_dtype(), kCount, 0);
+    prepare(expected);
+    reference().update(expected.block(rule(), 5), scalars);
+    for (const Backend* backend : supported_backends()) {
+      SCOPED_TRACE(backend->name());
+      Arrays actual(storage(), gradient_dtype(), kCount, 3);
+      prepare(actual);
+      backend->update(actual.block(rule(), 5), scalars);
+      const auto same_kind = [](double a, double b) {
+        if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+        if (std::isinf(a) || std::isinf(b)) return a == b;
+        return std::fabs(a - b) <= 0x1p-7 * std::fabs(b) + 1e-6;
+      };
+      for (std::size_t i = 0; i < kCount; ++i) {
+        ASSERT_PRED2(same_kind, actual.parameter.get(i), expected.parameter.get(i)) << "parameter " << i;
+        if (storage() == ParameterStorage::bfloat16_master) {
+          ASSERT_PRED2(same_kind, actual.master.get(i), expected.master.get(i)) << "master " << i;
+        }
+        for (std::size_t k = 0; k < state_count(rule()); ++k)
+          ASSERT_PRED2(same_kind, actual.states[k]->get(i), expected.states[k]->get(i)) << k << " of " << i;
+      }
+    }
+  }
+}
+
+/// The rules' own promises about values that are no numbers.
+TEST_P(UpdateKernelTest, ANaNGradientMakesTheElementNaNButForLionsSign) {
+  for (const Backend* backend : supported_backends()) {
+    SCOPED_TRACE(backend->name());
+    Arrays arrays(storage(), gradient_dtype(), 19, 1);
+    Arrays clean(storage(), gradient_dtype(), 19, 1);
+    const double before =
+        storage() == ParameterStorage::bfloat16_master ? arrays.master.get(4) : arrays.parameter.get(4);
+    arrays.gradient.set(4, kNaN);
+    backend->update(arrays.block(rule(), 1), awkward_scalars());
+    backend->update(clean.block(rule(), 1), awkward_scalars());
+    for (std::size_t k = 0; k < state_count(rule()); ++k) EXPECT_TRUE(std::isnan(arrays.states[k]->get(4)));
+    if (rule() == UpdateRule::lion) {
+      EXPECT_NEAR(arrays.parameter.get(4), awkward_scalars().keep * before, 0x1p-7 * std::fabs(before));
+    } else {
+      EXPECT_TRUE(std::isnan(arrays.parameter.get(4)));
+    }
+    for (std::size_t i = 0; i < 19; ++i) {
+      if (i == 4) continue;
+      EXPECT_EQ(arrays.parameter.get(i), clean.parameter.get(i)) << "NaN reached a neighbour";
+    }
+  }
+}
+
+/// What is rounded is the float32 result of the rule: that of the same update on float32 parameters.
+TEST_P(StochasticUpdateKernelTest, ResultsAreNeighboursOfTheFloat32Result) {
+  for (const Backend* backend : supported_backends()) {
+    if (backend == &reference()) continue;  // its states and results are doubles until they are stored
+    Arrays random(storage(), gradient_dtype(), 1009, 1);
+    Arrays single(ParameterStorage::float32, gradient_dtype(), 1009, 1);
+    for (std::size_t i = 0; i < 1009; ++i) single.parameter.set(i, random.parameter.get(i));
+    backend->update(random.block(rule(), 3), awkward_scalars());
+    backend->update(single.block(rule()), awkward_scalars());
+    for (std::size_t k = 0; k < kMaxStates; ++k)
+      EXPECT_TRUE(same_elements(*random.states[k], *single.states[k]));
+    for (std::size_t i = 0; i < 1009; ++i) {
+      const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(single.parameter.get(i)));
+      std::uint16_t result;
+      std::memcpy(&result, random.parameter.data() + 2 * i, 2);
+      ASSERT_TRUE(result == bits >> 16 || result == (bits >> 16) + 1) << i;
+    }
+  }
+}
+
+std::string name_of(const ::testing::TestParamInfo<Combination>& test) {
+  const auto& [rule, storage, gradient] = test.param;
+  return std::string(kRuleNames[static_cast<std::size_t>(rule)]) + "_" +
+         kStorageNames[static_cast<std::size_t>(storage)] + "_from_" + std::string(to_string(gradient));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, UpdateKernelTest, ::testing::ValuesIn(combinations(kAllStorages)), name_of);
+INSTANTIATE_TEST_SUITE_P(All, WideUpdateKernelTest,
+                         ::testing::ValuesIn(combinations(std::span(kAllStorages).first<3>())), name_of);
+INSTANTIATE_TEST_SUITE_P(All, StochasticUpdateKernelTest,
+                         ::testing::ValuesIn(combinations(std::span(kAllStorages).last<1>())), name_of);
+
+}  // namespace
+}  // namespace gradstab::testing
