@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "elements.hpp"
+#include "support/elements.hpp"
 
 namespace gradstab::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "elements.hpp"
+#include "support/elements.hpp"
 
 namespace gradstab::testing {
 
