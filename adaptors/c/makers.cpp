@@ -22,7 +22,7 @@ gradstab_status make_transform(gradstab_transform** result, Make make) noexcept 
     Result<GradientTransform> made = make();
     if (!made) return made.status();
     GRADSTAB_RETURN_IF_ERROR(made->validate());
-    *result = new gradstab_transform(std::move(*made));
+    *result = std::make_unique<gradstab_transform>(std::move(*made)).release();
     return {};
   });
 }

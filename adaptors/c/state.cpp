@@ -54,7 +54,7 @@ gradstab_status gradstab_load_file(gradstab_transform* transform, const char* pa
     if (!transform->ready) return c::not_initialised("gradstab_load_file");
     const auto bytes = c::read_file(path);
     if (!bytes) return bytes.status();
-    const Status status = transform->transform.load(*bytes);
+    Status status = transform->transform.load(*bytes);
     if (status.ok()) return status;
     return c::error(status.code(), "'", path, "': ", status.message());
   });

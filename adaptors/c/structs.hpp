@@ -54,6 +54,7 @@ Status check_struct_size(std::size_t size) {
 /// Copies what the caller gave into a struct of this library's size.
 template <class T>
 Status read_struct(const T* given, T& result) {
+  result = {};
   const std::size_t size = given->struct_size;
   GRADSTAB_RETURN_IF_ERROR(check_struct_size<T>(size));
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
@@ -62,7 +63,6 @@ Status read_struct(const T* given, T& result) {
     return error(StatusCode::unsupported, StructTraits<T>::name, " has a field set that version ",
                  gradstab_version_string(), " of this library does not know");
   }
-  result = {};
   std::memcpy(&result, given, std::min(size, sizeof(T)));
   return {};
 }
