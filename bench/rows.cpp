@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "gradstab/gradstab.hpp"
+#include "optimizer_rows.hpp"
 #include "workload.hpp"
 
 namespace gradstab::bench {
@@ -227,6 +228,7 @@ Results run_all(const Settings& settings) {
     run.llama();
     run.many_tensors("10,000 x 64", equal_parameters(settings.quick ? 2000 : 10000, 64), 10.0);
     run.many_tensors("ResNet-50", resnet50_parameters(), 4.0);
+    add_optimizer_rows(settings, threads, results);
   }
   return results;
 }

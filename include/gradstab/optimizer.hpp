@@ -191,9 +191,10 @@ class GRADSTAB_API Optimizer {
   /// order. An error leaves the state as it was.
   Status load(std::span<const std::byte> bytes);
 
-  /// Element-wise state for exchange with other optimizers, in the memory order of the parameter: exp_avg,
-  /// exp_avg_sq and max_exp_avg_sq of Adam, the momentum buffer of SGD and Lion. `values` are float32 for
-  /// float32 and bfloat16 parameters, float64 for float64 ones.
+  /// State of one parameter for exchange with other optimizers, in the memory order of the parameter:
+  /// exp_avg, exp_avg_sq and max_exp_avg_sq of Adam, the momentum buffer of SGD and Lion; of Adam-mini
+  /// exp_avg and one second moment per unit. `values` are float32 for float32 and bfloat16 parameters,
+  /// float64 for float64 ones. Before the first step there are none, and setting none starts afresh.
   struct ParameterState {
     std::int64_t step = 0;
     std::vector<std::vector<double>> values;

@@ -14,9 +14,8 @@ struct GradientView {
   std::byte* data = nullptr;
   DType dtype = DType::float32;
   Layout layout;
-  std::int64_t count = 0;           ///< elements of the layout
-  std::int64_t row_stride = 0;      ///< elements from one row to the next, where the layout is that of a row
-  std::int64_t dense_elements = 0;  ///< of the whole tensor, if they lie side by side; else 0
+  std::int64_t count = 0;       ///< elements of the layout
+  std::int64_t row_stride = 0;  ///< elements from one row to the next, where the layout is that of a row
 
   GradientView row(std::size_t index) const noexcept {
     GradientView view = *this;

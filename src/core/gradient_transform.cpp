@@ -129,6 +129,14 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
   return saved;
 }
 
+Status GradientTransform::Impl::check_parameters(std::span<const std::byte> bytes) const {
+  const auto payload = unwrap_state(bytes);
+  if (!payload) return payload.status();
+  ByteReader reader(*payload);
+  reader.get<std::int64_t>();
+  return read_parameters(reader, true).status();
+}
+
 Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_parameters) {
   updates = reader.get<std::int64_t>();
   if (!is_count(updates)) {

@@ -8,8 +8,9 @@
 namespace gradstab {
 namespace {
 
-Status layout_error(StatusCode code, const std::string& name, std::string_view what) {
-  return {code, detail::concat("gradient of '", name, "' ", what)};
+Status layout_error(StatusCode code, std::string_view what_it_is, const std::string& name,
+                    std::string_view error) {
+  return {code, detail::concat(what_it_is, " '", name, "' ", error)};
 }
 
 }  // namespace
@@ -25,12 +26,12 @@ bool is_row_major(const TensorRef& tensor) noexcept {
   return true;
 }
 
-Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
+Result<Layout> make_layout(const TensorRef& tensor, const std::string& name, std::string_view what_it_is) {
   Layout layout;
   const std::int64_t count = element_count(tensor.sizes);
   if (!tensor.strides.empty() && tensor.strides.size() != tensor.sizes.size()) {
     return layout_error(
-        StatusCode::shape_mismatch, name,
+        StatusCode::shape_mismatch, what_it_is, name,
         detail::concat("has ", tensor.sizes.size(), " sizes but ", tensor.strides.size(), " strides"));
   }
   if (count == 0 || is_row_major(tensor)) {
@@ -43,9 +44,10 @@ Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
   for (std::size_t d = 0; d < tensor.sizes.size(); ++d) {
     const Layout::Dimension dimension{tensor.sizes[d], tensor.strides[d]};
     if (dimension.size == 1) continue;
-    if (dimension.stride < 0) return layout_error(StatusCode::unsupported, name, "has a negative stride");
+    if (dimension.stride < 0)
+      return layout_error(StatusCode::unsupported, what_it_is, name, "has a negative stride");
     if (layout.rank == Layout::kMaxRank) {
-      return layout_error(StatusCode::unsupported, name, "has more than 16 dimensions");
+      return layout_error(StatusCode::unsupported, what_it_is, name, "has more than 16 dimensions");
     }
     layout.dimensions[static_cast<std::size_t>(layout.rank++)] = dimension;
   }
@@ -58,7 +60,7 @@ Result<Layout> make_layout(const TensorRef& tensor, const std::string& name) {
   for (int d = layout.rank - 1; d >= 0; --d) {
     const Layout::Dimension dimension = layout.dimensions[static_cast<std::size_t>(d)];
     if (dimension.stride < extent) {
-      return layout_error(StatusCode::unsupported, name,
+      return layout_error(StatusCode::unsupported, what_it_is, name,
                           detail::concat("overlaps itself in memory (size ", dimension.size, " with stride ",
                                          dimension.stride, "); pass a contiguous copy"));
     }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "gradstab/status.hpp"
 #include "gradstab/tensor_ref.hpp"
@@ -39,8 +40,10 @@ struct Layout {
 bool is_row_major(const TensorRef& tensor) noexcept;
 
 /// Errors: sizes and strides of different length, negative strides, memory that overlaps itself (for example
-/// a stride of 0), more than kMaxRank dimensions that cannot be merged. `name` goes into the message.
-Result<Layout> make_layout(const TensorRef& tensor, const std::string& name);
+/// a stride of 0), more than kMaxRank dimensions that cannot be merged. The message begins with
+/// `what_it_is` and `name`.
+Result<Layout> make_layout(const TensorRef& tensor, const std::string& name,
+                           std::string_view what_it_is = "gradient of");
 
 /// Calls run(pointer offset in elements, count, stride) for the pieces of elements [begin, begin + count) in
 /// the layout's own order.

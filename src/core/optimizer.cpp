@@ -96,6 +96,7 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
   memory.clear();
   memory.resize(count);
   targets.assign(count, {});
+  parameter_memory.bind(count);
   scalars.assign(count, {});
   gradients.assign(count, nullptr);
   unit_root.assign(divided ? inner().engine.segments().count() : 0, 1.0);
@@ -112,24 +113,45 @@ Status Optimizer::Impl::take_target(std::size_t index, const TensorRef& paramete
   const auto target = update_target(registered, parameter, gradient, pieces);
   if (!target) return target.status();
   const ParameterStorage storage = storage_of(parameter.dtype, run.low_precision);
-  ParameterMemory& state = memory[index];
+  const ParameterMemory& state = memory[index];
   if (state.storage && state.storage != storage) {
     return {StatusCode::unsupported,
-            detail::concat("parameter '", registered.name, "' has dtype ", to_string(parameter.dtype),
-                           ", which is not that of the steps before")};
-  }
-  if (!state.storage) {
-    allocate(state, rules[index], storage, static_cast<std::size_t>(element_count(parameter.sizes)),
-             parameter.data);
+            detail::concat("parameter '", registered.name, "' is ", describe(storage),
+                           ", but its state is of ", describe(*state.storage))};
   }
   targets[index] = *target;
+  targets[index].storage = storage;
   gradients[index] = static_cast<const std::byte*>(gradient.data);
+  const auto bytes = static_cast<std::size_t>(element_count(parameter.sizes)) * target->parameter_bytes;
+  parameter_memory.set(index, parameter.data, bytes, bytes == 0);
   return {};
 }
 
-void Optimizer::Impl::begin_step(std::size_t index, std::int64_t global) noexcept {
-  memory[index].step += 1;
-  scalars[index] = update_scalars(options_of(index), rules[index], {memory[index].step, global});
+/// A parameter given under two names would be updated twice, by two threads at once.
+Status Optimizer::Impl::refuse_shared_memory() {
+  const auto shared = parameter_memory.find();
+  if (!shared) return {};
+  return {StatusCode::unsupported,
+          detail::concat("parameters '", inner().parameters[shared->first].name, "' and '",
+                         inner().parameters[shared->second].name,
+                         "' share memory and would be updated twice; register them once")};
+}
+
+void Optimizer::Impl::begin_step(std::size_t index, std::int64_t global) {
+  ParameterMemory& state = memory[index];
+  UpdateTarget& target = targets[index];
+  target.first_step = !state.storage;
+  if (target.first_step) {
+    const std::int64_t count = element_count(inner().parameters[index].sizes);
+    allocate(state, rules[index], target.storage, static_cast<std::size_t>(count), target.parameter);
+  }
+  state.step += 1;
+  scalars[index] = update_scalars(options_of(index), rules[index], {state.step, global});
+}
+
+void Optimizer::Impl::cancel_step(std::size_t index) noexcept {
+  memory[index].step -= 1;
+  if (targets[index].first_step) memory[index] = {};
 }
 
 Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
@@ -145,8 +167,10 @@ Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
   GRADSTAB_RETURN_IF_ERROR(chain.take(gradients_now, step_number));
   const auto present = [&](std::size_t i) { return gradients_now[i].data != nullptr; };
   for (std::size_t i = 0; i < count; ++i) {
+    parameter_memory.set(i, nullptr, 0, true);
     if (present(i)) GRADSTAB_RETURN_IF_ERROR(take_target(i, parameters[i], gradients_now[i]));
   }
+  GRADSTAB_RETURN_IF_ERROR(refuse_shared_memory());
   for (std::size_t i = 0; i < count; ++i) {
     if (present(i)) begin_step(i, steps + 1);
   }
@@ -194,9 +218,10 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
                                                                chain.parameters.size(), " are registered"));
   }
   if (gradient.data == nullptr) return TensorReport{};
+  GRADSTAB_RETURN_IF_ERROR(chain.engine.take_one(chain.parameters, index, gradient));
   GRADSTAB_RETURN_IF_ERROR(take_target(index, parameter, gradient));
   begin_step(index, memory[index].step + 1);
-  auto report = chain.engine.run_one(chain.parameters, index, gradient, chain.links, *this);
+  auto report = chain.engine.run_one(chain.parameters, index, chain.links, *this);
   if (!report) cancel_step(index);
   return report;
 }
@@ -383,21 +408,28 @@ Status Optimizer::set_options(std::size_t group, OptimizerOptions options) {
                            name_of(options), "'")};
   }
   GRADSTAB_RETURN_IF_ERROR(validate(options));
+  std::vector<UpdateRule> new_rules;
   for (std::size_t i = 0; i < impl.rules.size(); ++i) {
+    new_rules.push_back(impl.rules[i].rule);
     if (impl.group_of[i] != group) continue;
-    const auto rule = parameter_rule(options, impl.inner().parameters[i]);
+    const Parameter& parameter = impl.inner().parameters[i];
+    const auto before = parameter_rule(impl.groups[group], parameter);
+    const auto rule = parameter_rule(options, parameter);
     if (!rule) return rule.status();
-    const bool same_memory = state_count(rule->rule) == state_count(impl.rules[i].rule);
-    if (impl.memory[i].storage && !same_memory) {
+    if (!before || rule->unit_moments != before->unit_moments || rule->pieces != before->pieces) {
       return {StatusCode::failed_precondition,
-              detail::concat("'", impl.inner().parameters[i].name,
+              detail::concat("how '", parameter.name,
+                             "' is divided is settled by init; dim, n_heads and overrides cannot change it "
+                             "any more")};
+    }
+    if (impl.memory[i].storage && state_count(rule->rule) != state_count(impl.rules[i].rule)) {
+      return {StatusCode::failed_precondition,
+              detail::concat("'", parameter.name,
                              "' has begun to train; momentum and amsgrad cannot be switched any more")};
     }
+    new_rules.back() = rule->rule;
   }
-  for (std::size_t i = 0; i < impl.rules.size(); ++i) {
-    if (impl.group_of[i] == group)
-      impl.rules[i].rule = parameter_rule(options, impl.inner().parameters[i])->rule;
-  }
+  for (std::size_t i = 0; i < impl.rules.size(); ++i) impl.rules[i].rule = new_rules[i];
   impl.groups[group] = std::move(options);
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include "core/gradient_sink.hpp"
 #include "core/optimizer_memory.hpp"
+#include "core/shared_memory.hpp"
 #include "core/transform_impl.hpp"
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transforms.hpp"
@@ -15,7 +16,7 @@ namespace gradstab {
 
 struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   Impl(OptimizerOptions made_with, std::optional<GradientTransform> given)
-      : default_options(std::move(made_with)), transform(given ? std::move(*given) : chain_of({})) {}
+      : default_options(std::move(made_with)), transform(chain_with(std::move(given))) {}
 
   OptimizerOptions default_options;
   GradientTransform transform;
@@ -28,12 +29,19 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   std::vector<ParameterRule> rules;
   std::vector<ParameterMemory> memory;
   std::vector<UpdateTarget> targets;
+  SharedMemory parameter_memory;
   std::vector<UpdateScalars> scalars;
   std::vector<const std::byte*> gradients;
   // Adam-mini: one entry per segment, what the step size is divided by.
   std::vector<double> unit_root;
   std::int64_t steps = 0;
 
+  /// As a chain of its own, which carries what is wrong with it to init.
+  static GradientTransform chain_with(std::optional<GradientTransform> given) {
+    std::vector<GradientTransform> links;
+    if (given) links.push_back(std::move(*given));
+    return chain_of(std::move(links));
+  }
   GradientTransform::Impl& inner() noexcept { return *transform.impl_; }
   const GradientTransform::Impl& inner() const noexcept { return *transform.impl_; }
   const OptimizerOptions& options_of(std::size_t parameter) const noexcept {
@@ -42,11 +50,13 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   bool needs_norms() const noexcept;
 
   Status init(ParameterSet parameters, OptimizerRunOptions options, std::vector<OptimizerGroup> given_groups);
-  /// Checks the parameter against its gradient, and allocates its state if this is its first step.
+  /// Checks the parameter against its gradient, which the engine has taken.
   Status take_target(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
-  /// Counts a step of this parameter and works out its numbers; `cancel_step` takes that back.
-  void begin_step(std::size_t index, std::int64_t global) noexcept;
-  void cancel_step(std::size_t index) noexcept { memory[index].step -= 1; }
+  Status refuse_shared_memory();
+  /// Counts a step of this parameter and works out its numbers; the first step allocates its state.
+  /// `cancel_step` takes that back.
+  void begin_step(std::size_t index, std::int64_t global);
+  void cancel_step(std::size_t index) noexcept;
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now,
                           std::optional<std::int64_t> step_number);
   Result<TensorReport> step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);

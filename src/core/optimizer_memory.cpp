@@ -33,6 +33,20 @@ ParameterStorage storage_of(DType dtype, LowPrecision low_precision) noexcept {
                                                     : ParameterStorage::bfloat16_stochastic;
 }
 
+std::string_view describe(ParameterStorage storage) noexcept {
+  switch (storage) {
+    case ParameterStorage::float32:
+      return "float32";
+    case ParameterStorage::float64:
+      return "float64";
+    case ParameterStorage::bfloat16_master:
+      return "bfloat16 with a master copy";
+    case ParameterStorage::bfloat16_stochastic:
+      return "bfloat16 with stochastic rounding";
+  }
+  return "unknown";
+}
+
 Result<UpdateTarget> update_target(const Parameter& registered, const TensorRef& parameter,
                                    const TensorRef& gradient, std::size_t pieces) {
   const auto refuse = [&](StatusCode code, const auto&... what) {
@@ -62,7 +76,7 @@ Result<UpdateTarget> update_target(const Parameter& registered, const TensorRef&
   target.parameter_bytes = size_of(parameter.dtype);
   const bool row_major = is_row_major(parameter);
   if (!row_major) {
-    const auto layout = make_layout(parameter, registered.name);
+    const auto layout = make_layout(parameter, registered.name, "parameter");
     if (!layout) return layout.status();
     if (!layout->dense()) return refuse(StatusCode::unsupported, "has gaps in memory; it must be dense");
     if (pieces > 1) {

@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/optimizer_rule.hpp"
@@ -56,7 +57,9 @@ void allocate(ParameterMemory& memory, const ParameterRule& rule, ParameterStora
 struct UpdateTarget {
   std::byte* parameter = nullptr;
   std::size_t parameter_bytes = 0;  ///< of one element
-  bool same_order = true;           ///< gradient and parameter have the same order of elements in memory
+  ParameterStorage storage = ParameterStorage::float32;
+  bool first_step = false;  ///< its state is allocated in this step
+  bool same_order = true;   ///< gradient and parameter have the same order of elements in memory
   // Otherwise the gradient's strides, with its dimensions in the memory order of the parameter.
   std::int64_t rank = 0;
   std::int64_t sizes[16] = {};
@@ -67,6 +70,9 @@ struct UpdateTarget {
 /// shape, another dtype than in earlier steps. `pieces` above 1 asks for a contiguous parameter.
 Result<UpdateTarget> update_target(const Parameter& registered, const TensorRef& parameter,
                                    const TensorRef& gradient, std::size_t pieces);
+
+/// "float32", "bfloat16 with a master copy", ...
+std::string_view describe(ParameterStorage storage) noexcept;
 
 /// How a parameter of this dtype is stored.
 ParameterStorage storage_of(DType dtype, LowPrecision low_precision) noexcept;

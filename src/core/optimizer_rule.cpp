@@ -81,9 +81,9 @@ UpdateScalars scalars_of(const AdamMiniOptions& options, const ParameterRule& ru
 }
 
 /// Steps since the last reset as SPAM counts them for its warm-up: beyond the warm-up before the first, and 0
-/// at the step of a reset.
+/// at the step of a reset. The very first step has nothing to warm up from, even if it is a reset.
 std::int64_t steps_since_reset(const SpamOptions& options, std::int64_t global) {
-  const bool before_first = options.reset_interval == 0 || global < options.reset_interval;
+  const bool before_first = options.reset_interval == 0 || global < options.reset_interval || global == 1;
   return before_first ? options.warmup_steps + global : global % options.reset_interval;
 }
 

@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::string_view kMarker = "optimizer";
 
+/// Counting on from here stays far from the end of the type.
+constexpr std::int64_t kLargestStep = std::int64_t{1} << 53;
+
 Status corrupt(std::string message) {
   return {StatusCode::corrupt_data, std::move(message)};
 }
@@ -32,9 +35,11 @@ void save_memory(ByteWriter& writer, const ParameterMemory& memory) {
 
 Status load_array(ByteReader& reader, const ZeroedArray& into, const std::string& name) {
   const auto bytes = reader.get<std::uint64_t>();
+  if (!reader.ok()) return corrupt("state ends inside the arrays of '" + name + "'");
   if (bytes != into.bytes()) {
-    return corrupt(
-        detail::concat("state of '", name, "' has an array of ", bytes, " bytes, expected ", into.bytes()));
+    return {StatusCode::shape_mismatch,
+            detail::concat("state of '", name, "' has an array of ", bytes, " bytes, expected ", into.bytes(),
+                           "; momentum, amsgrad and the units of adam_mini must be those of the saved run")};
   }
   const auto content = reader.get_bytes(bytes);
   if (!reader.ok()) return corrupt("state ends inside the arrays of '" + name + "'");
@@ -47,7 +52,9 @@ Result<ParameterMemory> load_memory(ByteReader& reader, const ParameterRule& rul
   ParameterMemory memory;
   const auto storage = reader.get<std::uint8_t>();
   const auto step = reader.get<std::int64_t>();
-  if (!reader.ok() || storage > kParameterStorageCount || step < 0) {
+  const bool possible =
+      storage <= kParameterStorageCount && step >= 0 && step <= kLargestStep && (storage > 0 || step == 0);
+  if (!reader.ok() || !possible) {
     return corrupt("state holds an impossible parameter '" + parameter.name + "'");
   }
   if (storage > 0) {
@@ -58,9 +65,12 @@ Result<ParameterMemory> load_memory(ByteReader& reader, const ParameterRule& rul
   for (const ZeroedArray* array : {&memory.states[0], &memory.states[1], &memory.states[2], &memory.master})
     GRADSTAB_RETURN_IF_ERROR(load_array(reader, *array, parameter.name));
   const auto units = reader.get<std::uint64_t>();
-  if (units != memory.unit_second.size())
-    return corrupt(detail::concat("state of '", parameter.name, "' has ", units, " units, expected ",
-                                  memory.unit_second.size()));
+  if (!reader.ok()) return corrupt("state ends inside the units of '" + parameter.name + "'");
+  if (units != memory.unit_second.size()) {
+    return Status(StatusCode::shape_mismatch,
+                  detail::concat("state of '", parameter.name, "' has ", units, " units, expected ",
+                                 memory.unit_second.size(), "; adam_mini divides it otherwise here"));
+  }
   const auto content = reader.get_bytes(units * sizeof(double));
   if (!reader.ok()) return corrupt("state ends inside the units of '" + parameter.name + "'");
   std::ranges::copy(content, std::as_writable_bytes(std::span(memory.unit_second)).begin());
@@ -101,7 +111,11 @@ Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
   const auto saved_steps = reader.get<std::int64_t>();
   const auto of_transform = reader.get_bytes(reader.get<std::uint64_t>());
   const auto count = reader.get<std::uint64_t>();
-  if (!reader.ok() || saved_steps < 0) return corrupt("state ends inside its header");
+  if (!reader.ok()) return corrupt("state ends inside its header");
+  if (saved_steps < 0 || saved_steps > kLargestStep)
+    return corrupt(detail::concat("state has made an impossible number of steps, ", saved_steps));
+  // First of all, so that another model is reported as one, and not as arrays that do not fit.
+  GRADSTAB_RETURN_IF_ERROR(inner().check_parameters(of_transform));
   if (count != memory.size()) {
     return {StatusCode::shape_mismatch,
             detail::concat("saved state has ", count, " parameters, this optimizer has ", memory.size())};
@@ -161,6 +175,7 @@ Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) 
     auto& values = state.values.emplace_back(count);
     for_each_value(memory, k, count, [&](std::size_t i, const auto& value) { values[i] = value; });
   }
+  if (impl.rules[index].unit_moments) state.values.push_back(memory.unit_second);
   return state;
 }
 
@@ -171,15 +186,22 @@ Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const Para
             detail::concat("there is no parameter ", index, "; ", impl.memory.size(), " are registered")};
   }
   const Parameter& parameter = impl.inner().parameters[index];
-  const std::size_t arrays = state_count(impl.rules[index].rule);
+  const ParameterRule& rule = impl.rules[index];
+  if (state.step == 0 && state.values.empty()) {
+    impl.memory[index] = {};
+    return {};
+  }
   const auto count = static_cast<std::size_t>(element_count(parameter.sizes));
-  const bool fits =
-      state.step >= 0 && state.values.size() == arrays &&
-      std::ranges::all_of(state.values, [&](const auto& values) { return values.size() == count; });
+  std::vector<std::size_t> lengths(state_count(rule.rule), count);
+  if (rule.unit_moments) lengths.push_back(rule.pieces);
+  const bool fits = state.step >= 0 && state.step <= kLargestStep &&
+                    std::ranges::equal(state.values, lengths, {}, &std::vector<double>::size);
   if (!fits) {
+    std::string text;
+    for (const std::size_t length : lengths) text += detail::concat(text.empty() ? "" : ", ", length);
     return {StatusCode::shape_mismatch,
-            detail::concat("state of '", parameter.name, "' must have ", arrays, " arrays of ", count,
-                           " values and a step of at least 0")};
+            detail::concat("state of '", parameter.name, "' must have ", lengths.size(), " arrays of [", text,
+                           "] values and a step of at least 0")};
   }
   if (dtype != DType::float32 && dtype != DType::float64) {
     return {StatusCode::unsupported,
@@ -187,13 +209,14 @@ Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const Para
                            "' can be set for float32 and float64 parameters, got ", to_string(dtype))};
   }
   ParameterMemory& memory = impl.memory[index];
-  allocate(memory, impl.rules[index], storage_of(dtype, impl.run.low_precision), count, nullptr);
+  allocate(memory, rule, storage_of(dtype, impl.run.low_precision), count, nullptr);
   memory.step = state.step;
-  for (std::size_t k = 0; k < arrays; ++k) {
+  for (std::size_t k = 0; k < state_count(rule.rule); ++k) {
     for_each_value(memory, k, count, [&](std::size_t i, auto& value) {
       value = static_cast<std::remove_reference_t<decltype(value)>>(state.values[k][i]);
     });
   }
+  if (rule.unit_moments) memory.unit_second = state.values.back();
   impl.steps = std::max(impl.steps, state.step);
   return {};
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "core/global_norm.hpp"
 #include "core/text.hpp"
@@ -40,8 +39,7 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
   plan_per_tensor_ = {};
   gradients_.assign(parameters.size(), {});
   measured_.assign(parameters.size(), nullptr);
-  by_address_.resize(parameters.size());
-  std::iota(by_address_.begin(), by_address_.end(), std::size_t{0});
+  memory_.bind(parameters.size());
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
   reports_.assign(segments_.count(), {});
   max_abs_.assign(needs_.max_abs ? segments_.count() : 0, 0.0);
@@ -62,6 +60,7 @@ Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRe
 
 Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
   gradients_[index].data = nullptr;
+  memory_.set(index, nullptr, 0, true);
   const bool present = tensor.data != nullptr;
   const IndexRange own = segments_.of_tensor(index);
   for (std::size_t s = own.begin; s < own.end; ++s) {
@@ -113,7 +112,10 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
     if (!layout) return layout.status();
     gradient.layout = *layout;
   }
-  gradient.dense_elements = gradient.layout.dense() ? gradient.count : 0;
+  const bool dense = gradient.layout.dense();
+  memory_.set(index, tensor.data,
+              dense ? static_cast<std::size_t>(gradient.count) * size_of(tensor.dtype) : 0,
+              gradient.count == 0);
   if (rows) {
     // The whole was checked above: rows that overlap each other would have been refused.
     const std::int64_t row_count = parameter.sizes[0];
@@ -140,39 +142,14 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   return {};
 }
 
-/// Two gradients in the same memory would both be scaled there. Found where a tensor begins inside a dense
-/// one, whose extent is its memory, and where any two begin at the same address; views that interleave
-/// without sharing an element are welcome, and ones that share elements further in are not found. Costs one
-/// look at each tensor while their order in memory stays the same.
+/// Two gradients in the same memory would both be scaled there.
 Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
-  const auto address = [this](std::size_t t) { return reinterpret_cast<std::uintptr_t>(gradients_[t].data); };
-  const auto before = [&](std::size_t a, std::size_t b) { return address(a) < address(b); };
-  if (!std::is_sorted(by_address_.begin(), by_address_.end(), before)) {
-    std::sort(by_address_.begin(), by_address_.end(), before);
-  }
-  const std::size_t none = parameters.size();
-  std::size_t last = none;
-  std::size_t last_dense = none;
-  std::uintptr_t end_of_dense = 0;
-  for (const std::size_t t : by_address_) {
-    const GradientView& gradient = gradients_[t];
-    if (gradient.data == nullptr || gradient.count == 0) continue;
-    const bool same_start = last != none && address(last) == address(t);
-    const bool inside = last_dense != none && address(t) < end_of_dense;
-    if (same_start || inside) {
-      return {StatusCode::unsupported,
-              detail::concat("gradients of '", parameters[same_start ? last : last_dense].name, "' and '",
-                             parameters[t].name,
-                             "' share memory and would be transformed twice; register them once")};
-    }
-    last = t;
-    if (gradient.dense_elements > 0) {
-      last_dense = t;
-      end_of_dense =
-          address(t) + static_cast<std::uintptr_t>(gradient.dense_elements) * size_of(gradient.dtype);
-    }
-  }
-  return {};
+  const auto shared = memory_.find();
+  if (!shared) return {};
+  return {StatusCode::unsupported,
+          detail::concat("gradients of '", parameters[shared->first].name, "' and '",
+                         parameters[shared->second].name,
+                         "' share memory and would be transformed twice; register them once")};
 }
 
 GradientView StepEngine::view_of(const Block& block) const noexcept {
@@ -333,6 +310,14 @@ void StepEngine::hand_over(const StepPlan& plan, const Batch& batch, GradientSin
 
 Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, const Links& links,
                                             GradientSink* sink) {
+  auto outcome = run_batches(parameters, links, sink);
+  // Also after an error: the caller will change the gradients that were at fault.
+  std::ranges::fill(measured_, nullptr);
+  return outcome;
+}
+
+Result<StepEngine::Outcome> StepEngine::run_batches(const ParameterSet& parameters, const Links& links,
+                                                    GradientSink* sink) {
   const auto finish = [&](const Batch& batch) {
     decide(batch, links);
     sink != nullptr ? hand_over(plan_, batch, *sink) : apply(batch);
@@ -353,7 +338,6 @@ Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, cons
       finish(batch);
     }
   }
-  std::ranges::fill(measured_, nullptr);
   return outcome;
 }
 
@@ -372,9 +356,12 @@ Status StepEngine::measure_one(const ParameterSet& parameters, std::size_t tenso
   return {};
 }
 
+Status StepEngine::take_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient) {
+  return take_tensor(parameters[tensor], gradient, tensor);
+}
+
 Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::size_t tensor,
-                                         const TensorRef& gradient, const Links& links, GradientSink& sink) {
-  GRADSTAB_RETURN_IF_ERROR(take_tensor(parameters[tensor], gradient, tensor));
+                                         const Links& links, GradientSink& sink) {
   const StepPlan& plan = plan_per_tensor(parameters);
   const Batch& batch = plan.batches[tensor];
   measure(plan, batch);

@@ -10,6 +10,7 @@
 #include "core/gradient_sink.hpp"
 #include "core/norm_transform.hpp"
 #include "core/segments.hpp"
+#include "core/shared_memory.hpp"
 #include "core/step_plan.hpp"
 #include "gradstab/transform.hpp"
 
@@ -39,8 +40,9 @@ class StepEngine {
 
   /// `take` and `run` for one tensor alone. No link needs all tensors; policy `raise` is kept, `skip_step` is
   /// not asked for.
-  Result<TensorReport> run_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient,
-                               const Links& links, GradientSink& sink);
+  Status take_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
+  Result<TensorReport> run_one(const ParameterSet& parameters, std::size_t tensor, const Links& links,
+                               GradientSink& sink);
 
   /// Measures one tensor ahead of the next `run`, which takes the norm from here if the same memory is given.
   Status measure_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
@@ -61,6 +63,7 @@ class StepEngine {
   Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status refuse_shared_memory(const ParameterSet& parameters);
+  Result<Outcome> run_batches(const ParameterSet& parameters, const Links& links, GradientSink* sink);
   GradientView view_of(const Block& block) const noexcept;
   Piece piece_of(const Block& block, const GradientView& view) const noexcept;
   void measure(const StepPlan& plan, const Batch& batch);
@@ -90,8 +93,8 @@ class StepEngine {
 
   // One entry per tensor.
   std::vector<GradientView> gradients_;
-  std::vector<const void*> measured_;    // the memory measured ahead of this step
-  std::vector<std::size_t> by_address_;  // tensors, in the order of their memory in the last step
+  std::vector<const void*> measured_;  // the memory measured ahead of this step
+  SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.
   std::vector<TensorReport> reports_;

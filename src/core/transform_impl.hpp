@@ -42,6 +42,8 @@ struct GRADSTAB_LOCAL GradientTransform::Impl {
 
   std::vector<std::byte> save() const;
   Status load(std::span<const std::byte> bytes, bool same_parameters);
+  /// Whether a saved state is of these parameters.
+  Status check_parameters(std::span<const std::byte> bytes) const;
   Status load_payload(ByteReader& reader, bool same_parameters);
   struct SavedList {
     std::vector<std::ptrdiff_t> position;
