@@ -16,6 +16,8 @@ struct Front {
   const char* name;
   std::function<GradientTransform()> make;
   bool rows = false;
+
+  friend std::ostream& operator<<(std::ostream& out, const Front& front) { return out << front.name; }
 };
 
 const std::vector<Front>& fronts() {
