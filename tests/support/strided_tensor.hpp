@@ -20,6 +20,9 @@ class StridedTensor {
   void set(std::span<const double> values);
   Values values() const;
 
+  /// In row-major order.
+  std::byte* element(std::size_t index) { return memory_.data() + offsets_[index]; }
+
   /// All of it, gaps included.
   const std::vector<std::byte>& memory() const { return memory_; }
   bool gaps_intact() const;
@@ -29,6 +32,7 @@ class StridedTensor {
   TensorRef row(std::size_t index);
   std::size_t rows() const;
   std::size_t count() const { return offsets_.size(); }
+  DType dtype() const { return dtype_; }
 
  private:
   DType dtype_;
