@@ -104,6 +104,7 @@ Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
             "the state is that of a gradient transform, expected one of an optimizer"};
   }
   const std::string kind = reader.get_string();
+  if (!reader.ok()) return corrupt("state ends inside its header");
   if (kind != name_of(default_options)) {
     return {StatusCode::shape_mismatch,
             detail::concat("saved state is of '", kind, "', expected '", name_of(default_options), "'")};
