@@ -1,21 +1,33 @@
 #!/usr/bin/env bash
-# The README's code block is the example that the tests run: sync_readme.sh writes it, sync_readme.sh --check compares.
+# Code blocks between `<!-- begin FILE -->` and `<!-- end FILE -->` are files that the tests build and run:
+# sync_readme.sh writes them into README.md and docs/, sync_readme.sh --check compares.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-readonly example=examples/libtorch_one_line.cpp
 fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
-awk -v example="$example" '
-  $0 == "<!-- begin " example " -->" {
-    print; print "```cpp"
-    while ((getline line < example) > 0) print line
-    print "```"; inside = 1
-  }
-  $0 == "<!-- end " example " -->" { inside = 0 }
-  !inside && !($0 == "<!-- begin " example " -->") { print }
-' README.md >"$fresh"
-if [[ ${1:-} == --check ]]; then
-  diff -u README.md "$fresh" || { echo "README.md does not show $example as it is; run tools/sync_readme.sh" >&2; exit 1; }
-else
-  cp "$fresh" README.md
-fi
+blocks=0
+while IFS= read -r document; do
+  awk '
+    /^<!-- begin .* -->$/ {
+      file = $3
+      language = file ~ /\.[ch]pp$/ ? "cpp" : file ~ /\.[ch]$/ ? "c" : "cmake"
+      print; print "```" language
+      while ((status = (getline line < file)) > 0) print line
+      if (status < 0) { print FILENAME ": no file " file > "/dev/stderr"; exit 1 }
+      print "```"; inside = 1
+      next
+    }
+    $0 == "<!-- end " file " -->" { inside = 0 }
+    !inside { print }
+    END { if (inside) { print FILENAME ": no end of " file > "/dev/stderr"; exit 1 } }
+  ' "$document" >"$fresh"
+  if [[ ${1:-} == --check ]]; then
+    diff -u "$document" "$fresh" ||
+      { echo "$document does not show its files as they are; run tools/sync_readme.sh" >&2; exit 1; }
+  else
+    cmp -s "$fresh" "$document" || cp "$fresh" "$document"
+  fi
+  blocks=$((blocks + $(grep -c '^<!-- begin ' "$document")))
+done < <(grep -l '^<!-- begin ' README.md docs/*.md)
+((blocks > 0)) || { echo "no document shows a file" >&2; exit 1; }
+echo "documents: $blocks files shown as they are"

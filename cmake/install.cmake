@@ -1,0 +1,63 @@
+# What `cmake --install` puts where: headers, libraries, the CMake package and the pkg-config file. All of it can
+# be moved to another place as a whole.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gradstab)
+set(libraries gradstab)
+if(GRADSTAB_SHARED)
+  list(APPEND libraries gradstab_shared)
+  set_target_properties(gradstab_shared PROPERTIES EXPORT_NAME shared)
+endif()
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/gradstab DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(TARGETS ${libraries} EXPORT gradstab-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT gradstab-targets NAMESPACE gradstab:: DESTINATION ${package_dir})
+
+# What a linker that is not C++'s own needs to link the static library, by the names that this compiler uses.
+set(GRADSTAB_CXX_RUNTIME ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(FILTER GRADSTAB_CXX_RUNTIME INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|m)$")
+list(REMOVE_DUPLICATES GRADSTAB_CXX_RUNTIME)
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/gradstabConfig.cmake.in
+                              ${PROJECT_BINARY_DIR}/gradstabConfig.cmake
+                              INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
+# Before 1.0 a new minor version may change what programs were built against.
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/gradstabConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/gradstabConfig.cmake ${PROJECT_BINARY_DIR}/gradstabConfigVersion.cmake
+        DESTINATION ${package_dir})
+
+# pkg-config knows where its file is; from there to the rest.
+set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+function(gradstab_from_prefix variable dir)
+  if(IS_ABSOLUTE ${dir})
+    set(${variable} ${dir} PARENT_SCOPE)
+  else()
+    set(${variable} "\${prefix}/${dir}" PARENT_SCOPE)
+  endif()
+endfunction()
+gradstab_from_prefix(pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+gradstab_from_prefix(pc_libdir ${CMAKE_INSTALL_LIBDIR})
+if(IS_ABSOLUTE ${pkgconfig_dir})
+  set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+else()
+  file(RELATIVE_PATH pc_prefix /${pkgconfig_dir} /)
+  string(REGEX REPLACE "/$" "" pc_prefix ${pc_prefix})
+  set(pc_prefix "\${pcfiledir}/${pc_prefix}")
+endif()
+list(TRANSFORM GRADSTAB_CXX_RUNTIME PREPEND -l OUTPUT_VARIABLE pc_runtime)
+list(JOIN pc_runtime " " pc_runtime)
+set(pc_runtime "-pthread ${pc_runtime}")
+if(GRADSTAB_SHARED)
+  set(pc_libs "-lgradstab")
+  set(pc_libs_private ${pc_runtime})
+  set(pc_cflags "")
+else()
+  set(pc_libs "-lgradstab ${pc_runtime}")
+  set(pc_libs_private "")
+  set(pc_cflags " -DGRADSTAB_STATIC")
+endif()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/gradstab.pc.in ${PROJECT_BINARY_DIR}/gradstab.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/gradstab.pc DESTINATION ${pkgconfig_dir})

@@ -1,0 +1,24 @@
+# Configures, builds and runs a project outside this one. Its folder is made from scratch in WORK, of the
+# CMakeLists.txt in PROJECT and the engines here, so that it sees what a stranger's project sees.
+#   cmake -D PROJECT=find_package -D WORK=dir -D "ENGINES=engine=static|engine_shared=shared" -D SOVERSION=0.1
+#         -D READELF=readelf -D "OPTIONS=-Dname=value|..." [-D CHECKOUT=dir] -P cmake_project.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
+string(REPLACE "|" ";" OPTIONS "${OPTIONS}")
+string(REPLACE "|" ";" ENGINES "${ENGINES}")
+set(source ${WORK}/source)
+file(REMOVE_RECURSE ${WORK})
+file(COPY ${CMAKE_CURRENT_LIST_DIR}/${PROJECT}/CMakeLists.txt ${CMAKE_CURRENT_LIST_DIR}/engine.cpp
+          ${CMAKE_CURRENT_LIST_DIR}/engine.c DESTINATION ${source})
+if(CHECKOUT)
+  file(MAKE_DIRECTORY ${source}/third_party)
+  file(CREATE_LINK ${CHECKOUT} ${source}/third_party/gradstab SYMBOLIC)
+endif()
+set(ENV{CCACHE_BASEDIR} ${WORK})  # the library builds once for all projects
+run(${CMAKE_COMMAND} -S ${source} -B ${WORK}/build ${OPTIONS})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+foreach(engine IN LISTS ENGINES)
+  string(REPLACE "=" ";" engine ${engine})
+  list(GET engine 0 program)
+  list(GET engine 1 linkage)
+  run_engine(${WORK}/build/${program} ${linkage})
+endforeach()

@@ -1,0 +1,22 @@
+# Installs BUILD as its users would, then moves everything to PREFIX: nothing in it may know where it was.
+#   cmake -D BUILD=dir -D CONFIG=Release -D CHECKOUT=dir -D PREFIX=dir -P install.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
+set(staging ${PREFIX}-staging)
+file(REMOVE_RECURSE ${PREFIX} ${staging})
+run(${CMAKE_COMMAND} --install ${BUILD} --config ${CONFIG} --prefix ${staging})
+file(RENAME ${staging} ${PREFIX})
+
+file(GLOB_RECURSE texts ${PREFIX}/*.cmake ${PREFIX}/*.pc ${PREFIX}/*.hpp ${PREFIX}/*.h)
+foreach(text IN LISTS texts)
+  file(READ ${text} content)
+  foreach(place ${BUILD} ${CHECKOUT} ${staging})
+    string(FIND "${content}" ${place} position)
+    if(NOT position EQUAL -1)
+      message(FATAL_ERROR "${text} names ${place}")
+    endif()
+  endforeach()
+endforeach()
+list(LENGTH texts count)
+if(count LESS 10)
+  message(FATAL_ERROR "only ${count} headers and package files were installed: ${texts}")
+endif()

@@ -1,0 +1,17 @@
+# Builds an engine on a plain command line with the flags of pkg-config, and runs it.
+#   cmake -D PKG_CONFIG=pkg-config -D PREFIX=dir -D LIBDIR=lib -D WORK=dir -D LINKAGE=shared -D SOVERSION=0.1
+#         -D READELF=readelf -D "COMPILE=c++ -std=c++20" -D SOURCE=engine.cpp -P pkg_config.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+set(ENV{PKG_CONFIG_PATH} ${PREFIX}/${LIBDIR}/pkgconfig)
+set(static)
+if(LINKAGE STREQUAL "static")
+  set(static --static)
+  set(COMPILE "${COMPILE} -static")
+else()
+  set(ENV{LD_LIBRARY_PATH} ${PREFIX}/${LIBDIR})
+endif()
+set(source ${CMAKE_CURRENT_LIST_DIR}/${SOURCE})
+run(sh -c "${COMPILE} ${source} $('${PKG_CONFIG}' --cflags --libs ${static} gradstab) -o ${WORK}/engine")
+run_engine(${WORK}/engine ${LINKAGE})
