@@ -30,7 +30,6 @@ Status GradientTransform::Impl::validate() const {
   return {};
 }
 
-
 /// Fresh state for the parameters at hand.
 Status GradientTransform::Impl::bind() {
   report = {};

@@ -336,7 +336,8 @@ Status Optimizer::rebind(ParameterSet parameters, std::vector<OptimizerGroup> gr
   if (!status.ok()) {
     std::vector<OptimizerGroup> old_groups;
     for (const OptimizerOptions& options : groups_before) old_groups.push_back({options, {}});
-    for (std::size_t i = 0; i < group_of_before.size(); ++i) old_groups[group_of_before[i]].parameters.push_back(i);
+    for (std::size_t i = 0; i < group_of_before.size(); ++i)
+      old_groups[group_of_before[i]].parameters.push_back(i);
     impl_->init(before, impl_->run, std::move(old_groups)).check();
     impl_->inner().load(of_transform, true).check();
     impl_->memory = std::move(memory);
