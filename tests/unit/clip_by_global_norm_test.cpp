@@ -71,6 +71,40 @@ TEST_F(ClipByGlobalNormTest, NormsBeyondTheRangeOfSquaresAddUp) {
   EXPECT_NEAR(gradients_.values(0)[0], 0.6, 1e-15);
 }
 
+/// As in PyTorch the factor is then NaN; the one NaN may be in any block, before or after larger elements.
+TEST(ClipByGlobalNormBlocksTest, PassThroughOfNaNMakesEveryGradientNaNByEitherNorm) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{2}, {200000}});
+  for (const bool max_abs : {false, true}) {
+    for (const std::size_t position : {0u, 65535u, 65536u, 199999u}) {
+      GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .max_abs = max_abs});
+      ASSERT_TRUE(transform.init(parameters, {.nonfinite = NonFinitePolicy::pass_through}).ok());
+      Gradients gradients(parameters, DType::float32);
+      Values values(200000, 3.0);
+      values[position] = std::nan("");
+      gradients.set_all({{1, 2}, values});
+      const auto report = transform.update(gradients.refs());
+      ASSERT_TRUE(report.ok());
+      EXPECT_TRUE(std::isnan(report->tensors[0].factor)) << position;
+      EXPECT_TRUE(std::isnan(gradients.values(0)[1])) << position;
+    }
+  }
+}
+
+/// More than one batch of the step plan: nothing may be scaled before all has been measured.
+TEST(ClipByGlobalNormBlocksTest, TensorsBeyondABatchShareOneFactor) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{400000}, {3}, {400000}, {1}});
+  for (const bool max_abs : {false, true}) {
+    GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .max_abs = max_abs});
+    ASSERT_TRUE(transform.init(parameters).ok());
+    Gradients gradients(parameters, DType::float32);
+    gradients.set_all({Values(400000, 0.5), {6, 8, 0}, Values(400000, 0.5), {-20}});
+    const auto report = transform.update(gradients.refs());
+    ASSERT_TRUE(report.ok());
+    const double norm = max_abs ? 20.0 : std::sqrt(200000.0 + 100.0 + 400.0);
+    for (const TensorReport& tensor : report->tensors) EXPECT_NEAR(tensor.factor, 1.0 / (norm + 1e-6), 1e-14);
+  }
+}
+
 TEST_F(ClipByGlobalNormTest, InAChainItSeesTheNormsAfterTheLinksBeforeIt) {
   GradientTransform transform = chain(stabilize(), clip_by_global_norm(1.0));
   ASSERT_TRUE(transform.init(parameters_).ok());

@@ -133,6 +133,19 @@ TEST_P(JoinedUnitTest, TheDirectionOfTheUnitIsKept) {
   }
 }
 
+TEST_P(JoinedUnitTest, ASpikeThatOneLinkSawStaysFlaggedAlthoughALaterLinkSeesItClipped) {
+  const ParameterSet set = parameters();
+  GradientTransform transform =
+      made(chain(record_norms(4.0, units()), clip_by_global_norm(1e-3), record_norms(4.0, units())));
+  Gradients gradients(set, DType::float32);
+  for (std::uint32_t step = 1; step <= 12; ++step) {
+    fill(gradients, set, step, step == 12 ? 100.0 : 1.0);
+    const auto report = transform.update(gradients.refs());
+    ASSERT_TRUE(report.ok());
+    for (const std::size_t t : kMembers) EXPECT_EQ(report->tensors[t].spike, step == 12) << step;
+  }
+}
+
 TEST_P(JoinedUnitTest, AMissingMemberCountsAsZeroAndIsNotTouched) {
   const ParameterSet set = parameters();
   GradientTransform with_gap = made(stabilize({}, units()));
@@ -176,6 +189,25 @@ TEST_P(JoinedUnitTest, AUnitWithoutGradientsStaysAndOneOfZerosIsCountedAsZero) {
   ASSERT_TRUE(transform.update(gradients.refs()).ok());
   expected.zeros += 1;
   EXPECT_EQ(unit_moments(transform), expected);
+}
+
+/// More than one batch of the step plan.
+TEST(JoinedUnitBatchesTest, AUnitBeyondABatchHasOneNorm) {
+  const ParameterSet set = testing::parameter_set({{"a", {400000}}, {"b", {3}}, {"c", {400000}}, {"d", {1}}});
+  for (const Units& units :
+       {Units::whole_model(), Units::by_name({{"all", {"a", "c", "d"}}, {"b", {"b"}}})}) {
+    GradientTransform transform = stabilize({}, units);
+    ASSERT_TRUE(transform.init(set).ok());
+    Gradients gradients(set, DType::float32);
+    gradients.set_all({Values(400000, 0.5), {0, 0, 0}, Values(400000, 0.5), {-20}});
+    const auto report = transform.update(gradients.refs());
+    ASSERT_TRUE(report.ok());
+    const double norm = std::sqrt(200000.0 + 400.0);
+    for (const std::size_t t : {0u, 2u, 3u}) {
+      EXPECT_NEAR(report->tensors[t].factor, 1.0 / norm, factor_error(800001) / norm) << t;
+    }
+    EXPECT_EQ(saved_moments(transform)[0].step, 1);
+  }
 }
 
 /// Each member's norm is a double, the unit's is not: nothing is decided on it.
