@@ -78,8 +78,8 @@ void FusedOptimizer::bind() const {
       }
     }
     auto set = ParameterSet::create(std::move(parameters));
-    (bound_ ? fused_.rebind(std::move(set).value(), std::move(groups))
-            : fused_.init(std::move(set).value(), run_, std::move(groups)))
+    (bound_ ? fused_.rebind(std::move(set).value(), groups)
+            : fused_.init(std::move(set).value(), run_, groups))
         .check();
     parameters_ = std::move(tensors);
     group_of_ = std::move(group_of);

@@ -144,10 +144,10 @@ class GRADSTAB_API Optimizer {
   /// the parameters, whatever the transform refuses, and for Adam-mini a parameter whose partition is
   /// unclear.
   Status init(ParameterSet parameters, OptimizerRunOptions options = {},
-              std::vector<OptimizerGroup> groups = {});
+              const std::vector<OptimizerGroup>& groups = {});
 
   /// Continues after parameters were added or regrouped: what is known of names that stay is kept.
-  Status rebind(ParameterSet parameters, std::vector<OptimizerGroup> groups = {});
+  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {});
 
   /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
   /// registered order; one without gradient data is left out. Parameters are float32, float64 (with float64

@@ -102,7 +102,7 @@ std::string decimals(double value, int digits) {
 
 std::string signed_decimals(double value, int digits) {
   if (!std::isfinite(value)) return std::string(kNothing);
-  const std::string size = decimals(std::abs(value), digits);
+  std::string size = decimals(std::abs(value), digits);
   if (size.find_first_not_of("0.") == std::string::npos) return size;  // no sign on a rounded zero
   return (value < 0 ? "\u2212" : "+") + size;
 }

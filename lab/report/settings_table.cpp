@@ -18,7 +18,9 @@ using Leaves = std::vector<std::pair<std::string, std::string>>;
 void collect(const json& value, const std::string& prefix, int depth, Leaves& leaves) {
   constexpr int kDeepest = 4;  // deeper objects are shown as JSON: the files are untrusted
   for (const auto& [key, member] : value.items()) {
-    const std::string path = prefix.empty() ? key : prefix + "." + key;
+    std::string path = prefix;
+    if (!path.empty()) path += '.';
+    path += key;
     if (member.is_object() && !member.empty() && depth < kDeepest) {
       collect(member, path, depth + 1, leaves);
     } else {

@@ -62,7 +62,7 @@ bool Optimizer::Impl::needs_norms() const noexcept {
 }
 
 Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions options,
-                             std::vector<OptimizerGroup> given_groups) {
+                             const std::vector<OptimizerGroup>& given_groups) {
   GRADSTAB_RETURN_IF_ERROR(validate(default_options));
   std::vector<std::size_t> new_group_of(parameters.size(), 0);
   std::vector<OptimizerOptions> new_groups = {default_options};
@@ -308,11 +308,11 @@ Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
 Optimizer::~Optimizer() = default;
 
 Status Optimizer::init(ParameterSet parameters, OptimizerRunOptions options,
-                       std::vector<OptimizerGroup> groups) {
-  return impl_->init(std::move(parameters), std::move(options), std::move(groups));
+                       const std::vector<OptimizerGroup>& groups) {
+  return impl_->init(std::move(parameters), std::move(options), groups);
 }
 
-Status Optimizer::rebind(ParameterSet parameters, std::vector<OptimizerGroup> groups) {
+Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups) {
   if (!impl_->initialised) return not_initialised("rebind");
   // An error puts everything back.
   const std::vector<std::byte> of_transform = impl_->inner().save();
@@ -322,7 +322,7 @@ Status Optimizer::rebind(ParameterSet parameters, std::vector<OptimizerGroup> gr
   const std::vector<std::size_t> group_of_before = impl_->group_of;
   const std::int64_t steps = impl_->steps;
   std::vector<ParameterMemory> memory = std::exchange(impl_->memory, {});
-  Status status = impl_->init(std::move(parameters), impl_->run, std::move(groups));
+  Status status = impl_->init(std::move(parameters), impl_->run, groups);
   if (status.ok()) status = impl_->inner().load(of_transform, false);
   for (std::size_t i = 0; status.ok() && i < impl_->memory.size(); ++i) {
     const std::ptrdiff_t found = before.find(impl_->inner().parameters[i].name);
@@ -335,10 +335,11 @@ Status Optimizer::rebind(ParameterSet parameters, std::vector<OptimizerGroup> gr
   }
   if (!status.ok()) {
     std::vector<OptimizerGroup> old_groups;
+    old_groups.reserve(groups_before.size());
     for (const OptimizerOptions& options : groups_before) old_groups.push_back({options, {}});
     for (std::size_t i = 0; i < group_of_before.size(); ++i)
       old_groups[group_of_before[i]].parameters.push_back(i);
-    impl_->init(before, impl_->run, std::move(old_groups)).check();
+    impl_->init(before, impl_->run, old_groups).check();
     impl_->inner().load(of_transform, true).check();
     impl_->memory = std::move(memory);
     impl_->steps = steps;

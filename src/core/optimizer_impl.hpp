@@ -49,7 +49,8 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   }
   bool needs_norms() const noexcept;
 
-  Status init(ParameterSet parameters, OptimizerRunOptions options, std::vector<OptimizerGroup> given_groups);
+  Status init(ParameterSet parameters, OptimizerRunOptions options,
+              const std::vector<OptimizerGroup>& given_groups);
   /// Checks the parameter against its gradient, which the engine has taken.
   Status take_target(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
   Status refuse_shared_memory();

@@ -38,7 +38,7 @@ class ZeroedArray {
 };
 
 /// State of one parameter. Arrays are in the memory order of the parameter.
-struct ParameterMemory {
+struct ParameterMemory {  // NOLINT(bugprone-reserved-identifier): the compiler's own, to copy arrays
   std::optional<ParameterStorage> storage;  ///< empty before the first step
   std::int64_t step = 0;                    ///< steps in which there was a gradient
   ZeroedArray states[kMaxStates];
