@@ -190,6 +190,18 @@ TEST(AdamMiniStepTest, SecondMomentsAreThoseOfTheTransformedGradient) {
   EXPECT_NEAR(seconds[1], 7200 * factor * factor, 1e-11);
 }
 
+/// Its second moments need norms, also where nothing else asks for them.
+TEST(AdamMiniStepTest, UnderPassThroughWithoutTransformUnitsAreMeasuredAllTheSame) {
+  const ParameterSet parameters = small_model(4);
+  const auto run = [&](NonFinitePolicy policy) {
+    Training training(parameters, DType::float32, eight_wide(), {}, {.run = {.nonfinite = policy}});
+    std::mt19937_64 random(7);
+    for (int step = 0; step < 3; ++step) training.step(random_gradients(random, parameters));
+    return training.weight_bytes();
+  };
+  EXPECT_TRUE(run(NonFinitePolicy::pass_through) == run(NonFinitePolicy::skip_tensor));
+}
+
 TEST(AdamMiniStepTest, NormsGainsAndBiasesDoNotDecay) {
   AdamMiniOptions options = eight_wide();
   options.lr = 0.5;
