@@ -70,8 +70,8 @@ TEST_P(SpamScheduleTest, ClippingResetsAndWarmUpFollowAScalarSimulation) {
 INSTANTIATE_TEST_SUITE_P(Some, SpamScheduleTest,
                          ::testing::Values(Schedule{10, 4, 3}, Schedule{10, 20, 3}, Schedule{7, 0, 0},
                                            Schedule{10, 4, 10}, Schedule{0, 5, 2}, Schedule{1, 3, 0},
-                                           Schedule{1, 0, 1}, Schedule{2, 2, 1}, Schedule{13, 13, 12},
-                                           Schedule{100, 5, 70}),
+                                           Schedule{1, 3, 1}, Schedule{1, 0, 1}, Schedule{2, 2, 1},
+                                           Schedule{13, 13, 12}, Schedule{100, 5, 70}),
                          [](const auto& test) {
                            return "Every" + std::to_string(test.param.interval) + "Warm" +
                                   std::to_string(test.param.warmup) + "Quiet" +
