@@ -74,14 +74,10 @@ LlamaImpl::LlamaImpl(const LlamaConfig& config, torch::Generator generator) : co
 }
 
 Tensor LlamaImpl::project(const Tensor& input, const std::vector<Tensor>& weights) const {
-  // One product with stacked weights is faster than several narrow ones, and its backward pass needs no sum
-  // of several input gradients; the weights are small beside the activations. The parameters themselves stay
-  // separate.
   std::vector<Tensor> used = weights;
   if (hooks_.weight)
     for (Tensor& weight : used) weight = hooks_.weight(weight);
-  const Tensor stacked = used.size() == 1 ? used[0] : torch::cat(used);
-  return torch::mm(hooks_.input ? hooks_.input(input) : input, stacked.t());
+  return stacked_linear(hooks_.input ? hooks_.input(input) : input, used);
 }
 
 const RotaryTable& LlamaImpl::rotary_for(std::int64_t length) {

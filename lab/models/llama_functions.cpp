@@ -129,6 +129,32 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 };
 
+/// Stacking costs a copy of the weights, made once forward and once backward and dropped at once: a graph that
+/// kept it would hold every weight of the model a second time.
+struct StackedLinear : torch::autograd::Function<StackedLinear> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, at::TensorList weights) {
+    tensor_list saved = weights.vec();
+    saved.push_back(x);
+    context->save_for_backward(std::move(saved));
+    return torch::mm(x, torch::cat(weights).t());
+  }
+  static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
+    require_first_derivative();
+    tensor_list weights = context->get_saved_variables();
+    const Tensor x = std::move(weights.back());
+    weights.pop_back();
+    const Tensor& dy = gradients[0];
+    tensor_list result{torch::mm(dy, torch::cat(weights))};
+    const Tensor dweights = torch::mm(dy.t(), x);
+    std::int64_t begin = 0;
+    for (const Tensor& weight : weights) {
+      result.push_back(dweights.narrow(0, begin, weight.size(0)));
+      begin += weight.size(0);
+    }
+    return result;
+  }
+};
+
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   /// Logits of one slice: 8 MB in float, so that the passes over them find them in the cache.
   static constexpr std::int64_t kSliceElements = 1 << 21;
@@ -202,6 +228,10 @@ Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_
   return CausalAttention::apply(qkv, table.cosine, table.sine, heads);
 }
 
+Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights) {
+  return weights.size() == 1 ? torch::mm(x, weights[0].t()) : StackedLinear::apply(x, at::TensorList(weights));
+}
+
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets) {
   if (!has_kernels(x, weight) || !targets.device().is_cpu())
     return composed::linear_cross_entropy(x, weight, targets);
@@ -211,6 +241,10 @@ Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor&
 }
 
 namespace composed {
+
+Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights) {
+  return torch::mm(x, torch::cat(weights).t());
+}
 
 Tensor rms_norm(const Tensor& x, const Tensor& gain, double epsilon) {
   const Tensor wide = x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);

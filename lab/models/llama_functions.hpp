@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace gradstab::lab {
 
@@ -33,6 +34,11 @@ torch::Tensor swiglu(const torch::Tensor& gate_up);
 /// the table has `length` rows; the result is [batch*length, heads*head_dim].
 torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);
 
+/// x times each of the weights, transposed, side by side: [rows, sum of out]. x [rows, in], each weight [out,
+/// in]. One product with stacked weights is faster than several narrow ones, and backward needs no sum of
+/// several input gradients.
+torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights);
+
 /// Mean over the targets >= 0 of -log softmax(x weight^T)[target]: a scalar, NaN without such a target (as
 /// PyTorch's). x [rows, width], weight [classes, width], targets int64 [rows] below `classes`. The node never
 /// holds all the logits: it goes through the rows in slices and computes the gradients in the forward pass.
@@ -41,6 +47,7 @@ torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& 
 
 /// The same functions composed of PyTorch operations.
 namespace composed {
+torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights);
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& gain, double epsilon);
 torch::Tensor swiglu(const torch::Tensor& gate_up);
 torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <malloc.h>
 #include <torch/version.h>
 
 #include <filesystem>
@@ -45,6 +46,14 @@ std::string cpu_name() {
     if (colon != std::string::npos) return line.substr(colon + 2);
   }
   return "unknown";
+}
+
+void return_freed_tensors_to_system() noexcept {
+#ifdef __GLIBC__
+  // The default threshold, which by being set stops growing with what is freed.
+  constexpr int kMappedBytes = 128 * 1024;
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
+#endif
 }
 
 nlohmann::ordered_json describe_environment() {

@@ -5,6 +5,7 @@
 
 #include "gradstab/libtorch_fused.hpp"
 #include "lab/models/llama_config.hpp"
+#include "lab/train/environment.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -50,7 +51,9 @@ class LibraryOptimizer final : public TrainingOptimizer {
       : optimizer_(
             model.named_parameters(), settings,
             FusedSettings{.transform = make_transform(options), .run = {.run = run_options(options)}}) {
-    if (options.step_in_backward) stepper_.emplace(optimizer_);
+    if (!options.step_in_backward) return;
+    return_freed_tensors_to_system();
+    stepper_.emplace(optimizer_);
   }
 
   torch::optim::Optimizer& optimizer() override { return optimizer_; }
