@@ -14,7 +14,7 @@ namespace gradstab {
 
 /// Kernels over contiguous host memory. They know no settings; everything else is built from them.
 ///
-/// Contract of all three: `data` is aligned to its element type only; `count` may be 0; no allocation; the
+/// Contract of all: `data` is aligned to its element type only; `count` may be 0; no allocation; the
 /// result depends on the values and the count alone, never on the alignment or the calling thread.
 class GRADSTAB_API Backend {
  public:
@@ -38,6 +38,11 @@ class GRADSTAB_API Backend {
   /// data[i] <- data[i] * factor, computed in double (in float for 16-bit types where that rounds the same
   /// way) and rounded once.
   virtual void scale(void* data, DType dtype, std::size_t count, double factor) const noexcept = 0;
+
+  /// data[i] <- data[i] * factor, or `limit` with its sign where that is larger in magnitude; computed in
+  /// double and rounded once. NaN stays NaN, an infinity becomes `limit`.
+  virtual void clamp(void* data, DType dtype, std::size_t count, double factor,
+                     double limit) const noexcept = 0;
 
   /// An optimizer's update of one block. SIMD backends compute float32 and bfloat16 parameters in float32,
   /// one rounding per operation written in UpdateRule, so that all of them agree bit for bit; the reference

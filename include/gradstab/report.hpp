@@ -10,7 +10,9 @@ namespace gradstab {
 /// One tensor in one step.
 struct TensorReport {
   double raw_norm = 0.0;  ///< Euclidean norm of the gradient as it came in; NaN or infinite if an element is
-  double factor = 1.0;    ///< what the gradient was (or, where pending, will be) multiplied by
+  /// What the gradient was (or, where pending, will be) multiplied by. Behind an element-wise method: norm
+  /// after over norm before.
+  double factor = 1.0;
   bool present = false;   ///< there was a gradient
   bool finite = true;     ///< the gradient held neither NaN nor Inf
   bool spike = false;     ///< the raw norm was far above its recent statistics

@@ -18,7 +18,7 @@
 
 namespace gradstab {
 
-class NormTransform;
+class ChainLink;
 
 /// What to do with a gradient that holds NaN or Inf. Under every policy but `pass_through` such a value
 /// reaches neither the moments nor the optimizer.
@@ -36,14 +36,15 @@ struct RunOptions {
   std::shared_ptr<Executor> executor = {};  ///< none: the calling thread
 };
 
-/// A transform of gradients: one method, or a chain of them that measures the gradients once.
+/// A transform of gradients: one method, or a chain of them that measures the gradients once, and once more
+/// behind every element-wise method in it.
 ///
 /// Made by a factory of transforms.hpp, bound to parameters by `init`, then called once per optimizer step.
 /// Movable, not copyable. Not thread-safe: one step at a time.
 class GRADSTAB_API GradientTransform {
  public:
   /// For implementers: takes one method. Users call a factory.
-  explicit GradientTransform(std::unique_ptr<NormTransform> method);
+  explicit GradientTransform(std::unique_ptr<ChainLink> method);
   /// Carries an invalid setting to `init`, which reports it.
   explicit GradientTransform(Status error);
   GradientTransform(GradientTransform&&) noexcept;
@@ -65,6 +66,15 @@ class GRADSTAB_API GradientTransform {
   /// count, shape, dtype or device, a tensor that overlaps itself in memory, and under policy `raise` a
   /// non-finite gradient.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
+
+  /// The same with the values of the parameters, in the same order and shapes and of any dtype, for methods
+  /// that compare gradients with them (`adaptive_clip`); the others do not look at them. They are only read.
+  /// Without them such a method is refused.
+  Result<StepReport> update(std::span<const TensorRef> gradients, std::span<const TensorRef> parameters,
+                            std::optional<std::int64_t> step = {});
+
+  /// Whether a method asks for the parameters.
+  bool needs_parameters() const noexcept;
 
   /// What the last update saw, under policy `raise` also where it returned `non_finite`. Without tensors
   /// where it was refused for another reason; every tensor absent before the first one.
@@ -92,6 +102,7 @@ class GRADSTAB_API GradientTransform {
  private:
   GRADSTAB_API friend GradientTransform chain_of(std::vector<GradientTransform> links);
   friend class Optimizer;
+  friend struct TransformAccess;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,10 +1,9 @@
 #include <cmath>
-#include <limits>
 #include <memory>
 
 #include "core/global_norm.hpp"
 #include "core/norm_transform.hpp"
-#include "core/text.hpp"
+#include "core/power_norm.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
@@ -19,19 +18,15 @@ class ClipByGlobalNorm final : public NormTransform {
 
   std::string_view name() const noexcept override { return "clip_by_global_norm"; }
   bool needs_all_tensors() const noexcept override { return true; }
-  NormNeeds needs() const noexcept override { return {.max_abs = options_.max_abs}; }
-
-  Status validate() const override {
-    if (options_.max_norm > 0.0 && std::isfinite(options_.max_norm)) return {};
-    return {StatusCode::invalid_argument,
-            detail::concat("max_norm must be finite and above 0, got ", options_.max_norm)};
+  NormNeeds needs() const noexcept override {
+    return {.max_abs = by_largest(), .power = by_power() ? options_.p : 0.0};
   }
 
+  Status validate() const override { return options_.validate(); }
   Status bind(const ParameterSet&, const Segments&) override { return {}; }
 
-  void decide(std::size_t, std::span<TensorReport> reports,
-              std::span<const double> max_abs) noexcept override {
-    const double norm = options_.max_abs ? largest(reports, max_abs) : global_norm(reports);
+  void decide(std::size_t, std::span<TensorReport> reports, const Measures& measures) noexcept override {
+    const double norm = norm_of(reports, measures);
     const double coefficient = options_.max_norm / (norm + kClipEpsilon);
     // Written so that a NaN norm, which only `pass_through` lets in, makes the factor NaN as PyTorch's does.
     const double factor = coefficient > 1.0 ? 1.0 : coefficient;
@@ -42,19 +37,32 @@ class ClipByGlobalNorm final : public NormTransform {
 
   void save_settings(SettingsWriter& settings) const override {
     settings.put("max_norm", options_.max_norm);
-    settings.put("max_abs", options_.max_abs ? 1.0 : 0.0);
+    settings.put("max_abs", by_largest() ? 1.0 : 0.0);
+    if (by_power()) settings.put("p", options_.p);
   }
 
  private:
-  static double largest(std::span<const TensorReport> reports, std::span<const double> max_abs) noexcept {
-    double result = 0.0;
+  bool by_largest() const noexcept { return options_.max_abs || std::isinf(options_.p); }
+  bool by_power() const noexcept { return !by_largest() && options_.p != 2.0; }
+
+  /// The norm that the options ask for, over all tensors.
+  double norm_of(std::span<const TensorReport> reports, const Measures& measures) const noexcept {
+    const auto scaled = [&](std::span<const double> norms) {
+      return [&reports, norms](std::size_t i) {
+        const bool counts = reports[i].present && !reports[i].zeroed;
+        return counts ? norms[i] * std::fabs(reports[i].factor) : 0.0;
+      };
+    };
+    if (by_power()) return root_of_powers(reports.size(), options_.p, scaled(measures.power_norm));
+    if (!by_largest()) return global_norm(reports);
+    double largest = 0.0;
+    const auto value_of = scaled(measures.max_abs);
     for (std::size_t i = 0; i < reports.size(); ++i) {
-      if (!reports[i].present || reports[i].zeroed) continue;
-      const double value = max_abs[i] * std::fabs(reports[i].factor);
+      const double value = value_of(i);
       if (std::isnan(value)) return value;
-      result = std::fmax(result, value);
+      largest = std::fmax(largest, value);
     }
-    return result;
+    return largest;
   }
 
   GlobalNormOptions options_;

@@ -76,6 +76,13 @@ void scale(const Backend& backend, const GradientView& gradient, Piece piece, do
   });
 }
 
+void clamp(const Backend& backend, const GradientView& gradient, Piece piece, double factor,
+           double limit) noexcept {
+  for_each_contiguous(gradient, piece, [&](std::byte* data, std::size_t count) {
+    backend.clamp(data, gradient.dtype, count, factor, limit);
+  });
+}
+
 void fill_zero(const GradientView& gradient, Piece piece) noexcept {
   for_each_contiguous(gradient, piece, [&](std::byte* data, std::size_t count) {
     std::memset(data, 0, count * size_of(gradient.dtype));

@@ -1,4 +1,4 @@
-// The three memory operations on a piece of one gradient, for any layout.
+// The memory operations on a piece of one gradient, for any layout.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,8 @@ struct Piece {
 double squared_norm(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;
 double max_abs(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;
 void scale(const Backend& backend, const GradientView& gradient, Piece piece, double factor) noexcept;
+void clamp(const Backend& backend, const GradientView& gradient, Piece piece, double factor,
+           double limit) noexcept;
 void fill_zero(const GradientView& gradient, Piece piece) noexcept;
 
 /// Euclidean norm of a whole float64 gradient whose squares over- or underflow: every element is multiplied

@@ -43,7 +43,8 @@ Status GradientTransform::Impl::bind() {
   return {};
 }
 
-Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step) {
+Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step,
+                                     std::optional<std::span<const TensorRef>> values) {
   if (!initialised) return {StatusCode::failed_precondition, "update was called before a successful init"};
   if (step && last_step && *step <= *last_step) {
     return {StatusCode::failed_precondition,
@@ -52,11 +53,18 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::op
   }
   report = {};
   report.step = updates;
-  return engine.take(parameters, tensors);
+  GRADSTAB_RETURN_IF_ERROR(engine.take(parameters, tensors));
+  if (!engine.needs_parameters() || parameters.size() == 0) return {};
+  if (values) return engine.take_parameters(parameters, *values);
+  const auto asks = std::ranges::find_if(links, [](const auto& link) { return link->needs().parameter_norms; });
+  return {StatusCode::failed_precondition,
+          detail::concat("'", (*asks)->name(),
+                         "' compares gradients with their parameters, which were not given; call "
+                         "update(gradients, parameters)")};
 }
 
 Result<StepReport> GradientTransform::Impl::run(std::optional<std::int64_t> step, GradientSink* sink) {
-  const auto outcome = engine.run(parameters, links, sink);
+  const auto outcome = engine.run(parameters, sink);
   const bool skipped = outcome && *outcome == StepEngine::Outcome::skipped;
   if (outcome && step) last_step = step;
   updates += outcome && !skipped ? 1 : 0;
@@ -191,7 +199,7 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   return {};
 }
 
-GradientTransform::GradientTransform(std::unique_ptr<NormTransform> method)
+GradientTransform::GradientTransform(std::unique_ptr<ChainLink> method)
     : impl_(std::make_unique<Impl>()) {
   impl_->links.push_back(std::move(method));
 }
@@ -216,6 +224,13 @@ Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradient
   return impl_->run(step);
 }
 
+Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradients,
+                                             std::span<const TensorRef> parameters,
+                                             std::optional<std::int64_t> step) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->take(gradients, step, parameters));
+  return impl_->run(step);
+}
+
 const StepReport& GradientTransform::report() const noexcept {
   return impl_->report;
 }
@@ -230,6 +245,10 @@ std::string GradientTransform::name() const {
   for (std::size_t i = 0; i < impl_->links.size(); ++i)
     text += (i ? ", " : "") + std::string(impl_->links[i]->name());
   return text + ")";
+}
+
+bool GradientTransform::needs_parameters() const noexcept {
+  return std::ranges::any_of(impl_->links, [](const auto& link) { return link->needs().parameter_norms; });
 }
 
 std::string_view GradientTransform::backend_name() const noexcept {

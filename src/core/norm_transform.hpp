@@ -1,4 +1,4 @@
-// NormTransform: one link of a chain, a rule from norms to factors.
+// The links of a chain. NormTransform: a rule from norms to factors.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,19 @@
 
 namespace gradstab {
 
-/// Which norms of the raw gradient a rule asks for beside the Euclidean one, which is always measured.
+/// Which norms a link asks for beside the Euclidean one of the gradient, which is always measured.
 struct NormNeeds {
-  bool max_abs = false;
+  bool max_abs = false;          ///< largest absolute value of each segment
+  double power = 0.0;            ///< above 0: the p-norm of each segment with this p
+  bool parameter_norms = false;  ///< Euclidean norm of each segment of the parameters
+};
+
+/// What was asked for, parallel to the reports; each empty unless asked for. Those of the gradient are, as
+/// `raw_norm`, without the factors.
+struct Measures {
+  std::span<const double> max_abs = {};
+  std::span<const double> power_norm = {};
+  std::span<const double> parameter_norm = {};
 };
 
 /// The parameters of a state that is being loaded.
@@ -25,16 +35,21 @@ struct SavedParameters {
   bool same;                                 ///< they are those of today, perhaps in another order
 };
 
-/// A norm-based method. It sees norms and multiplies factors; it never sees memory. The norms are those of
-/// segments: of whole tensors, or of their rows if any link of the chain works per row.
-class NormTransform {
+class ElementTransform;
+class NormTransform;
+
+/// What every link has. Each is either a NormTransform or an ElementTransform.
+class ChainLink {
  public:
-  virtual ~NormTransform() = default;
+  virtual ~ChainLink() = default;
 
   virtual std::string_view name() const noexcept = 0;
 
-  /// False if no factor depends on more than one tensor: a gradient can then be scaled before the next one is
-  /// measured, while it is still in cache.
+  virtual NormTransform* as_norm_transform() noexcept { return nullptr; }
+  virtual ElementTransform* as_element_transform() noexcept { return nullptr; }
+
+  /// False if nothing of a tensor depends on another one: a gradient can then be transformed before the next
+  /// one is measured, while it is still in cache.
   virtual bool needs_all_tensors() const noexcept { return false; }
 
   /// Whether this link tells the rows of a tensor apart.
@@ -47,16 +62,24 @@ class NormTransform {
   /// Fresh state for these parameters. Errors leave the link unusable until the next bind.
   virtual Status bind(const ParameterSet& parameters, const Segments& segments) = 0;
 
-  /// Multiplies `factor` of segments [first, first + reports.size()), which are those of whole tensors.
-  /// `max_abs` is parallel to `reports`, empty unless asked for. A link that needs all tensors gets them in
-  /// one call. Segments that are absent, or that the non-finite policy has set aside, are left alone.
-  virtual void decide(std::size_t first, std::span<TensorReport> reports,
-                      std::span<const double> max_abs) noexcept = 0;
-
   /// Settings that must agree between the writer and the reader of a state, and the state itself.
   virtual void save_settings(SettingsWriter&) const {}
   virtual void save_state(ByteWriter&) const {}
   virtual Status load_state(ByteReader&, const SavedParameters&) { return {}; }
+};
+
+/// A norm-based method. It sees norms and multiplies factors; it never sees memory. The norms are those of
+/// segments: of whole tensors, or of their rows if any link of the chain works per row. Behind an element-wise
+/// link, `raw_norm` is the norm of what that link has left, and the factors start again at 1.
+class NormTransform : public ChainLink {
+ public:
+  NormTransform* as_norm_transform() noexcept final { return this; }
+
+  /// Multiplies `factor` of segments [first, first + reports.size()), which are those of whole tensors. A link
+  /// that needs all tensors gets them in one call. Segments that are absent, or that the non-finite policy has
+  /// set aside, are left alone.
+  virtual void decide(std::size_t first, std::span<TensorReport> reports,
+                      const Measures& measures) noexcept = 0;
 };
 
 }  // namespace gradstab

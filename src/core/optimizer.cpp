@@ -164,7 +164,7 @@ Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
     return Status(StatusCode::shape_mismatch,
                   detail::concat("got ", parameters.size(), " parameters for ", count, " registered ones"));
   }
-  GRADSTAB_RETURN_IF_ERROR(chain.take(gradients_now, step_number));
+  GRADSTAB_RETURN_IF_ERROR(chain.take(gradients_now, step_number, parameters));
   const auto present = [&](std::size_t i) { return gradients_now[i].data != nullptr; };
   for (std::size_t i = 0; i < count; ++i) {
     parameter_memory.set(i, nullptr, 0, true);
@@ -220,8 +220,10 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
   if (gradient.data == nullptr) return TensorReport{};
   GRADSTAB_RETURN_IF_ERROR(chain.engine.take_one(chain.parameters, index, gradient));
   GRADSTAB_RETURN_IF_ERROR(take_target(index, parameter, gradient));
+  if (chain.engine.needs_parameters())
+    GRADSTAB_RETURN_IF_ERROR(chain.engine.take_parameter(chain.parameters, index, parameter));
   begin_step(index, memory[index].step + 1);
-  auto report = chain.engine.run_one(chain.parameters, index, chain.links, *this);
+  auto report = chain.engine.run_one(chain.parameters, index, *this);
   if (!report) cancel_step(index);
   return report;
 }

@@ -3,11 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "core/global_norm.hpp"
 #include "core/norm_moments_state.hpp"
-#include "core/norm_transform.hpp"
-#include "core/text.hpp"
-#include "core/unit_map.hpp"
+#include "core/unit_transform.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/transforms.hpp"
 
@@ -15,39 +12,24 @@ namespace gradstab {
 namespace {
 
 /// Moments per unit, and the decision taken on them; what becomes of it is the subclass's.
-class MomentTransform : public NormTransform {
+class MomentTransform : public UnitTransform {
  public:
-  MomentTransform(StabilizerOptions options, Units units) : options_(options), units_(std::move(units)) {}
-
-  bool needs_all_tensors() const noexcept override {
-    return units_.granularity == Granularity::group || units_.granularity == Granularity::model;
-  }
-  bool needs_rows() const noexcept override { return units_.granularity == Granularity::row; }
+  MomentTransform(StabilizerOptions options, Units units)
+      : UnitTransform(std::move(units)), options_(options) {}
 
   Status validate() const override {
     GRADSTAB_RETURN_IF_ERROR(options_.validate());
-    return units_.validate();
+    return UnitTransform::validate();
   }
 
-  Status bind(const ParameterSet& parameters, const Segments& segments) override {
-    auto map = UnitMap::create(units_, parameters, segments);
-    if (!map) return map.status();
-    map_ = std::move(*map);
-    first_segment_.assign(segments.first().begin(), segments.first().end());
-    moments_.assign(map_.count(), {});
-    correction_step_ = 0;
-    return {};
-  }
-
-  void decide(std::size_t first, std::span<TensorReport> reports, std::span<const double>) noexcept override {
-    if (map_.identity()) {
+  void decide(std::size_t first, std::span<TensorReport> reports, const Measures&) noexcept override {
+    if (map().identity()) {
       for (std::size_t i = 0; i < reports.size(); ++i) decide_segment(reports[i], moments_[first + i]);
       return;
     }
-    const IndexRange units = map_.units_within({first, first + reports.size()});
-    for (std::size_t unit = units.begin; unit < units.end; ++unit) {
-      decide_unit(map_.segments_of(unit), first, reports, moments_[unit]);
-    }
+    for_each_unit(first, reports, [this](std::size_t unit, const UnitReports& parts) {
+      decide_unit(parts, moments_[unit]);
+    });
   }
 
   void save_settings(SettingsWriter& settings) const override {
@@ -56,48 +38,23 @@ class MomentTransform : public NormTransform {
     settings.put("epsilon", options_.epsilon);
     settings.put("bias_correction", options_.bias_correction ? 1.0 : 0.0);
     settings.put("robust_kappa", options_.robust_kappa);
-    settings.put("granularity", to_string(units_.granularity));
-    settings.put("groups", groups_text());
-  }
-
-  void save_state(ByteWriter& writer) const override {
-    if (units_.granularity == Granularity::group) writer.put(static_cast<std::uint32_t>(map_.count()));
-    for (std::size_t unit = 0; unit < map_.count(); ++unit) {
-      if (units_.granularity == Granularity::group) {
-        writer.put(static_cast<std::uint8_t>(unit < map_.group_count()));
-        writer.put(std::string_view(map_.names()[unit]));
-      }
-      save_moments(writer, moments_[unit]);
-    }
-  }
-
-  Status load_state(ByteReader& reader, const SavedParameters& saved) override {
-    switch (units_.granularity) {
-      case Granularity::model:
-        return load_unit(reader, 0);
-      case Granularity::group:
-        return load_groups(reader, saved.same);
-      case Granularity::tensor:
-      case Granularity::row:
-        break;
-    }
-    const bool rows = units_.granularity == Granularity::row;
-    for (std::size_t i = 0; i < saved.position.size(); ++i) {
-      const std::ptrdiff_t position = saved.position[i];
-      const std::size_t count = rows ? saved.rows[i] : 1;
-      for (std::size_t row = 0; row < count; ++row) {
-        std::ptrdiff_t unit = position;
-        if (rows && position >= 0) {
-          unit = static_cast<std::ptrdiff_t>(first_segment_[static_cast<std::size_t>(position)] + row);
-        }
-        GRADSTAB_RETURN_IF_ERROR(load_unit(reader, unit));
-      }
-    }
-    return {};
+    save_units(settings);
   }
 
  protected:
   virtual void act(TensorReport& report, double factor) noexcept = 0;
+
+  void reset_units(std::size_t count) override {
+    moments_.assign(count, {});
+    correction_step_ = 0;
+  }
+  void save_unit(ByteWriter& writer, std::size_t unit) const override { save_moments(writer, moments_[unit]); }
+  Status load_unit(ByteReader& reader, std::ptrdiff_t unit) override {
+    const auto moments = load_moments(reader);
+    if (!moments) return moments.status();
+    if (unit >= 0) moments_[static_cast<std::size_t>(unit)] = *moments;
+    return {};
+  }
 
  private:
   void decide_segment(TensorReport& report, NormMoments& moments) noexcept {
@@ -117,36 +74,22 @@ class MomentTransform : public NormTransform {
     act(report, decision.factor);
   }
 
-  /// `first` is the segment that `reports` begins with.
-  void decide_unit(std::span<const std::size_t> segments, std::size_t first, std::span<TensorReport> reports,
-                   NormMoments& moments) noexcept {
-    bool present = false;
-    bool nonfinite = false;
-    for (const std::size_t segment : segments) {
-      const TensorReport& report = reports[segment - first];
-      present = present || report.present;
-      nonfinite = nonfinite || (report.present && !report.finite);
-    }
-    if (!present) return;
-    const double norm = root_of_squares(segments.size(), [&](std::size_t i) {
-      const TensorReport& report = reports[segments[i] - first];
-      return report.present ? report.norm() : 0.0;
-    });
+  void decide_unit(const UnitReports& reports, NormMoments& moments) noexcept {
+    const UnitNorm unit = unit_norm(reports);
+    if (!unit.present) return;
     // Under `skip_tensor` the rest of the unit goes on without the tensors that were set aside. Under
     // `pass_through` NaN and Inf stay in the norm; and a finite norm of each part may be too much together.
-    if (nonfinite || !std::isfinite(norm)) moments.nonfinite += 1;
-    if (!std::isfinite(norm)) return;
-    if (norm == 0.0) {
-      if (!nonfinite) moments.zeros += 1;
+    if (unit.nonfinite || !std::isfinite(unit.norm)) moments.nonfinite += 1;
+    if (!std::isfinite(unit.norm)) return;
+    if (unit.norm == 0.0) {
+      if (!unit.nonfinite) moments.zeros += 1;
       return;
     }
-    const Decision decision = gradstab::decide(options_, correction(moments.step + 1), moments, norm);
-    for (const std::size_t segment : segments) {
-      TensorReport& report = reports[segment - first];
-      if (!report.present || !report.finite) continue;
+    const Decision decision = gradstab::decide(options_, correction(moments.step + 1), moments, unit.norm);
+    for_each_finite(reports, [&](TensorReport& report) {
       report.spike = report.spike || decision.spike;
       act(report, decision.factor);
-    }
+    });
   }
 
   /// Units mostly share their step, so the powers in the correction are worth remembering.
@@ -158,65 +101,8 @@ class MomentTransform : public NormTransform {
     return correction_;
   }
 
-  /// "name=pattern,pattern;name=pattern", with a backslash before these separators inside a name or pattern:
-  /// different groups never have the same text.
-  std::string groups_text() const {
-    std::string text;
-    const auto add = [&](std::string_view part) {
-      for (const char character : part) {
-        if (std::string_view("=,;\\").find(character) != std::string_view::npos) text += '\\';
-        text += character;
-      }
-    };
-    for (const UnitGroup& group : units_.groups) {
-      if (!text.empty()) text += ';';
-      add(group.name);
-      for (std::size_t i = 0; i < group.patterns.size(); ++i) {
-        text += i == 0 ? '=' : ',';
-        add(group.patterns[i]);
-      }
-    }
-    return text;
-  }
-
-  /// -1 drops what is read.
-  Status load_unit(ByteReader& reader, std::ptrdiff_t unit) {
-    const auto moments = load_moments(reader);
-    if (!moments) return moments.status();
-    if (unit >= 0) moments_[static_cast<std::size_t>(unit)] = *moments;
-    return {};
-  }
-
-  Status load_groups(ByteReader& reader, bool same_parameters) {
-    const auto corrupt = [&](const auto&... what) {
-      return Status(StatusCode::corrupt_data, detail::concat("state of '", name(), "' has ", what...));
-    };
-    const auto count = reader.get<std::uint32_t>();
-    if (same_parameters && count != map_.count()) {
-      return corrupt(count, " units, expected ", map_.count());
-    }
-    std::vector<bool> seen(map_.count(), false);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const bool is_group = reader.get<std::uint8_t>() != 0;
-      const std::string unit_name = reader.get_string();
-      const std::ptrdiff_t unit = map_.find(is_group, unit_name);  // -1: a tensor that is gone
-      GRADSTAB_RETURN_IF_ERROR(load_unit(reader, unit));
-      if (unit < 0) {
-        if (!same_parameters) continue;
-        return corrupt("moments of ", is_group ? "group '" : "tensor '", unit_name,
-                       "', which is no unit here");
-      }
-      if (seen[static_cast<std::size_t>(unit)]) return corrupt("moments of '", unit_name, "' twice");
-      seen[static_cast<std::size_t>(unit)] = true;
-    }
-    return {};
-  }
-
   StabilizerOptions options_;
-  Units units_;
-  UnitMap map_;
-  std::vector<std::size_t> first_segment_;  // per tensor
-  std::vector<NormMoments> moments_;        // per unit
+  std::vector<NormMoments> moments_;  // per unit
   BiasCorrection correction_;
   std::int64_t correction_step_ = 0;
 };

@@ -30,21 +30,33 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
   nonfinite_ = options.nonfinite;
   segments_ = segments;
   needs_ = {};
+  stages_.assign(1, {});
+  std::vector<double> powers;
   bool one_batch = may_change_nothing();
   for (const auto& link : links) {
     one_batch = one_batch || link->needs_all_tensors();
-    needs_.max_abs = needs_.max_abs || link->needs().max_abs;
+    const NormNeeds needs = link->needs();
+    if (needs.power > 0.0) powers.push_back(needs.power);
+    needs_.max_abs = needs_.max_abs || needs.max_abs || needs.power > 0.0;
+    needs_.parameter_norms = needs_.parameter_norms || needs.parameter_norms;
+    if (auto* elements = link->as_element_transform()) stages_.push_back({elements, {}});
+    if (auto* norms = link->as_norm_transform()) stages_.back().norms.push_back(norms);
   }
   plan_ = make_step_plan(parameters, segments_, one_batch);
   plan_per_tensor_ = {};
   gradients_.assign(parameters.size(), {});
+  parameters_.assign(needs_.parameter_norms ? parameters.size() : 0, {});
   measured_.assign(parameters.size(), nullptr);
   memory_.bind(parameters.size());
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
   reports_.assign(segments_.count(), {});
   max_abs_.assign(needs_.max_abs ? segments_.count() : 0, 0.0);
+  parameter_norms_.assign(needs_.parameter_norms ? segments_.count() : 0, 0.0);
+  raw_.assign(stages_.size() > 1 ? segments_.count() : 0, {});
   block_sums_.assign(plan_.blocks.size(), 0.0);
   block_max_abs_.assign(needs_.max_abs ? plan_.blocks.size() : 0, 0.0);
+  block_parameter_sums_.assign(needs_.parameter_norms ? plan_.blocks.size() : 0, 0.0);
+  power_norms_.bind(std::move(powers), segments_.count(), plan_.blocks.size());
 }
 
 Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRef> tensors) {
@@ -71,8 +83,46 @@ Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tens
 }
 
 Status StepEngine::take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+  for (const Stage& stage : stages_) {
+    if (stage.elements != nullptr) GRADSTAB_RETURN_IF_ERROR(stage.elements->check(parameter, tensor));
+  }
+  const auto dense = read_view(parameter, tensor, index, "gradient of", gradients_[index]);
+  if (!dense) return dense.status();
+  const std::int64_t count = element_count(tensor.sizes);
+  memory_.set(index, tensor.data, *dense ? static_cast<std::size_t>(count) * size_of(tensor.dtype) : 0,
+              count == 0);
+  return {};
+}
+
+Status StepEngine::take_parameters(const ParameterSet& parameters, std::span<const TensorRef> tensors) {
+  if (tensors.size() != parameters.size()) {
+    return {StatusCode::shape_mismatch, detail::concat("got ", tensors.size(), " parameters for ",
+                                                       parameters.size(), " registered ones")};
+  }
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    if (gradients_[t].data != nullptr) GRADSTAB_RETURN_IF_ERROR(take_parameter(parameters, t, tensors[t]));
+  }
+  return {};
+}
+
+Status StepEngine::take_parameter(const ParameterSet& parameters, std::size_t index,
+                                  const TensorRef& tensor) {
+  const Parameter& parameter = parameters[index];
+  if (tensor.data == nullptr || tensor.sparse_values) {
+    return {StatusCode::invalid_argument,
+            detail::concat("parameter '", parameter.name, "' has a gradient but ",
+                           tensor.data == nullptr ? "no data" : "is sparse itself")};
+  }
+  return read_view(parameter, tensor, index, "parameter", parameters_[index]).status();
+}
+
+/// Makes a tensor ready for kernels, and says whether it lies in memory without gaps. `view.data` is set last,
+/// and not where the tensor is refused.
+
+Result<bool> StepEngine::read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
+                                   std::string_view what_it_is, GradientView& view) const {
   const auto refuse = [&](StatusCode code, const auto&... what) {
-    return Status(code, detail::concat("gradient of '", parameter.name, "' ", what...));
+    return Status(code, detail::concat(what_it_is, " '", parameter.name, "' ", what...));
   };
   const std::size_t pieces = segments_.of_tensor(index).size();
   const bool rows = segments_.rows() && parameter.sizes.size() >= 2 && pieces == row_count(parameter.sizes);
@@ -103,19 +153,16 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   if (static_cast<std::size_t>(tensor.dtype) >= kDTypeCount) {
     return refuse(StatusCode::unsupported, "has unknown dtype ", static_cast<int>(tensor.dtype));
   }
-  GradientView& gradient = gradients_[index];
+  GradientView& gradient = view;
   gradient.count = element_count(tensor.sizes);
   if (is_row_major(tensor)) {
     gradient.layout.set_dense(gradient.count);
   } else {
-    auto layout = make_layout(tensor, parameter.name);
+    auto layout = make_layout(tensor, parameter.name, what_it_is);
     if (!layout) return layout.status();
     gradient.layout = *layout;
   }
   const bool dense = gradient.layout.dense();
-  memory_.set(index, tensor.data,
-              dense ? static_cast<std::size_t>(gradient.count) * size_of(tensor.dtype) : 0,
-              gradient.count == 0);
   if (rows) {
     // The whole was checked above: rows that overlap each other would have been refused.
     const std::int64_t row_count = parameter.sizes[0];
@@ -124,7 +171,7 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
     TensorRef row = tensor;
     row.sizes = tensor.sizes.subspan(1);
     row.strides = tensor.strides.empty() ? tensor.strides : tensor.strides.subspan(1);
-    auto layout = make_layout(row, parameter.name);
+    auto layout = make_layout(row, parameter.name, what_it_is);
     if (!layout) return layout.status();
     gradient.layout = *layout;
   }
@@ -139,7 +186,7 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   }
   gradient.data = static_cast<std::byte*>(tensor.data);
   gradient.dtype = tensor.dtype;
-  return {};
+  return dense;
 }
 
 /// Two gradients in the same memory would both be scaled there.
@@ -152,10 +199,10 @@ Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
                          "' share memory and would be transformed twice; register them once")};
 }
 
-GradientView StepEngine::view_of(const Block& block) const noexcept {
-  const GradientView& gradient = gradients_[block.tensor];
+GradientView StepEngine::view_of(const Block& block, std::span<const GradientView> tensors) const noexcept {
+  const GradientView& whole = tensors[block.tensor];
   const std::size_t row = block.segment - segments_.first()[block.tensor];
-  return row == 0 ? gradient : gradient.row(row);
+  return row == 0 ? whole : whole.row(row);
 }
 
 /// A gradient with fewer elements than its parameter (sparse values) ends before its last blocks do.
@@ -196,17 +243,19 @@ void StepEngine::measure_blocks(const StepPlan& plan, const Batch& batch) {
     const GradientView& whole = gradients_[block.tensor];
     if (whole.data == nullptr || measured_[block.tensor] == whole.data) return;
     const GradientView view = view_of(block);
-    const Piece piece = piece_of(block, view);
-    block_sums_[b] = squared_norm(*backend_, view, piece);
-    if (needs_.max_abs) block_max_abs_[b] = max_abs(*backend_, view, piece);
+    measure_block(b, view, piece_of(block, view));
   });
+}
+
+void StepEngine::measure_block(std::size_t block, const GradientView& view, Piece piece) noexcept {
+  block_sums_[block] = squared_norm(*backend_, view, piece);
+  if (!needs_.max_abs) return;
+  block_max_abs_[block] = max_abs(*backend_, view, piece);
+  power_norms_.measure_block(block, view, piece, block_max_abs_[block]);
 }
 
 /// Adds the blocks' partial sums, always in the same order.
 void StepEngine::finish_measuring(const Batch& batch) {
-  // Squares of float64 values leave the range of a double long before the values do.
-  constexpr double kLargestSafe = 0x1p+1000;
-  constexpr double kSmallestSafe = 0x1p-900;
   for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
     const GradientView& gradient = gradients_[t];
     if (gradient.data == nullptr) continue;
@@ -220,14 +269,39 @@ void StepEngine::finish_measuring(const Batch& batch) {
         if (needs_.max_abs && !(block_max_abs_[b] <= largest) && !std::isnan(largest))
           largest = block_max_abs_[b];
       }
-      const bool safe = sum > kSmallestSafe && sum < kLargestSafe;
       TensorReport& report = reports_[s];
-      report.raw_norm = std::sqrt(sum);
-      if (!safe && gradient.dtype == DType::float64) {
-        report.raw_norm = wide_range_norm(*backend_, gradient.row(s - own.begin));
-      }
+      report.raw_norm = norm_from(sum, gradient.row(s - own.begin));
       report.finite = std::isfinite(report.raw_norm);
       if (needs_.max_abs) max_abs_[s] = largest;
+      power_norms_.finish_segment(s, blocks.begin, blocks.end, block_max_abs_);
+    }
+  }
+}
+
+double StepEngine::norm_from(double sum, const GradientView& segment) const noexcept {
+  // Squares of float64 values leave the range of a double long before the values do.
+  constexpr double kLargestSafe = 0x1p+1000;
+  constexpr double kSmallestSafe = 0x1p-900;
+  const bool safe = sum > kSmallestSafe && sum < kLargestSafe;
+  return safe || segment.dtype != DType::float64 ? std::sqrt(sum) : wide_range_norm(*backend_, segment);
+}
+
+void StepEngine::measure_parameters(const StepPlan& plan, const Batch& batch) {
+  if (!needs_.parameter_norms) return;
+  for_each_block(plan, batch, Order::forwards, [this](std::size_t b) {
+    const Block& block = plan_.blocks[b];
+    if (gradients_[block.tensor].data == nullptr) return;
+    block_parameter_sums_[b] =
+        squared_norm(*backend_, view_of(block, parameters_), {block.begin, block.count});
+  });
+  for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
+    if (gradients_[t].data == nullptr) continue;
+    const IndexRange own = segments_.of_tensor(t);
+    for (std::size_t s = own.begin; s < own.end; ++s) {
+      const IndexRange blocks = plan_.segment_blocks[s];
+      double sum = 0.0;
+      for (std::size_t b = blocks.begin; b < blocks.end; ++b) sum += block_parameter_sums_[b];
+      parameter_norms_[s] = norm_from(sum, parameters_[t].row(s - own.begin));
     }
   }
 }
@@ -267,14 +341,74 @@ Status StepEngine::nonfinite_error(const ParameterSet& parameters) const {
   return {StatusCode::non_finite, "gradient holds NaN or Inf: " + names};
 }
 
-void StepEngine::decide(const Batch& batch, const Links& links) {
-  if (nonfinite_ == NonFinitePolicy::skip_tensor) set_aside_nonfinite(batch);
+Measures StepEngine::measures(IndexRange segments, const NormNeeds& needs) const noexcept {
+  const auto part = [&](std::span<const double> all) { return all.subspan(segments.begin, segments.size()); };
+  Measures result;
+  if (needs.max_abs) result.max_abs = part(max_abs_);
+  if (needs.power > 0.0) result.power_norm = part(power_norms_.norms(needs.power));
+  if (needs.parameter_norms) result.parameter_norm = part(parameter_norms_);
+  return result;
+}
+
+void StepEngine::decide(const Batch& batch, const Stage& stage) {
   const IndexRange segments = batch.segments;
   const std::span reports = std::span(reports_).subspan(segments.begin, segments.size());
-  const std::span<const double> largest =
-      needs_.max_abs ? std::span<const double>(max_abs_).subspan(segments.begin, segments.size())
-                     : std::span<const double>();
-  for (const auto& link : links) link->decide(segments.begin, reports, largest);
+  for (NormTransform* link : stage.norms) {
+    link->decide(segments.begin, reports, measures(segments, link->needs()));
+  }
+}
+
+/// The pass of one element-wise link: writes, and measures what it has written.
+void StepEngine::map_elements(const StepPlan& plan, const Batch& batch, ElementTransform& elements) {
+  elements.prepare(batch.tensors, reports_, measures({0, reports_.size()}, elements.needs()));
+  for_each_block(plan, batch, Order::backwards, [this, &elements](std::size_t b) {
+    const Block& block = plan_.blocks[b];
+    if (gradients_[block.tensor].data == nullptr) return;
+    const TensorReport& report = reports_[block.segment];
+    const GradientView view = view_of(block);
+    const Piece piece = piece_of(block, view);
+    if (report.zeroed) {
+      fill_zero(view, piece);
+    } else {
+      const auto row = static_cast<std::int64_t>(block.segment - segments_.first()[block.tensor]);
+      elements.map({block.tensor, row * view.count + piece.begin, view, piece, report.factor, *backend_});
+    }
+    measure_block(b, view, piece);
+  });
+  finish_measuring(batch);
+  for (std::size_t s = batch.segments.begin; s < batch.segments.end; ++s) {
+    reports_[s].factor = 1.0;
+    if (reports_[s].zeroed) reports_[s].finite = false;
+  }
+}
+
+void StepEngine::keep_raw_norms(const Batch& batch) {
+  for (std::size_t s = batch.segments.begin; s < batch.segments.end; ++s)
+    raw_[s] = {reports_[s].raw_norm, reports_[s].finite};
+}
+
+/// From the last stage's reports to those of the whole chain: norm after over norm before.
+void StepEngine::restore_raw_norms(const Batch& batch) {
+  for (std::size_t s = batch.segments.begin; s < batch.segments.end; ++s) {
+    TensorReport& report = reports_[s];
+    const double quotient = report.norm() / raw_[s].norm;
+    report.factor = raw_[s].norm > 0.0 && std::isfinite(quotient) ? quotient : 1.0;
+    report.raw_norm = raw_[s].norm;
+    report.finite = raw_[s].finite;
+  }
+}
+
+void StepEngine::run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink) {
+  if (nonfinite_ == NonFinitePolicy::skip_tensor) set_aside_nonfinite(batch);
+  measure_parameters(plan, batch);
+  decide(batch, stages_.front());
+  if (stages_.size() > 1) keep_raw_norms(batch);
+  for (std::size_t i = 1; i < stages_.size(); ++i) {
+    map_elements(plan, batch, *stages_[i].elements);
+    decide(batch, stages_[i]);
+  }
+  sink != nullptr ? hand_over(plan, batch, *sink) : apply(batch);
+  if (stages_.size() > 1) restore_raw_norms(batch);
 }
 
 void StepEngine::apply(const Batch& batch) {
@@ -308,20 +442,14 @@ void StepEngine::hand_over(const StepPlan& plan, const Batch& batch, GradientSin
   });
 }
 
-Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, const Links& links,
-                                            GradientSink* sink) {
-  auto outcome = run_batches(parameters, links, sink);
+Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, GradientSink* sink) {
+  auto outcome = run_batches(parameters, sink);
   // Also after an error: the caller will change the gradients that were at fault.
   std::ranges::fill(measured_, nullptr);
   return outcome;
 }
 
-Result<StepEngine::Outcome> StepEngine::run_batches(const ParameterSet& parameters, const Links& links,
-                                                    GradientSink* sink) {
-  const auto finish = [&](const Batch& batch) {
-    decide(batch, links);
-    sink != nullptr ? hand_over(plan_, batch, *sink) : apply(batch);
-  };
+Result<StepEngine::Outcome> StepEngine::run_batches(const ParameterSet& parameters, GradientSink* sink) {
   Outcome outcome = Outcome::done;
   if (may_change_nothing() && !plan_.batches.empty()) {
     const Batch& everything = plan_.batches.front();
@@ -330,12 +458,12 @@ Result<StepEngine::Outcome> StepEngine::run_batches(const ParameterSet& paramete
       if (nonfinite_ == NonFinitePolicy::raise) return nonfinite_error(parameters);
       outcome = Outcome::skipped;
     } else {
-      finish(everything);
+      run_stages(plan_, everything, sink);
     }
   } else {
     for (const Batch& batch : plan_.batches) {
       measure(plan_, batch);
-      finish(batch);
+      run_stages(plan_, batch, sink);
     }
   }
   return outcome;
@@ -361,7 +489,7 @@ Status StepEngine::take_one(const ParameterSet& parameters, std::size_t tensor, 
 }
 
 Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::size_t tensor,
-                                         const Links& links, GradientSink& sink) {
+                                         GradientSink& sink) {
   const StepPlan& plan = plan_per_tensor(parameters);
   const Batch& batch = plan.batches[tensor];
   measure(plan, batch);
@@ -369,8 +497,7 @@ Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::si
   if (nonfinite_ == NonFinitePolicy::raise && any_nonfinite(batch)) {
     return Status(StatusCode::non_finite, "gradient holds NaN or Inf: '" + parameters[tensor].name + "'");
   }
-  decide(batch, links);
-  hand_over(plan, batch, sink);
+  run_stages(plan, batch, &sink);
   return report_of(tensor);
 }
 

@@ -1,14 +1,21 @@
 // StepEngine: one step over all gradients. Measures, lets the links decide, applies.
+//
+// The links are cut into stages at every element-wise one. A stage measures once, however many norm-based
+// links it has: the first one the gradients as they come, each later one what its element-wise link leaves, in
+// the pass in which that link writes it. A chain without element-wise links is one stage.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "core/element_transform.hpp"
 #include "core/gradient_memory.hpp"
 #include "core/gradient_sink.hpp"
 #include "core/norm_transform.hpp"
+#include "core/power_norm.hpp"
 #include "core/segments.hpp"
 #include "core/shared_memory.hpp"
 #include "core/step_plan.hpp"
@@ -16,11 +23,12 @@
 
 namespace gradstab {
 
-using Links = std::vector<std::unique_ptr<NormTransform>>;
+using Links = std::vector<std::unique_ptr<ChainLink>>;
 
 class StepEngine {
  public:
-  /// Allocates all that steps over these parameters need. `options` has an executor.
+  /// Allocates all that steps over these parameters need. `options` has an executor; the links, which are bound
+  /// to the same segments, must outlive the steps.
   void bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
             const Backend& backend, const RunOptions& options);
 
@@ -31,18 +39,23 @@ class StepEngine {
   /// Checks the gradients of this step and keeps what the kernels need of them.
   Status take(const ParameterSet& parameters, std::span<const TensorRef> tensors);
 
+  /// Whether a link asks for the norms of the parameters: they must then be taken as well, after the gradients.
+  bool needs_parameters() const noexcept { return needs_.parameter_norms; }
+  Status take_parameters(const ParameterSet& parameters, std::span<const TensorRef> tensors);
+  Status take_parameter(const ParameterSet& parameters, std::size_t index, const TensorRef& tensor);
+
   enum class Outcome { done, skipped };
 
   /// The step over the gradients taken. Errors, and the outcome `skipped` under policy `skip_step`, leave
   /// gradients and state of the links as they were.
-  /// With a sink, the gradients stay as they are and the sink gets them.
-  Result<Outcome> run(const ParameterSet& parameters, const Links& links, GradientSink* sink);
+  /// With a sink, the gradients stay as they are, but for what element-wise links write, and the sink gets them
+  /// with the factors that are pending.
+  Result<Outcome> run(const ParameterSet& parameters, GradientSink* sink);
 
   /// `take` and `run` for one tensor alone. No link needs all tensors; policy `raise` is kept, `skip_step` is
   /// not asked for.
   Status take_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
-  Result<TensorReport> run_one(const ParameterSet& parameters, std::size_t tensor, const Links& links,
-                               GradientSink& sink);
+  Result<TensorReport> run_one(const ParameterSet& parameters, std::size_t tensor, GradientSink& sink);
 
   /// Measures one tensor ahead of the next `run`, which takes the norm from here if the same memory is given.
   Status measure_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
@@ -60,19 +73,35 @@ class StepEngine {
     return nonfinite_ == NonFinitePolicy::raise || nonfinite_ == NonFinitePolicy::skip_step;
   }
 
+  struct Stage {
+    ElementTransform* elements = nullptr;  // none in the first stage
+    std::vector<NormTransform*> norms;
+  };
+
   Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
+  Result<bool> read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
+                         std::string_view what_it_is, GradientView& view) const;
   Status refuse_shared_memory(const ParameterSet& parameters);
-  Result<Outcome> run_batches(const ParameterSet& parameters, const Links& links, GradientSink* sink);
-  GradientView view_of(const Block& block) const noexcept;
+  Result<Outcome> run_batches(const ParameterSet& parameters, GradientSink* sink);
+  void run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink);
+  GradientView view_of(const Block& block, std::span<const GradientView> tensors) const noexcept;
+  GradientView view_of(const Block& block) const noexcept { return view_of(block, gradients_); }
   Piece piece_of(const Block& block, const GradientView& view) const noexcept;
   void measure(const StepPlan& plan, const Batch& batch);
   void measure_blocks(const StepPlan& plan, const Batch& batch);
+  void measure_block(std::size_t block, const GradientView& view, Piece piece) noexcept;
   void finish_measuring(const Batch& batch);
+  void measure_parameters(const StepPlan& plan, const Batch& batch);
+  double norm_from(double sum_of_squares, const GradientView& segment) const noexcept;
+  void map_elements(const StepPlan& plan, const Batch& batch, ElementTransform& elements);
+  void keep_raw_norms(const Batch& batch);
+  void restore_raw_norms(const Batch& batch);
   void set_aside_nonfinite(const Batch& batch);
   bool any_nonfinite(const Batch& batch) const noexcept;
   Status nonfinite_error(const ParameterSet& parameters) const;
-  void decide(const Batch& batch, const Links& links);
+  Measures measures(IndexRange segments, const NormNeeds& needs) const noexcept;
+  void decide(const Batch& batch, const Stage& stage);
   void apply(const Batch& batch);
   void hand_over(const StepPlan& plan, const Batch& batch, GradientSink& sink);
   const StepPlan& plan_per_tensor(const ParameterSet& parameters);
@@ -85,7 +114,8 @@ class StepEngine {
   const Backend* backend_ = nullptr;
   Executor* executor_ = nullptr;
   NonFinitePolicy nonfinite_ = NonFinitePolicy::skip_tensor;
-  NormNeeds needs_;
+  NormNeeds needs_;            // of all links; `power` stands in power_norms_
+  std::vector<Stage> stages_;  // at least one
   Segments segments_;
   StepPlan plan_;
   StepPlan plan_per_tensor_;  // made when it is first needed
@@ -93,15 +123,24 @@ class StepEngine {
 
   // One entry per tensor.
   std::vector<GradientView> gradients_;
+  std::vector<GradientView> parameters_;  // empty unless asked for
   std::vector<const void*> measured_;  // the memory measured ahead of this step
   SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.
   std::vector<TensorReport> reports_;
   std::vector<double> max_abs_;
+  std::vector<double> parameter_norms_;
+  struct Raw {
+    double norm;
+    bool finite;
+  };
+  std::vector<Raw> raw_;  // of the gradients as they came, while later stages measure what became of them
   // One entry per block.
   std::vector<double> block_sums_;
   std::vector<double> block_max_abs_;
+  std::vector<double> block_parameter_sums_;
+  PowerNorms power_norms_;  // of segments and blocks
 };
 
 }  // namespace gradstab

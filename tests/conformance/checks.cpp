@@ -24,14 +24,16 @@ class Run {
       : subject_(subject),
         number_(number),
         transform_(subject.make()),
-        tensors_(sizes, subject.dtype, offset) {
+        tensors_(sizes, subject.dtype, offset),
+        parameters_(sizes, subject.dtype) {
+    parameters_.fill(0);
     options.backend = subject.backend;
     transform_.init(parameter_set_of_sizes(sizes), std::move(options)).check();
   }
 
   /// Updates what is in the tensors.
   StepReport update(int step) {
-    const StepReport report = transform_.update(tensors_.refs()).value();
+    const StepReport report = transform_.update(tensors_.refs(), parameters_.refs()).value();
     if (subject_.tamper) subject_.tamper(number_, step, tensors_);
     return report;
   }
@@ -41,7 +43,7 @@ class Run {
   }
   /// An update that must fail.
   bool refused(std::span<const TensorRef> refs, int step = 0) {
-    const bool failed = !transform_.update(refs).ok();
+    const bool failed = !transform_.update(refs, parameters_.refs()).ok();
     if (subject_.tamper) subject_.tamper(number_, step, tensors_);
     return failed;
   }
@@ -55,6 +57,7 @@ class Run {
   int number_;
   GradientTransform transform_;
   Tensors tensors_;
+  Tensors parameters_;
 };
 
 /// The numbers of a report, for comparing two.
@@ -110,8 +113,13 @@ AssertionResult keeps_the_element_type(const Subject& subject) {
     run.tensors().fill(step);
     auto expected = run.tensors().bytes();
     const StepReport report = run.update(step);
+    if (subject.element_wise) {
+      if (!std::isfinite(report.global_norm))
+        return AssertionFailure() << "step " << step << ": made a gradient that is not finite";
+      expected = run.tensors().bytes();
+    }
     for (const Segment& segment : segments_of(report, run.tensors())) {
-      if (segment.report->factor == 1.0) continue;
+      if (subject.element_wise || segment.report->factor == 1.0) continue;
       backends().front()->scale(expected[segment.tensor].data() + segment.begin * size_of(subject.dtype),
                                 subject.dtype, segment.count, segment.report->factor);
     }

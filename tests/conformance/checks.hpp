@@ -16,6 +16,8 @@ struct Subject {
   std::function<GradientTransform()> make;
   std::string backend;
   DType dtype;
+  /// Single elements are changed, not whole tensors or rows by one factor.
+  bool element_wise = false;
 
   /// For the controls that show that a check can fail: called after every update of gradients, with the
   /// number of the step and of the run; a check compares later runs with run 0.
@@ -23,7 +25,7 @@ struct Subject {
 };
 
 /// Every element is multiplied by the reported factor of its row or tensor and rounded once to its own type;
-/// nothing beside it is written.
+/// nothing beside it is written. Of element-wise methods only the latter, and that NaN is not made.
 ::testing::AssertionResult keeps_the_element_type(const Subject& subject);
 
 /// Tensors of zeros of either sign come out bit for bit, among others and when all are zero.

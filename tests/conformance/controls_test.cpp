@@ -23,7 +23,7 @@ class Broken : public NormTransform {
 
   std::string_view name() const noexcept override { return "broken"; }
   Status bind(const ParameterSet&, const Segments&) override { return {}; }
-  void decide(std::size_t, std::span<TensorReport> reports, std::span<const double>) noexcept override {
+  void decide(std::size_t, std::span<TensorReport> reports, const Measures&) noexcept override {
     rule_(reports);
   }
 

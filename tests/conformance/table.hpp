@@ -10,6 +10,7 @@ namespace gradstab::testing {
 struct TransformRow {
   const char* name;
   GradientTransform (*make)();
+  bool element_wise = false;
 };
 
 /// A new transform is one more row.

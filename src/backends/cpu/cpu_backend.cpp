@@ -28,6 +28,10 @@ class CpuBackend final : public Backend {
   void scale(void* data, DType dtype, std::size_t count, double factor) const noexcept override {
     kernels_.scale[static_cast<std::size_t>(dtype)](data, count, factor);
   }
+  void clamp(void* data, DType dtype, std::size_t count, double factor,
+             double limit) const noexcept override {
+    kernels_.clamp[static_cast<std::size_t>(dtype)](data, count, factor, limit);
+  }
   void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept override {
     const auto kernel =
         kernels_.update[static_cast<std::size_t>(block.rule)][static_cast<std::size_t>(block.storage)]

@@ -7,7 +7,7 @@
 // Contract of all kernels
 //   alignment   to the element; loads and stores are unaligned everywhere, so where a tensor starts in memory
 //               changes no grouping of elements and hence no bit of a result
-//   aliasing    `scale` works in place, the others only read; no two arguments overlap
+//   aliasing    `scale` and `clamp` work in place, the others only read; no two arguments overlap
 //   length      any, 0 included; the last, partial group is copied to a buffer padded with zeros
 //   memory      none is allocated, and nothing outside [data, data + count) is touched
 // NOLINTBEGIN(misc-definitions-in-headers): one unit per instruction set includes this, in a namespace of its
@@ -215,6 +215,34 @@ void scale_sixteen_bits(void* data, std::size_t count, double factor) noexcept {
   }
 }
 
+/// data[i] <- data[i] * factor, at most `limit` in magnitude; formed in double and rounded once, bit for bit
+/// what the reference computes, NaN payloads aside. A NaN compares as not above the limit.
+template <class Format>
+void clamp(void* data, std::size_t count, double factor, double limit) noexcept {
+  using T = typename Format::Element;
+  T* elements = static_cast<T*>(data);
+  // A NaN of the caller's may carry digits that rounding would push over the end of a 16-bit encoding.
+  const F64 multiplier = hn::Set(kF64, factor == factor ? factor : __builtin_nan(""));
+  const F64 bound = hn::Set(kF64, limit);
+  const auto clamped = [&](F64 value) GRADSTAB_INLINE {
+    value = hn::Mul(value, multiplier);
+    return hn::IfThenElse(hn::Gt(hn::Abs(value), bound), hn::CopySign(bound, value), value);
+  };
+  const auto take = [&](T* p) GRADSTAB_INLINE {
+    prefetch_ahead<kGroup * sizeof(T)>(p);
+    F64 a, b, c, d;
+    Format::load(p, a, b, c, d);
+    Format::store(p, clamped(a), clamped(b), clamped(c), clamped(d));
+  };
+  std::size_t i = 0;
+  for (; i + kGroup <= count; i += kGroup) take(elements + i);
+  if (i < count) {
+    PaddedTail<T> tail(elements + i, count - i);
+    take(tail.elements);
+    __builtin_memcpy(elements + i, tail.elements, (count - i) * sizeof(T));
+  }
+}
+
 }  // namespace
 
 extern const CpuKernels GRADSTAB_KERNELS_NAME = {
@@ -223,6 +251,7 @@ extern const CpuKernels GRADSTAB_KERNELS_NAME = {
     {max_abs<Single, std::int32_t>, max_abs<Double, std::int64_t>, max_abs<Half, std::int16_t>,
      max_abs<Brain, std::int16_t>},
     {scale<Single>, scale<Double>, scale_sixteen_bits<Half>, scale_sixteen_bits<Brain>},
+    {clamp<Single>, clamp<Double>, clamp<Half>, clamp<Brain>},
     {GRADSTAB_UPDATES_OF_RULE(PlainRule), GRADSTAB_UPDATES_OF_RULE(PlainMomentum),
      GRADSTAB_UPDATES_OF_RULE(NesterovMomentum), GRADSTAB_UPDATES_OF_RULE(Adam),
      GRADSTAB_UPDATES_OF_RULE(Amsgrad), GRADSTAB_UPDATES_OF_RULE(Spam), GRADSTAB_UPDATES_OF_RULE(LionRule)},

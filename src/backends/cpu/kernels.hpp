@@ -16,6 +16,7 @@ struct CpuKernels {
   double (*squared_norm[4])(const void* data, std::size_t count) noexcept;
   double (*max_abs[4])(const void* data, std::size_t count) noexcept;
   void (*scale[4])(void* data, std::size_t count, double factor) noexcept;
+  void (*clamp[4])(void* data, std::size_t count, double factor, double limit) noexcept;
 
   /// By rule, storage of the parameter and dtype of the gradient; null for float64, which has no vectors
   /// here.

@@ -1,44 +1,12 @@
 // The obvious backend: one element at a time, in double.
 #include <cmath>
-#include <cstring>
 
 #include "backends/backend_list.hpp"
 #include "backends/reference/reference_update.hpp"
+#include "core/element_access.hpp"
 
 namespace gradstab {
 namespace {
-
-double load(const std::byte* element, DType dtype) noexcept {
-  const auto read = [element]<class T>(T value) {
-    std::memcpy(&value, element, sizeof value);
-    return value;
-  };
-  switch (dtype) {
-    case DType::float32:
-      return read(float{});
-    case DType::float64:
-      return read(double{});
-    case DType::float16:
-      return to_float(read(Float16{}));
-    case DType::bfloat16:
-      return to_float(read(BFloat16{}));
-  }
-  return 0.0;
-}
-
-void store(std::byte* element, DType dtype, double value) noexcept {
-  const auto write = [element]<class T>(T rounded) { std::memcpy(element, &rounded, sizeof rounded); };
-  switch (dtype) {
-    case DType::float32:
-      return write(static_cast<float>(value));
-    case DType::float64:
-      return write(value);
-    case DType::float16:
-      return write(to_float16(value));
-    case DType::bfloat16:
-      return write(to_bfloat16(value));
-  }
-}
 
 class ReferenceBackend final : public Backend {
  public:
@@ -49,7 +17,7 @@ class ReferenceBackend final : public Backend {
     const auto* bytes = static_cast<const std::byte*>(data);
     double sum = 0.0;
     for (std::size_t i = 0; i < count; ++i) {
-      const double value = load(bytes + i * size_of(dtype), dtype);
+      const double value = load_element(bytes + i * size_of(dtype), dtype);
       sum += value * value;
     }
     return sum;
@@ -59,7 +27,7 @@ class ReferenceBackend final : public Backend {
     const auto* bytes = static_cast<const std::byte*>(data);
     double largest = 0.0;
     for (std::size_t i = 0; i < count; ++i) {
-      const double value = std::fabs(load(bytes + i * size_of(dtype), dtype));
+      const double value = std::fabs(load_element(bytes + i * size_of(dtype), dtype));
       if (std::isnan(value)) return value;
       largest = std::fmax(largest, value);
     }
@@ -70,7 +38,17 @@ class ReferenceBackend final : public Backend {
     auto* bytes = static_cast<std::byte*>(data);
     for (std::size_t i = 0; i < count; ++i) {
       std::byte* element = bytes + i * size_of(dtype);
-      store(element, dtype, load(element, dtype) * factor);
+      store_element(element, dtype, load_element(element, dtype) * factor);
+    }
+  }
+
+  void clamp(void* data, DType dtype, std::size_t count, double factor,
+             double limit) const noexcept override {
+    auto* bytes = static_cast<std::byte*>(data);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::byte* element = bytes + i * size_of(dtype);
+      const double value = load_element(element, dtype) * factor;
+      store_element(element, dtype, std::fabs(value) > limit ? std::copysign(limit, value) : value);
     }
   }
 

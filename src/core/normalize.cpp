@@ -1,0 +1,72 @@
+// normalize and scale_by: what a method without statistics does, for comparison.
+#include <cmath>
+
+#include "core/text.hpp"
+#include "core/unit_transform.hpp"
+#include "gradstab/decide.hpp"
+#include "gradstab/transforms.hpp"
+
+namespace gradstab {
+namespace {
+
+class Normalize final : public UnitTransform {
+ public:
+  using UnitTransform::UnitTransform;
+
+  std::string_view name() const noexcept override { return "normalize"; }
+
+  void decide(std::size_t first, std::span<TensorReport> reports, const Measures&) noexcept override {
+    for_each_unit(first, reports, [](std::size_t, const UnitReports& parts) {
+      const UnitNorm unit = unit_norm(parts);
+      if (!(unit.norm > 0.0) || !std::isfinite(unit.norm)) return;
+      const double factor = std::fmin(1.0 / unit.norm, detail::kLargestFactor);
+      for_each_finite(parts, [&](TensorReport& report) {
+        report.factor = std::fmin(report.factor * factor, detail::kLargestFactor);
+      });
+    });
+  }
+
+  void save_settings(SettingsWriter& settings) const override { save_units(settings); }
+  void save_state(ByteWriter&) const override {}
+  Status load_state(ByteReader&, const SavedParameters&) override { return {}; }
+
+ private:
+  void reset_units(std::size_t) override {}
+  void save_unit(ByteWriter&, std::size_t) const override {}
+  Status load_unit(ByteReader&, std::ptrdiff_t) override { return {}; }
+};
+
+class ScaleBy final : public NormTransform {
+ public:
+  explicit ScaleBy(double factor) : factor_(factor) {}
+
+  std::string_view name() const noexcept override { return "scale_by"; }
+  Status validate() const override {
+    if (std::isfinite(factor_)) return {};
+    return {StatusCode::invalid_argument, detail::concat("factor must be finite, got ", factor_)};
+  }
+  Status bind(const ParameterSet&, const Segments&) override { return {}; }
+
+  void decide(std::size_t, std::span<TensorReport> reports, const Measures&) noexcept override {
+    for (TensorReport& report : reports) {
+      if (report.present) report.factor *= factor_;
+    }
+  }
+
+  void save_settings(SettingsWriter& settings) const override { settings.put("factor", factor_); }
+
+ private:
+  double factor_;
+};
+
+}  // namespace
+
+GradientTransform normalize(Units units) {
+  return GradientTransform(std::make_unique<Normalize>(std::move(units)));
+}
+
+GradientTransform scale_by(double factor) {
+  return GradientTransform(std::make_unique<ScaleBy>(factor));
+}
+
+}  // namespace gradstab
