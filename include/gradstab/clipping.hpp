@@ -1,25 +1,18 @@
 // The settings of the methods that the field clips and normalizes gradients with.
 //
-// A preset is named after the paper that fixed its numbers. Norms are Euclidean unless stated; R is the norm of one
-// tensor's gradient, N the norm over all tensors.
+// A preset is named after the paper that fixed its numbers. Norms are Euclidean unless stated; R is the norm
+// of one tensor's gradient, N the norm over all tensors.
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
+#include "gradstab/compat.hpp"
 #include "gradstab/export.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
-
-/// Where a method as its authors released it does something that nobody would want. docs/methods.md lists each
-/// difference and its reason.
-enum class Compat : std::uint8_t {
-  robust,    ///< zero and non-finite norms enter no statistics, nothing locks up
-  released,  ///< the authors' behaviour, defects included
-};
 
 /// Clipping by value. Source: torch.nn.utils.clip_grad_value_.
 struct ClipByValueOptions {
@@ -62,7 +55,8 @@ struct AdaptiveClipOptions {
   GRADSTAB_API Status validate() const;
 };
 
-/// How ZClip tells a spike, and what it clips one to. mu and sd are the running mean and standard deviation of N.
+/// How ZClip tells a spike, and what it clips one to. mu and sd are the running mean and standard deviation
+/// of N.
 enum class ZClipMode : std::uint8_t {
   zscore,      ///< z = (N - mu)/(sd + epsilon) above the threshold; `ZClipTarget` says what to clip to
   percentile,  ///< N above mu + threshold * sd, which is also what is clipped to. The authors' word for it
@@ -77,14 +71,14 @@ enum class ZClipTarget : std::uint8_t {
 /// ZClip: clipping by global norm with a threshold from running statistics of the global norm. Source: arXiv
 /// 2504.02507 and its released code.
 struct ZClipOptions {
-  double alpha = 0.97;              ///< decay of the running mean and variance, in [0, 1)
-  double z_threshold = 2.5;         ///< finite and above 0
-  double max_norm = 1.0;            ///< also a fixed limit, as in clipping by global norm; infinity: none
-  double epsilon = 1e-6;            ///< added to the standard deviation; at least 0
-  std::int64_t warmup_steps = 25;   ///< norms that the first statistics are taken from; at least 1
+  double alpha = 0.97;             ///< decay of the running mean and variance, in [0, 1)
+  double z_threshold = 2.5;        ///< finite and above 0
+  double max_norm = 1.0;           ///< also a fixed limit, as in clipping by global norm; infinity: none
+  double epsilon = 1e-6;           ///< added to the standard deviation; at least 0
+  std::int64_t warmup_steps = 25;  ///< norms that the first statistics are taken from; at least 1
   ZClipMode mode = ZClipMode::zscore;
   ZClipTarget target = ZClipTarget::adaptive_scaling;
-  double clip_factor = 1.0;            ///< of adaptive scaling; finite and above 0
+  double clip_factor = 1.0;           ///< of adaptive scaling; finite and above 0
   bool skip_update_on_spike = false;  ///< a spike leaves the statistics alone; otherwise its threshold enters
   Compat compat = Compat::robust;
 
@@ -94,16 +88,16 @@ struct ZClipOptions {
   GRADSTAB_API Status validate() const;
 };
 
-/// AdaGC: clips each tensor's norm relative to its own running average. Source: arXiv 2502.11034 and its patch of
-/// PyTorch.
+/// AdaGC: clips each tensor's norm relative to its own running average. Source: arXiv 2502.11034 and its
+/// patch of PyTorch.
 struct AdaGcOptions {
-  double relative = 1.04;           ///< lambda_rel: limit of R in units of its running average; above 0
-  double absolute = 1.0;            ///< lambda_abs: limit of the norm during the warm-up of the statistics; above 0
-  double beta = 0.99;               ///< decay of the running average, in [0, 1)
+  double relative = 1.04;  ///< lambda_rel: limit of R in units of its running average; above 0
+  double absolute = 1.0;   ///< lambda_abs: limit of the norm during the warm-up of the statistics; above 0
+  double beta = 0.99;      ///< decay of the running average, in [0, 1)
   std::int64_t warmup_steps = 100;  ///< T_start, the last one included; at least 0
   double epsilon = 1e-6;            ///< added to the norms that are divided by; at least 0
-  /// During the warm-up `absolute` limits N, as published, which needs all tensors at once. Off, it limits each
-  /// tensor's own norm, and the method needs one tensor at a time from the first step on.
+  /// During the warm-up `absolute` limits N, as published, which needs all tensors at once. Off, it limits
+  /// each tensor's own norm, and the method needs one tensor at a time from the first step on.
   bool global_warmup = true;
   bool whole_model = false;  ///< one running average, that of N
   Compat compat = Compat::robust;
@@ -125,8 +119,8 @@ struct AdaGcOptions {
   GRADSTAB_API Status validate() const;
 };
 
-/// SPAM's clipping by itself: an element whose square exceeds `threshold` times its own second moment is cut to
-/// the root of that. Source: arXiv 2501.06842.
+/// SPAM's clipping by itself: an element whose square exceeds `threshold` times its own second moment is cut
+/// to the root of that. Source: arXiv 2501.06842.
 struct SpikeAwareClipOptions {
   double threshold = 5000.0;          ///< above 0
   double beta2 = 0.999;               ///< decay of the second moment, in [0, 1)
@@ -143,8 +137,8 @@ struct SpikeAwareClipOptions {
 /// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
 struct AdaptiveValueClipOptions {
   double theta = 0.999;  ///< decay of the average of the largest absolute value, in [0, 1)
-  /// Of Adam's moments, under `Compat::released` alone: the bias correction of the average begins again there,
-  /// as in the authors' code. 0: never.
+  /// Of Adam's moments, under `Compat::released` alone: the bias correction of the average begins again
+  /// there, as in the authors' code. 0: never.
   std::int64_t reset_interval = 0;
   Compat compat = Compat::robust;
 
@@ -159,8 +153,8 @@ struct AdaptiveNormOptions {
   double gamma1 = 0.7;    ///< decay of the first moment of the norm, in [0, 1)
   double gamma2 = 0.9;    ///< decay of the second moment of the norm, in [0, 1)
   double epsilon = 1e-8;  ///< added to the root of the second moment; finite and at least 0
-  /// Above 0: gamma1 falls along a cosine from its full value to `least_scale` times it within that many steps,
-  /// and stays there.
+  /// Above 0: gamma1 falls along a cosine from its full value to `least_scale` times it within that many
+  /// steps, and stays there.
   std::int64_t total_steps = 0;
   double least_scale = 0.5;         ///< eta_min, in [0, 1]
   std::int64_t reset_interval = 0;  ///< as in AdaptiveValueClipOptions

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "gradstab/compat.hpp"
 #include "gradstab/export.hpp"
 #include "gradstab/transform.hpp"
 #include "gradstab/update_rule.hpp"
@@ -36,12 +37,27 @@ struct AdamOptions {
   double weight_decay = 0.0;
   bool decoupled = false;  ///< weight decay shrinks the parameter instead of joining the gradient
   bool amsgrad = false;    ///< divide by the largest second moment so far
+  /// Stable-SPAM's momentum reset: at every step of a parameter that this divides, its moments start afresh,
+  /// that of AMSGrad included, and so does their bias correction. 0: never.
+  std::int64_t reset_interval = 0;
+  /// Under `released` the step of a reset still uses and then drops the old moments, with a bias correction
+  /// that has begun anew, and AMSGrad's maximum stays. `parameter_state` shows the old ones until the next
+  /// step.
+  Compat compat = Compat::robust;
 
   /// AdamW with PyTorch's default weight decay.
   static constexpr AdamOptions adamw() {
     AdamOptions options;
     options.weight_decay = 0.01;
     options.decoupled = true;
+    return options;
+  }
+
+  /// What Stable-SPAM (arXiv 2502.17055v1) has behind chain(adaptive_value_clip(), adaptive_norm()).
+  static constexpr AdamOptions stable_spam() {
+    AdamOptions options;
+    options.decoupled = true;
+    options.reset_interval = 1000;
     return options;
   }
 };
@@ -127,7 +143,8 @@ struct OptimizerRunOptions {
 
 /// An optimizer with a gradient transform in front. The factors that the transform decides on are folded into
 /// the update, so that a step reads every gradient twice (once from cache, where its batch fits) and writes
-/// none.
+/// none. Element-wise methods (`clip_by_value`, `spike_aware_clip`, `adaptive_value_clip`) are the exception:
+/// they rewrite the gradients in place, and what follows them is folded into the update.
 ///
 /// Movable, not copyable. One step at a time.
 class GRADSTAB_API Optimizer {

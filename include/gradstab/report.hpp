@@ -13,10 +13,10 @@ struct TensorReport {
   /// What the gradient was (or, where pending, will be) multiplied by. Behind an element-wise method: norm
   /// after over norm before.
   double factor = 1.0;
-  bool present = false;   ///< there was a gradient
-  bool finite = true;     ///< the gradient held neither NaN nor Inf
-  bool spike = false;     ///< the raw norm was far above its recent statistics
-  bool zeroed = false;    ///< the gradient was replaced by zeros (non-finite under `skip_tensor`)
+  bool present = false;  ///< there was a gradient
+  bool finite = true;    ///< the gradient held neither NaN nor Inf
+  bool spike = false;    ///< the raw norm was far above its recent statistics
+  bool zeroed = false;   ///< the gradient was replaced by zeros (non-finite under `skip_tensor`)
 
   /// Norm after the factors decided so far. Needs no second look at memory: |factor| times the raw norm.
   double norm() const noexcept { return zeroed ? 0.0 : raw_norm * (factor < 0 ? -factor : factor); }

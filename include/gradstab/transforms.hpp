@@ -29,23 +29,24 @@ GRADSTAB_API GradientTransform clip_by_global_norm(GlobalNormOptions options);
 GRADSTAB_API GradientTransform clip_by_global_norm(double max_norm);
 
 /// AGC: limits the gradient norm of each unit to a fraction of the unit's parameter norm. Units are the rows
-/// (indices of axis 0) of a tensor, and tensors of rank 0 and 1. Needs one tensor at a time, and the parameters:
-/// see GradientTransform::update. Keeps the direction of each unit. No state.
+/// (indices of axis 0) of a tensor, and tensors of rank 0 and 1. Needs one tensor at a time, and the
+/// parameters: see GradientTransform::update. Keeps the direction of each unit. No state.
 GRADSTAB_API GradientTransform adaptive_clip(AdaptiveClipOptions options = {});
 
 /// ZClip: clips all gradients by their global norm where that is far above its running statistics. Needs all
 /// tensors. Flags the spikes that it clips.
 GRADSTAB_API GradientTransform zclip(ZClipOptions options = {});
 
-/// AdaGC: limits each tensor's norm to a multiple of its running average. Needs all tensors if its warm-up does.
+/// AdaGC: limits each tensor's norm to a multiple of its running average. Needs all tensors if its warm-up
+/// does.
 GRADSTAB_API GradientTransform adagc(AdaGcOptions options = {});
 
-/// SPAM's element-wise clip as a transform with a second moment of its own (8 bytes per element); the optimizer
-/// of SpamOptions clips by Adam's and needs none. Takes contiguous gradients only.
+/// SPAM's element-wise clip as a transform with a second moment of its own (8 bytes per element); the
+/// optimizer of SpamOptions clips by Adam's and needs none. Takes contiguous gradients only.
 GRADSTAB_API GradientTransform spike_aware_clip(SpikeAwareClipOptions options = {});
 
-/// Stable-SPAM's two transforms, to be chained in this order in front of Adam with AdamOptions::reset_interval.
-/// The first is element-wise; both need one tensor at a time.
+/// Stable-SPAM's two transforms, to be chained in this order in front of Adam with
+/// AdamOptions::reset_interval. The first is element-wise; both need one tensor at a time.
 GRADSTAB_API GradientTransform adaptive_value_clip(AdaptiveValueClipOptions options = {});
 GRADSTAB_API GradientTransform adaptive_norm(AdaptiveNormOptions options = {}, Units units = {});
 
@@ -53,7 +54,8 @@ GRADSTAB_API GradientTransform adaptive_norm(AdaptiveNormOptions options = {}, U
 /// statistics of `stabilize` add.
 GRADSTAB_API GradientTransform normalize(Units units = {});
 
-/// Multiplies every gradient by a finite number: the control that shows what a change of scale does by itself.
+/// Multiplies every gradient by a finite number: the control that shows what a change of scale does by
+/// itself.
 GRADSTAB_API GradientTransform scale_by(double factor);
 
 /// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. Alone it
@@ -61,8 +63,9 @@ GRADSTAB_API GradientTransform scale_by(double factor);
 GRADSTAB_API GradientTransform record_norms(double spike_ratio = StabilizerOptions{}.spike_ratio,
                                             Units units = {});
 
-/// Ordered composition. However many norm-based links there are, the gradients are read once and written once;
-/// each element-wise link adds one reading and writing, and the norms behind it are those of what it leaves.
+/// Ordered composition. However many norm-based links there are, the gradients are read once and written
+/// once; each element-wise link adds one reading and writing, and the norms behind it are those of what it
+/// leaves.
 GRADSTAB_API GradientTransform chain_of(std::vector<GradientTransform> links);
 
 template <class... Links>

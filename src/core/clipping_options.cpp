@@ -129,7 +129,8 @@ Status AdaptiveNormOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(decay("gamma2", gamma2));
   GRADSTAB_RETURN_IF_ERROR(not_negative("epsilon", epsilon));
   GRADSTAB_RETURN_IF_ERROR(steps("total_steps", 0, total_steps));
-  if (!(least_scale >= 0.0 && least_scale <= 1.0)) return out_of_range("least_scale", "in [0, 1]", least_scale);
+  if (!(least_scale >= 0.0 && least_scale <= 1.0))
+    return out_of_range("least_scale", "in [0, 1]", least_scale);
   return reset_goes_with_released(reset_interval, compat);
 }
 

@@ -21,6 +21,24 @@ struct ElementPiece {
   const Backend& backend;
 };
 
+/// Calls body(element, index within the tensor) for the elements of a piece. The index is that of row-major
+/// order where the gradient is contiguous.
+template <class Body>
+void for_each_element(const ElementPiece& at, Body body) noexcept {
+  const auto bytes = static_cast<std::int64_t>(size_of(at.view.dtype));
+  std::int64_t index = at.first;
+  for_each_run(at.view.layout, at.piece.begin, at.piece.count,
+               [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
+                 std::byte* element = at.view.data + offset * bytes;
+                 for (std::int64_t i = 0; i < count; ++i) body(element + i * stride * bytes, index++);
+               });
+}
+
+/// Applies the pending factor and nothing else.
+inline void scale_piece(const ElementPiece& at) noexcept {
+  if (at.factor != 1.0) scale(at.backend, at.view, at.piece, at.factor);
+}
+
 /// An element-wise method. It takes a pass over the gradient of its own, in which the factors pending before
 /// it are applied and the norms of the result are measured.
 class ElementTransform : public ChainLink {

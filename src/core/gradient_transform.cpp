@@ -56,7 +56,8 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::op
   GRADSTAB_RETURN_IF_ERROR(engine.take(parameters, tensors));
   if (!engine.needs_parameters() || parameters.size() == 0) return {};
   if (values) return engine.take_parameters(parameters, *values);
-  const auto asks = std::ranges::find_if(links, [](const auto& link) { return link->needs().parameter_norms; });
+  const auto asks =
+      std::ranges::find_if(links, [](const auto& link) { return link->needs().parameter_norms; });
   return {StatusCode::failed_precondition,
           detail::concat("'", (*asks)->name(),
                          "' compares gradients with their parameters, which were not given; call "
@@ -199,8 +200,7 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   return {};
 }
 
-GradientTransform::GradientTransform(std::unique_ptr<ChainLink> method)
-    : impl_(std::make_unique<Impl>()) {
+GradientTransform::GradientTransform(std::unique_ptr<ChainLink> method) : impl_(std::make_unique<Impl>()) {
   impl_->links.push_back(std::move(method));
 }
 GradientTransform::GradientTransform(Status error) : impl_(std::make_unique<Impl>()) {

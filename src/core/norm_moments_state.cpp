@@ -44,7 +44,7 @@ void save_moments(ByteWriter& writer, const NormMoments& moments) {
   writer.put(moments.streak_norm);
 }
 
-Result<NormMoments> load_moments(ByteReader& reader) {
+Result<NormMoments> load_any_moments(ByteReader& reader) {
   NormMoments moments;
   moments.first = reader.get<double>();
   moments.second = reader.get<double>();
@@ -55,7 +55,15 @@ Result<NormMoments> load_moments(ByteReader& reader) {
   moments.streak = reader.get<std::int32_t>();
   moments.streak_norm = reader.get<double>();
   if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its norm moments");
-  if (!plausible(moments)) return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
+  if (!is_count(moments.step))
+    return Status(StatusCode::corrupt_data, "state holds an impossible number of norms");
+  return moments;
+}
+
+Result<NormMoments> load_moments(ByteReader& reader) {
+  auto moments = load_any_moments(reader);
+  if (moments && !plausible(*moments))
+    return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
   return moments;
 }
 

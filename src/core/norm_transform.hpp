@@ -69,15 +69,15 @@ class ChainLink {
 };
 
 /// A norm-based method. It sees norms and multiplies factors; it never sees memory. The norms are those of
-/// segments: of whole tensors, or of their rows if any link of the chain works per row. Behind an element-wise
-/// link, `raw_norm` is the norm of what that link has left, and the factors start again at 1.
+/// segments: of whole tensors, or of their rows if any link of the chain works per row. Behind an
+/// element-wise link, `raw_norm` is the norm of what that link has left, and the factors start again at 1.
 class NormTransform : public ChainLink {
  public:
   NormTransform* as_norm_transform() noexcept final { return this; }
 
-  /// Multiplies `factor` of segments [first, first + reports.size()), which are those of whole tensors. A link
-  /// that needs all tensors gets them in one call. Segments that are absent, or that the non-finite policy has
-  /// set aside, are left alone.
+  /// Multiplies `factor` of segments [first, first + reports.size()), which are those of whole tensors. A
+  /// link that needs all tensors gets them in one call. Segments that are absent, or that the non-finite
+  /// policy has set aside, are left alone.
   virtual void decide(std::size_t first, std::span<TensorReport> reports,
                       const Measures& measures) noexcept = 0;
 };

@@ -233,9 +233,9 @@ void Optimizer::Impl::prepare(IndexRange tensors, std::span<const TensorReport> 
     const IndexRange own = inner().engine.segments().of_tensor(t);
     if (own.size() == 0 || !reports[own.begin].present) continue;
     ParameterMemory& state = memory[t];
-    if (resets_moments(options_of(t), steps + 1)) {
-      for (ZeroedArray& array : state.states) std::fill_n(array.data(), array.bytes(), std::byte{0});
-    }
+    const std::size_t resets = states_to_reset(options_of(t), {state.step, steps + 1});
+    for (ZeroedArray& array : std::span(state.states).first(resets))
+      std::fill_n(array.data(), array.bytes(), std::byte{0});
     if (!rules[t].unit_moments) continue;
     const auto& options = std::get<AdamMiniOptions>(options_of(t));
     const std::int64_t elements =

@@ -43,7 +43,12 @@ Status check_moments(const Options& options) {
 }
 
 Status check(const AdamOptions& options) {
-  return check_moments(options);
+  GRADSTAB_RETURN_IF_ERROR(check_moments(options));
+  if (options.compat > Compat::released) {
+    return {StatusCode::invalid_argument,
+            detail::concat("compat is no known choice, got value ", static_cast<int>(options.compat))};
+  }
+  return count("reset_interval", options.reset_interval);
 }
 
 Status check(const LionOptions& options) {

@@ -55,7 +55,9 @@ UpdateScalars scalars_of(const SgdOptions& options, StepPosition position) {
 }
 
 UpdateScalars scalars_of(const AdamOptions& options, StepPosition position) {
-  UpdateScalars scalars = adam_moments(options, position.step);
+  const std::int64_t interval = options.reset_interval;
+  const bool was_reset = interval > 0 && position.step >= interval;
+  UpdateScalars scalars = adam_moments(options, was_reset ? position.step % interval + 1 : position.step);
   (options.decoupled ? scalars.keep : scalars.l2) =
       options.decoupled ? 1.0 - options.lr * options.weight_decay : options.weight_decay;
   return scalars;
@@ -133,9 +135,17 @@ UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRul
       options);
 }
 
-bool resets_moments(const OptimizerOptions& options, std::int64_t global_step) noexcept {
-  const auto* spam = std::get_if<SpamOptions>(&options);
-  return spam != nullptr && spam->reset_interval > 0 && global_step % spam->reset_interval == 0;
+std::size_t states_to_reset(const OptimizerOptions& options, StepPosition position) noexcept {
+  const auto divides = [](std::int64_t interval, std::int64_t step) {
+    return interval > 0 && step > 0 && step % interval == 0;
+  };
+  if (const auto* spam = std::get_if<SpamOptions>(&options))
+    return divides(spam->reset_interval, position.global) ? kMaxStates : 0;
+  const auto* adam = std::get_if<AdamOptions>(&options);
+  if (adam == nullptr) return 0;
+  // The released code drops the old moments after the step of the reset: that is, before the next one.
+  if (adam->compat == Compat::released) return divides(adam->reset_interval, position.step - 1) ? 2 : 0;
+  return divides(adam->reset_interval, position.step) ? kMaxStates : 0;
 }
 
 double advance_unit_moment(const AdamMiniOptions& options, std::int64_t step, double norm,

@@ -32,8 +32,9 @@ struct StepPosition {
 UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRule& rule,
                              StepPosition position);
 
-/// Whether moments start afresh at this step of the optimizer, before the gradient is used (SPAM).
-bool resets_moments(const OptimizerOptions& options, std::int64_t global_step) noexcept;
+/// How many of a parameter's state arrays, from the first on, are zeroed at this step before the gradient is
+/// used (SPAM, Adam with a reset interval).
+std::size_t states_to_reset(const OptimizerOptions& options, StepPosition position) noexcept;
 
 /// Adam-mini: advances the second moment of one unit, whose gradient has this norm, and returns what the step
 /// size is divided by.

@@ -27,9 +27,8 @@ class MomentTransform : public UnitTransform {
       for (std::size_t i = 0; i < reports.size(); ++i) decide_segment(reports[i], moments_[first + i]);
       return;
     }
-    for_each_unit(first, reports, [this](std::size_t unit, const UnitReports& parts) {
-      decide_unit(parts, moments_[unit]);
-    });
+    for_each_unit(first, reports,
+                  [this](std::size_t unit, const UnitReports& parts) { decide_unit(parts, moments_[unit]); });
   }
 
   void save_settings(SettingsWriter& settings) const override {
@@ -48,7 +47,9 @@ class MomentTransform : public UnitTransform {
     moments_.assign(count, {});
     correction_step_ = 0;
   }
-  void save_unit(ByteWriter& writer, std::size_t unit) const override { save_moments(writer, moments_[unit]); }
+  void save_unit(ByteWriter& writer, std::size_t unit) const override {
+    save_moments(writer, moments_[unit]);
+  }
   Status load_unit(ByteReader& reader, std::ptrdiff_t unit) override {
     const auto moments = load_moments(reader);
     if (!moments) return moments.status();

@@ -116,8 +116,8 @@ Status StepEngine::take_parameter(const ParameterSet& parameters, std::size_t in
   return read_view(parameter, tensor, index, "parameter", parameters_[index]).status();
 }
 
-/// Makes a tensor ready for kernels, and says whether it lies in memory without gaps. `view.data` is set last,
-/// and not where the tensor is refused.
+/// Makes a tensor ready for kernels, and says whether it lies in memory without gaps. `view.data` is set
+/// last, and not where the tensor is refused.
 
 Result<bool> StepEngine::read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
                                    std::string_view what_it_is, GradientView& view) const {

@@ -1,8 +1,8 @@
 // StepEngine: one step over all gradients. Measures, lets the links decide, applies.
 //
 // The links are cut into stages at every element-wise one. A stage measures once, however many norm-based
-// links it has: the first one the gradients as they come, each later one what its element-wise link leaves, in
-// the pass in which that link writes it. A chain without element-wise links is one stage.
+// links it has: the first one the gradients as they come, each later one what its element-wise link leaves,
+// in the pass in which that link writes it. A chain without element-wise links is one stage.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,8 @@ using Links = std::vector<std::unique_ptr<ChainLink>>;
 
 class StepEngine {
  public:
-  /// Allocates all that steps over these parameters need. `options` has an executor; the links, which are bound
-  /// to the same segments, must outlive the steps.
+  /// Allocates all that steps over these parameters need. `options` has an executor; the links, which are
+  /// bound to the same segments, must outlive the steps.
   void bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
             const Backend& backend, const RunOptions& options);
 
@@ -39,7 +39,8 @@ class StepEngine {
   /// Checks the gradients of this step and keeps what the kernels need of them.
   Status take(const ParameterSet& parameters, std::span<const TensorRef> tensors);
 
-  /// Whether a link asks for the norms of the parameters: they must then be taken as well, after the gradients.
+  /// Whether a link asks for the norms of the parameters: they must then be taken as well, after the
+  /// gradients.
   bool needs_parameters() const noexcept { return needs_.parameter_norms; }
   Status take_parameters(const ParameterSet& parameters, std::span<const TensorRef> tensors);
   Status take_parameter(const ParameterSet& parameters, std::size_t index, const TensorRef& tensor);
@@ -48,8 +49,8 @@ class StepEngine {
 
   /// The step over the gradients taken. Errors, and the outcome `skipped` under policy `skip_step`, leave
   /// gradients and state of the links as they were.
-  /// With a sink, the gradients stay as they are, but for what element-wise links write, and the sink gets them
-  /// with the factors that are pending.
+  /// With a sink, the gradients stay as they are, but for what element-wise links write, and the sink gets
+  /// them with the factors that are pending.
   Result<Outcome> run(const ParameterSet& parameters, GradientSink* sink);
 
   /// `take` and `run` for one tensor alone. No link needs all tensors; policy `raise` is kept, `skip_step` is
@@ -124,7 +125,7 @@ class StepEngine {
   // One entry per tensor.
   std::vector<GradientView> gradients_;
   std::vector<GradientView> parameters_;  // empty unless asked for
-  std::vector<const void*> measured_;  // the memory measured ahead of this step
+  std::vector<const void*> measured_;     // the memory measured ahead of this step
   SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.

@@ -76,15 +76,14 @@ class MeasureOnceTest : public ::testing::Test {
 TEST_F(MeasureOnceTest, AChainOfNormBasedLinksReadsOnceAndWritesOnce) {
   const CountingBackend::Counts expected{.squared_norm = kElements, .scale = kElements};
   EXPECT_EQ(counts_of(stabilize()), expected);
-  EXPECT_EQ(counts_of(chain(record_norms(), clip_by_global_norm(1.0), record_norms(), stabilize(),
-                            normalize(), record_norms(), scale_by(0.5), stabilize({}, Units::per_row()),
-                            record_norms())),
-            expected);
+  EXPECT_EQ(
+      counts_of(chain(record_norms(), clip_by_global_norm(1.0), record_norms(), stabilize(), normalize(),
+                      record_norms(), scale_by(0.5), stabilize({}, Units::per_row()), record_norms())),
+      expected);
 }
 
 TEST_F(MeasureOnceTest, TheLargestEntryIsAskedForOnceByHoweverManyLinks) {
-  const CountingBackend::Counts expected{
-      .squared_norm = kElements, .max_abs = kElements, .scale = kElements};
+  const CountingBackend::Counts expected{.squared_norm = kElements, .max_abs = kElements, .scale = kElements};
   EXPECT_EQ(counts_of(chain(clip_by_global_norm({.max_norm = 1.0, .max_abs = true}), stabilize(),
                             clip_by_global_norm({.max_norm = 0.1, .max_abs = true}))),
             expected);
