@@ -56,7 +56,7 @@ Result<NormMoments> load_any_moments(ByteReader& reader) {
   moments.streak_norm = reader.get<double>();
   if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its norm moments");
   if (!is_count(moments.step))
-    return Status(StatusCode::corrupt_data, "state holds an impossible number of norms");
+    return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
   return moments;
 }
 

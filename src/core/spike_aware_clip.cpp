@@ -48,8 +48,9 @@ class SpikeAwareClip final : public ElementTransform {
       const IndexRange own = segments_.of_tensor(t);
       const auto parts = reports.subspan(own.begin, own.size());
       const bool present = !parts.empty() && parts.front().present && !parts.front().zeroed;
-      const bool zero = std::ranges::all_of(parts, [](const auto& part) { return part.norm() == 0.0; });
-      tensor.counts = present && (released() || !zero);
+      const bool ordinary = std::ranges::all_of(parts, &TensorReport::finite) &&
+                            std::ranges::any_of(parts, [](const auto& part) { return part.norm() > 0.0; });
+      tensor.counts = present && (released() || ordinary);
       tensor.clips = false;
       if (!tensor.counts) continue;
       tensor.step += 1;
