@@ -112,6 +112,47 @@ TEST_P(KernelTest, ScalesLikeTheReferenceByAnyFactor) {
   }
 }
 
+TEST_P(KernelTest, ClampsLikeTheReferenceByAnyLimitAndFactor) {
+  const double special[] = {0.0,   -0.0, kInfinity, -kInfinity, kNaN, 1e-38, 1e-39, -1e-40,
+                            1e-45, 6e-8, 65504,     -6e-5,      3e38, -1e38, 1e308, 5e-324};
+  for (const std::size_t count : lengths()) {
+    Elements values(dtype(), count);
+    values.fill(23);
+    for (std::size_t i = 0; i < std::size(special) && 20 * i + 3 < count; ++i)
+      values.set(20 * i + 3, special[i]);
+    for (const double factor : {1.0, -0.7310585786300049, 1e3, 1e-9, kNaN, kInfinity}) {
+      for (const double limit : {0.1, 0.75, 1e-6, 1e30}) {
+        SCOPED_TRACE("factor " + std::to_string(factor) + ", limit " + std::to_string(limit));
+        Elements expected(dtype(), count);
+        Elements actual(dtype(), count, 3);
+        std::memcpy(expected.data(), values.data(), values.bytes());
+        std::memcpy(actual.data(), values.data(), values.bytes());
+        reference().clamp(expected.data(), dtype(), count, factor, limit);
+        backend().clamp(actual.data(), dtype(), count, factor, limit);
+        ASSERT_TRUE(same_elements(actual, expected));
+        ASSERT_TRUE(actual.guards_intact());
+      }
+    }
+  }
+}
+
+/// What the reference itself does, number by number.
+TEST_P(KernelTest, ClampingKeepsWhatIsWithinTheLimitAndNaN) {
+  Elements elements(dtype(), 6);
+  const double before[] = {0.25, -3.0, kInfinity, -kInfinity, kNaN, -0.0};
+  const double after[] = {0.25, -0.5, 0.5, -0.5, kNaN, -0.0};
+  for (std::size_t i = 0; i < 6; ++i) elements.set(i, before[i]);
+  backend().clamp(elements.data(), dtype(), 6, 1.0, 0.5);
+  for (std::size_t i = 0; i < 6; ++i) {
+    if (std::isnan(after[i])) {
+      EXPECT_TRUE(std::isnan(elements.get(i)));
+    } else {
+      EXPECT_EQ(elements.get(i), after[i]);
+      EXPECT_EQ(std::signbit(elements.get(i)), std::signbit(after[i]));
+    }
+  }
+}
+
 /// A 16-bit format has few enough values to try them all.
 TEST_P(SixteenBitKernelTest, ScalesEveryValueLikeTheReference) {
   std::vector<double> factors = {0.5, 0.75, 1.5, 0x1p-9, 0x1p-20, 0x1p20, 1.0 + 0x1p-8, 1.0 + 0x1p-11,

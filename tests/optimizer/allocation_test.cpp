@@ -114,6 +114,10 @@ TEST(OptimizerAllocationTest, StepsOverAllAllocateNothing) {
     SCOPED_TRACE(kind.name);
     for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16})
       EXPECT_EQ(Steps(kind.options, stabilize(), dtype).allocations_of(&Steps::all), 0u);
+    EXPECT_EQ(Steps(kind.options, chain(adaptive_value_clip(), clip_by_value(0.5), zclip(), adagc()),
+                    DType::float32)
+                  .allocations_of(&Steps::all),
+              0u);
     EXPECT_EQ(Steps(kind.options, chain(clip_by_global_norm(1.0), stabilize()), DType::float32)
                   .allocations_of(&Steps::all),
               0u);

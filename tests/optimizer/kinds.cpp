@@ -39,6 +39,9 @@ std::vector<Kind> make_kinds() {
   kinds.push_back({"adamw", adam(true, false)});
   kinds.push_back({"amsgrad", adam(false, true)});
   kinds.push_back({"amsgradw", adam(true, true)});
+  AdamOptions resetting = adam(false, true);
+  resetting.reset_interval = 9;
+  kinds.push_back({"adam_reset", resetting});
   kinds.push_back({"lion", lion(0.0)});
   kinds.push_back({"lion_over_lr", lion(0.02)});
   AdamMiniOptions mini;

@@ -77,6 +77,14 @@ TEST(OptimizerOptionsTest, EveryKindRefusesSettingsOutsideTheirRange) {
   check_epsilon_range<SpamOptions>();
 }
 
+TEST(OptimizerOptionsTest, AdamRefusesAResetIntervalThatIsNone) {
+  expect_invalid(with(&AdamOptions::reset_interval, -3), "reset_interval must be at least 0, got -3");
+  expect_invalid(with(&AdamOptions::compat, static_cast<Compat>(9)),
+                 "compat is no known choice, got value 9");
+  EXPECT_EQ(AdamOptions::stable_spam().reset_interval, 1000);
+  EXPECT_EQ(AdamOptions{}.reset_interval, 0);
+}
+
 TEST(OptimizerOptionsTest, SgdRefusesWhatPyTorchRefuses) {
   expect_invalid(with(&SgdOptions::momentum, -0.1), "momentum must be finite and at least 0, got -0.1");
   expect_invalid(with(&SgdOptions::momentum, kNaN), "momentum must be finite and at least 0, got nan");

@@ -27,6 +27,14 @@ void step(PlainParameter& p, const SgdOptions& o, const Values& gradient, std::i
 }
 
 void step(PlainParameter& p, const AdamOptions& o, const Values& gradient, std::int64_t) {
+  // Steps as the bias corrections count them.
+  std::int64_t k = 0;
+  for (std::int64_t t = 1; t <= p.step; ++t)
+    k = o.reset_interval > 0 && t % o.reset_interval == 0 ? 1 : k + 1;
+  const bool resets = o.reset_interval > 0 && p.step % o.reset_interval == 0;
+  if (resets && o.compat == Compat::robust) {
+    for (Values* moment : {&p.first, &p.second, &p.largest}) std::ranges::fill(*moment, 0.0);
+  }
   for (std::size_t i = 0; i < p.value.size(); ++i) {
     double g = gradient[i];
     if (o.decoupled) {
@@ -38,8 +46,11 @@ void step(PlainParameter& p, const AdamOptions& o, const Values& gradient, std::
     p.second[i] = o.beta2 * p.second[i] + (1 - o.beta2) * g * g;
     p.largest[i] = std::max(p.largest[i], p.second[i]);
     const double v = o.amsgrad ? p.largest[i] : p.second[i];
-    p.value[i] -= o.lr / correction(o.beta1, p.step) * p.first[i] /
-                  (std::sqrt(v) / std::sqrt(correction(o.beta2, p.step)) + o.epsilon);
+    p.value[i] -= o.lr / correction(o.beta1, k) * p.first[i] /
+                  (std::sqrt(v) / std::sqrt(correction(o.beta2, k)) + o.epsilon);
+  }
+  if (resets && o.compat == Compat::released) {
+    for (Values* moment : {&p.first, &p.second}) std::ranges::fill(*moment, 0.0);
   }
 }
 

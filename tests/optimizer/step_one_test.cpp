@@ -30,7 +30,14 @@ std::vector<Front> per_tensor_fronts() {
           {"stabilize", [] { return stabilize(); }},
           {"robust", [] { return stabilize({.robust_kappa = 2.5}); }},
           {"per_row", [] { return stabilize({}, Units::per_row()); }, true},
-          {"chain", [] { return chain(record_norms(), stabilize()); }}};
+          {"chain", [] { return chain(record_norms(), stabilize()); }},
+          {"agc", [] { return adaptive_clip({.clip_factor = 0.3}); }, true},
+          {"adagc", [] { return adagc({.warmup_steps = 3, .global_warmup = false}); }},
+          {"stable_spam", [] { return chain(adaptive_value_clip({.theta = 0.9}), adaptive_norm()); }},
+          {"spike_aware", [] {
+             return chain(normalize(), scale_by(0.3), clip_by_value(0.2),
+                          spike_aware_clip({.threshold = 2.0, .quiet_steps = 3}), record_norms());
+           }}};
 }
 
 std::vector<Front> all_fronts() {
@@ -39,6 +46,8 @@ std::vector<Front> all_fronts() {
   fronts.push_back({"clip_max_abs_stabilize", [] {
                       return chain(clip_by_global_norm({.max_norm = 0.5, .max_abs = true}), stabilize());
                     }});
+  fronts.push_back(
+      {"zclip_value_clip", [] { return chain(zclip({.warmup_steps = 4}), clip_by_value(0.2)); }});
   fronts.push_back({"model", [] { return stabilize({}, Units::whole_model()); }});
   return fronts;
 }
@@ -161,6 +170,11 @@ TEST(StepOneRefusalTest, WhateverNeedsAllTensorsSaysSo) {
   EXPECT_EQ(refusal(AdamOptions{}, chain(stabilize(), clip_by_global_norm(1.0))),
             "'clip_by_global_norm'" + tail);
   EXPECT_EQ(refusal(AdamOptions{}, stabilize({}, Units::whole_model())), "'stabilize'" + tail);
+  EXPECT_EQ(refusal(AdamOptions{}, zclip()), "'zclip'" + tail);
+  EXPECT_EQ(refusal(AdamOptions{}, adagc()), "'adagc'" + tail) << "because of its global warm-up";
+  EXPECT_EQ(
+      refusal(AdamOptions{}, chain(clip_by_value(0.1), adagc({.global_warmup = false, .whole_model = true}))),
+      "'adagc'" + tail);
   EXPECT_EQ(refusal(AdamOptions{}, stabilize({}, Units::by_name({{"layers", {"layers.*"}}}))),
             "'stabilize'" + tail);
   EXPECT_EQ(

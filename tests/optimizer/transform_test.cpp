@@ -16,6 +16,7 @@ struct Front {
   const char* name;
   std::function<GradientTransform()> make;
   bool rows = false;
+  bool element_wise = false;  // writes the gradients
 
   friend std::ostream& operator<<(std::ostream& out, const Front& front) { return out << front.name; }
 };
@@ -38,6 +39,18 @@ const std::vector<Front>& fronts() {
       {"clip_stabilize", [] { return chain(clip_by_global_norm(1.0), stabilize()); }},
       {"stabilize_row_clip",
        [] { return chain(stabilize({}, Units::per_row()), clip_by_global_norm(0.7), record_norms()); }, true},
+      {"agc", [] { return adaptive_clip({.clip_factor = 0.3}); }, true},
+      {"zclip", [] { return zclip({.warmup_steps = 5}); }},
+      {"adagc", [] { return adagc({.warmup_steps = 5}); }},
+      {"normalize_scale", [] { return chain(normalize(), scale_by(0.25)); }},
+      {"value_clip", [] { return clip_by_value(0.5); }, false, true},
+      {"stable_spam", [] { return chain(adaptive_value_clip({.theta = 0.9}), adaptive_norm()); }, false,
+       true},
+      {"spike_aware",
+       [] {
+         return chain(stabilize(), spike_aware_clip({.threshold = 2.0, .beta2 = 0.9, .quiet_steps = 3}));
+       },
+       false, true},
   };
   return list;
 }
@@ -78,13 +91,13 @@ class TransformInFrontTest : public ::testing::TestWithParam<Combination> {
       }
       std::vector<std::vector<std::byte>> raw;
       for (std::size_t i = 0; i < parameters.size(); ++i) raw.push_back(fused.gradients.bytes(i));
+      const auto wanted = transform.update(apart.gradients.refs(), fused.weights.refs());
+      ASSERT_TRUE(wanted.ok());
       const auto report = fused.optimizer.step(fused.weights.refs(), fused.gradients.refs());
       ASSERT_TRUE(report.ok()) << report.status().message();
       for (std::size_t i = 0; i < parameters.size(); ++i)
-        ASSERT_EQ(fused.gradients.bytes(i), raw[i]) << "gradients are never written";
-
-      const auto wanted = transform.update(apart.gradients.refs());
-      ASSERT_TRUE(wanted.ok());
+        ASSERT_TRUE(front().element_wise || fused.gradients.bytes(i) == raw[i])
+            << "gradients are never written";
       ASSERT_TRUE(apart.optimizer.step(apart.weights.refs(), apart.gradients.refs()).ok());
       EXPECT_EQ(report->step, wanted->step);
       EXPECT_EQ(report->spikes, wanted->spikes);
@@ -111,6 +124,13 @@ TEST_P(TransformInFrontTest, Float64EqualsTheTransformAndThenTheOptimizer) {
     Optimizer optimizer(kind().options, front().make());
     const Status status = optimizer.init(small_model(9));
     EXPECT_EQ(status.code(), StatusCode::unsupported);
+    if (front().name == std::string_view("agc")) {
+      EXPECT_EQ(
+          status.message(),
+          "'adaptive_clip' works per row, but 'layers.0.q_proj.weight' has 8 rows and is divided into 2 "
+          "pieces by the optimizer");
+      return;
+    }
     EXPECT_EQ(
         status.message(),
         "'layers.0.q_proj.weight' has 8 rows but is divided into 2 pieces by the optimizer; granularity "

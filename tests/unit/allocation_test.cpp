@@ -101,6 +101,17 @@ TEST(AllocationTest, AChainWithAllNormsAllocatesNothingInAStep) {
             0u);
 }
 
+/// `spike_aware_clip` takes contiguous gradients only; its step is in the optimizers' test.
+TEST(AllocationTest, NoOtherMethodAllocatesInAStep) {
+  EXPECT_EQ(allocations_of(clip_by_value(0.1), {}, true), 0u);
+  EXPECT_EQ(allocations_of(clip_by_global_norm({.max_norm = 1.0, .p = 3.0}), {}, true), 0u);
+  EXPECT_EQ(allocations_of(zclip({.warmup_steps = 5}), {}, false), 0u);
+  EXPECT_EQ(allocations_of(adagc({.warmup_steps = 5}), {}, false), 0u);
+  EXPECT_EQ(allocations_of(chain(adaptive_value_clip(), adaptive_norm()), {}, true), 0u);
+  EXPECT_EQ(allocations_of(chain(normalize(), scale_by(0.5), clip_by_value(0.1), stabilize()), {}, false),
+            0u);
+}
+
 TEST(AllocationTest, AVetoedStepAllocatesNothing) {
   EXPECT_EQ(allocations_of(stabilize(), {.nonfinite = NonFinitePolicy::skip_step}, true), 0u);
 }

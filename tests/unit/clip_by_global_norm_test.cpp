@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "gradstab/transforms.hpp"
 #include "support/gradients.hpp"
@@ -50,6 +51,49 @@ TEST_F(ClipByGlobalNormTest, TheInfinityNormIsTheLargestEntryOfAll) {
   GradientTransform transform = made({.max_norm = 2.0, .max_abs = true});
   const StepReport report = run(transform, {{3, -8}, {7.5}});
   EXPECT_EQ(report.tensors[1].factor, 2.0 / (8.0 + 1e-6));
+}
+
+TEST_F(ClipByGlobalNormTest, PNormsAreThoseOfTheirFormula) {
+  for (const double p : {1.0, 1.5, 3.0, 10.0}) {
+    GradientTransform transform = made({.max_norm = 2.0, .p = p});
+    const StepReport report = run(transform, {{3, -8}, {7.5}});
+    const double norm = std::pow(std::pow(3.0, p) + std::pow(8.0, p) + std::pow(7.5, p), 1.0 / p);
+    EXPECT_NEAR(report.tensors[0].factor, 2.0 / (norm + 1e-6), 1e-15) << p;
+    EXPECT_EQ(report.raw_global_norm, std::sqrt(9 + 64 + 56.25)) << "the report's norms stay Euclidean";
+  }
+  GradientTransform infinite = made({.max_norm = 2.0, .p = std::numeric_limits<double>::infinity()});
+  EXPECT_EQ(run(infinite, {{3, -8}, {7.5}}).tensors[1].factor, 2.0 / (8.0 + 1e-6));
+}
+
+TEST_F(ClipByGlobalNormTest, PNormsOfTheLargestAndSmallestNumbersDoNotOverflow) {
+  for (const double size : {1e-300, 1e-100, 1e100, 1e300}) {
+    GradientTransform transform = chain(clip_by_global_norm({.max_norm = size, .p = 3.0}));
+    ASSERT_TRUE(transform.init(parameters_).ok());
+    const StepReport report = run(transform, {{size, -size}, {2.0 * size}});
+    const double factor = size / (std::cbrt(10.0) * size + 1e-6);
+    EXPECT_NEAR(report.tensors[0].factor, factor, 1e-14 * factor) << size;
+  }
+}
+
+TEST_F(ClipByGlobalNormTest, EachLinkOfAChainHasThePNormItAsksForOfWhatReachesIt) {
+  GradientTransform transform = chain(clip_by_global_norm({.max_norm = 10.0, .p = 3.0}), scale_by(2.0),
+                                      clip_by_global_norm({.max_norm = 1.0, .p = 1.0}));
+  ASSERT_TRUE(transform.init(parameters_).ok());
+  const StepReport report = run(transform, {{3, -4}, {5}});  // 3, 4, 5: their cubes add up to 6^3
+  EXPECT_NEAR(report.tensors[0].factor, 2.0 / (24.0 + 1e-6), 1e-15);
+}
+
+/// The settings of a state that earlier versions wrote are those of today, unless a p-norm is asked for.
+TEST_F(ClipByGlobalNormTest, StatesOfAnotherNormAreRefused) {
+  GradientTransform euclidean = made({.max_norm = 2.0});
+  GradientTransform cubic = made({.max_norm = 2.0, .p = 3.0});
+  GradientTransform largest = made({.max_norm = 2.0, .max_abs = true});
+  GradientTransform infinite = made({.max_norm = 2.0, .p = std::numeric_limits<double>::infinity()});
+  EXPECT_TRUE(infinite.load(largest.save().value()).ok());
+  EXPECT_EQ(largest.load(euclidean.save().value()).message(),
+            "clip_by_global_norm has max_abs = 1 here but max_abs = 0 in the saved state");
+  EXPECT_EQ(cubic.load(euclidean.save().value()).message(),
+            "state of 'clip_by_global_norm' has 2 settings, expected 3");
 }
 
 TEST_F(ClipByGlobalNormTest, AbsentTensorsDoNotCount) {
