@@ -20,7 +20,7 @@ double power_sum(const GradientView& gradient, Piece piece, double p, int expone
 
 void PowerNorms::bind(std::vector<double> powers, std::size_t segments, std::size_t blocks) {
   std::ranges::sort(powers);
-  powers.erase(std::ranges::unique(powers).begin(), powers.end());
+  powers.erase(std::unique(powers.begin(), powers.end()), powers.end());
   powers_ = std::move(powers);
   segments_ = segments;
   blocks_ = blocks;
