@@ -9,13 +9,14 @@
 
 namespace gradstab {
 
-/// A gradient in this step, or one row of it, ready for kernels.
+/// A gradient in this step, or one row of it, ready for kernels. Small: a step over thousands of tensors
+/// reads one of these for each, several times.
 struct GradientView {
   std::byte* data = nullptr;
+  std::int64_t count = 0;          ///< elements
+  std::int64_t row_stride = 0;     ///< elements from one row to the next, where this is one of several
+  const Layout* layout = nullptr;  ///< of the elements; none where they lie side by side
   DType dtype = DType::float32;
-  Layout layout;
-  std::int64_t count = 0;       ///< elements of the layout
-  std::int64_t row_stride = 0;  ///< elements from one row to the next, where the layout is that of a row
 
   GradientView row(std::size_t index) const noexcept {
     GradientView view = *this;

@@ -38,6 +38,7 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
   plan_ = make_step_plan(parameters, segments_, one_batch);
   plan_per_tensor_ = {};
   gradients_.assign(parameters.size(), {});
+  layouts_.assign(parameters.size(), {});
   measured_.assign(parameters.size(), nullptr);
   memory_.bind(parameters.size());
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
@@ -105,14 +106,9 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   }
   GradientView& gradient = gradients_[index];
   gradient.count = element_count(tensor.sizes);
-  if (is_row_major(tensor)) {
-    gradient.layout.set_dense(gradient.count);
-  } else {
-    auto layout = make_layout(tensor, parameter.name);
-    if (!layout) return layout.status();
-    gradient.layout = *layout;
-  }
-  const bool dense = gradient.layout.dense();
+  gradient.layout = nullptr;
+  if (!is_row_major(tensor)) GRADSTAB_RETURN_IF_ERROR(take_layout(parameter, tensor, index));
+  const bool dense = gradient.layout == nullptr;
   memory_.set(index, tensor.data,
               dense ? static_cast<std::size_t>(gradient.count) * size_of(tensor.dtype) : 0,
               gradient.count == 0);
@@ -124,9 +120,8 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
     TensorRef row = tensor;
     row.sizes = tensor.sizes.subspan(1);
     row.strides = tensor.strides.empty() ? tensor.strides : tensor.strides.subspan(1);
-    auto layout = make_layout(row, parameter.name);
-    if (!layout) return layout.status();
-    gradient.layout = *layout;
+    gradient.layout = nullptr;
+    if (!is_row_major(row)) GRADSTAB_RETURN_IF_ERROR(take_layout(parameter, row, index));
   }
   if (divided) {
     if (!is_row_major(tensor)) {
@@ -135,10 +130,19 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
     }
     gradient.count /= static_cast<std::int64_t>(pieces);
     gradient.row_stride = gradient.count;
-    gradient.layout.set_dense(gradient.count);
   }
   gradient.data = static_cast<std::byte*>(tensor.data);
   gradient.dtype = tensor.dtype;
+  return {};
+}
+
+/// Of a gradient, or the rows of one, whose elements may lie anywhere.
+Status StepEngine::take_layout(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+  auto layout = make_layout(tensor, parameter.name);
+  if (!layout) return layout.status();
+  if (layout->dense()) return {};
+  layouts_[index] = *layout;
+  gradients_[index].layout = &layouts_[index];
   return {};
 }
 
@@ -153,9 +157,7 @@ Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
 }
 
 GradientView StepEngine::view_of(const Block& block) const noexcept {
-  const GradientView& gradient = gradients_[block.tensor];
-  const std::size_t row = block.segment - segments_.first()[block.tensor];
-  return row == 0 ? gradient : gradient.row(row);
+  return gradients_[block.tensor].row(block.segment - segments_.first()[block.tensor]);
 }
 
 /// A gradient with fewer elements than its parameter (sparse values) ends before its last blocks do.

@@ -62,6 +62,7 @@ class StepEngine {
 
   Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
+  Status take_layout(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status refuse_shared_memory(const ParameterSet& parameters);
   Result<Outcome> run_batches(const ParameterSet& parameters, const Links& links, GradientSink* sink);
   GradientView view_of(const Block& block) const noexcept;
@@ -93,6 +94,7 @@ class StepEngine {
 
   // One entry per tensor.
   std::vector<GradientView> gradients_;
+  std::vector<Layout> layouts_;        // of those whose elements do not lie side by side
   std::vector<const void*> measured_;  // the memory measured ahead of this step
   SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
