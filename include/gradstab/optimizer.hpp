@@ -140,11 +140,13 @@ class GRADSTAB_API Optimizer {
 
   /// Binds to parameters; a second call starts afresh. `groups` may be empty: all parameters then have the
   /// options given at construction. Otherwise each parameter is in exactly one group, and all groups are of
-  /// the same kind of optimizer as those options. Errors: an invalid setting, groups that do not partition
-  /// the parameters, whatever the transform refuses, and for Adam-mini a parameter whose partition is
-  /// unclear.
+  /// the same kind of optimizer as those options. Errors, after which the optimizer is not initialised: an
+  /// invalid setting, groups that do not partition the parameters, whatever the transform refuses, and for
+  /// Adam-mini a parameter whose partition is unclear.
   Status init(ParameterSet parameters, OptimizerRunOptions options = {},
               const std::vector<OptimizerGroup>& groups = {});
+  /// Lets go of parameters and state; the optimizer is as before `init`.
+  void unbind() noexcept;
 
   /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
   /// groups all parameters have the settings that group 0 has now. An error leaves everything as it was; one

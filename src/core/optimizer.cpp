@@ -60,6 +60,7 @@ bool Optimizer::Impl::needs_norms() const noexcept {
 
 Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions options,
                              const std::vector<OptimizerGroup>& given_groups) {
+  unbind();
   GRADSTAB_RETURN_IF_ERROR(validate(default_options));
   std::vector<std::size_t> new_group_of(parameters.size(), 0);
   std::vector<OptimizerOptions> new_groups = {default_options};
@@ -82,7 +83,6 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
     pieces.push_back(rule->pieces);
     new_rules.push_back(*rule);
   }
-  initialised = false;
   run = std::move(options);
   GRADSTAB_RETURN_IF_ERROR(
       inner().init(std::move(parameters), run.run, divided ? std::move(pieces) : std::vector<std::size_t>()));
@@ -90,17 +90,24 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
   group_of = std::move(new_group_of);
   rules = std::move(new_rules);
   const std::size_t count = inner().parameters.size();
-  memory.clear();
   memory.resize(count);
   targets.assign(count, {});
   parameter_memory.bind(count);
   scalars.assign(count, {});
   gradients.assign(count, nullptr);
   unit_root.assign(divided ? inner().engine.segments().count() : 0, 1.0);
-  steps = 0;
   inner().engine.set_measuring(needs_norms());
   initialised = true;
   return {};
+}
+
+void Optimizer::Impl::unbind() noexcept {
+  initialised = false;
+  groups.clear();
+  group_of.clear();
+  rules.clear();
+  memory.clear();
+  steps = 0;
 }
 
 std::vector<OptimizerGroup> Optimizer::Impl::current_groups() const {
@@ -138,7 +145,7 @@ Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<Optimi
   const std::vector<OptimizerGroup> groups_before = current_groups();
   const std::int64_t steps_before = steps;
   std::vector<OptimizerGroup> new_groups = given_groups;
-  if (new_groups.empty() && !groups.empty()) {
+  if (new_groups.empty()) {
     new_groups.push_back({groups.front(), std::vector<std::size_t>(parameters.size())});
     std::iota(new_groups.front().parameters.begin(), new_groups.front().parameters.end(), std::size_t{0});
   }
@@ -163,7 +170,6 @@ Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<Optimi
       return status;
     }
   } catch (...) {  // out of memory
-    initialised = false;
     undo();
     throw;
   }
@@ -413,6 +419,10 @@ Optimizer::~Optimizer() = default;
 Status Optimizer::init(ParameterSet parameters, OptimizerRunOptions options,
                        const std::vector<OptimizerGroup>& groups) {
   return impl_->init(std::move(parameters), std::move(options), groups);
+}
+
+void Optimizer::unbind() noexcept {
+  impl_->unbind();
 }
 
 Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups) {

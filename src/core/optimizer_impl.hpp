@@ -58,6 +58,7 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
 
   Status init(ParameterSet parameters, OptimizerRunOptions options,
               const std::vector<OptimizerGroup>& given_groups);
+  void unbind() noexcept;
   Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups);
   /// The groups as init takes them.
   std::vector<OptimizerGroup> current_groups() const;
