@@ -23,13 +23,13 @@ static_assert(same(StatusCode::ok, GRADSTAB_OK) &&
               "the codes of the C interface are those of StatusCode");
 
 /// Where gradstab_last_error looks for the message of a call.
-std::string& message_of(const gradstab_transform* transform) noexcept {
-  thread_local std::string without_transform;
-  return transform != nullptr ? transform->error : without_transform;
+std::string& message_of(const Handle* handle) noexcept {
+  thread_local std::string without_handle;
+  return handle != nullptr ? handle->error : without_handle;
 }
 
-void keep(const gradstab_transform* transform, std::string_view message) noexcept {
-  std::string& kept = message_of(transform);
+void keep(const Handle* handle, std::string_view message) noexcept {
+  std::string& kept = message_of(handle);
   try {
     kept.assign(message);
   } catch (const std::bad_alloc&) {
@@ -37,40 +37,48 @@ void keep(const gradstab_transform* transform, std::string_view message) noexcep
   }
 }
 
-gradstab_status out_of_memory(const gradstab_transform* transform) noexcept {
-  keep(transform, "out of memory");
+gradstab_status out_of_memory(const Handle* handle) noexcept {
+  keep(handle, "out of memory");
   return GRADSTAB_OUT_OF_MEMORY;
 }
 
 }  // namespace
 
-gradstab_status finish(const gradstab_transform* transform, const Status& status) noexcept {
-  keep(transform, status.message());
+gradstab_status finish(const Handle* handle, const Status& status) noexcept {
+  keep(handle, status.message());
   return static_cast<gradstab_status>(status.code());
 }
 
-gradstab_status finish_exception(const gradstab_transform* transform) noexcept {
+gradstab_status finish_exception(const Handle* handle) noexcept {
   try {
     throw;
   } catch (const std::bad_alloc&) {
-    return out_of_memory(transform);
+    return out_of_memory(handle);
   } catch (const std::length_error&) {  // more than a container could ever hold
-    return out_of_memory(transform);
+    return out_of_memory(handle);
   } catch (const Error& error) {
-    keep(transform, error.what());
+    keep(handle, error.what());
     return static_cast<gradstab_status>(error.code());
   } catch (const std::exception& error) {
-    keep(transform, error.what());
+    keep(handle, error.what());
   } catch (...) {
-    keep(transform, "unknown error");
+    keep(handle, "unknown error");
   }
   return GRADSTAB_INTERNAL_ERROR;
+}
+
+const char* last_error(const Handle* handle) noexcept {
+  return message_of(handle).c_str();
 }
 
 }  // namespace gradstab::c
 
 const char* gradstab_last_error(const gradstab_transform* transform) {
-  return gradstab::c::message_of(transform).c_str();
+  return gradstab::c::last_error(transform);
+}
+
+const char* gradstab_optimizer_last_error(const gradstab_optimizer* optimizer) {
+  return gradstab::c::last_error(optimizer);
 }
 
 const char* gradstab_status_name(gradstab_status status) {

@@ -10,11 +10,14 @@
 
 namespace gradstab::c {
 
-/// Keeps the message with `transform`, or for the calling thread where that is NULL, and returns the code.
-gradstab_status finish(const gradstab_transform* transform, const Status& status) noexcept;
+/// Keeps the message with `handle`, or for the calling thread where that is NULL, and returns the code.
+gradstab_status finish(const Handle* handle, const Status& status) noexcept;
 
 /// The same for the exception that is being handled.
-gradstab_status finish_exception(const gradstab_transform* transform) noexcept;
+gradstab_status finish_exception(const Handle* handle) noexcept;
+
+/// The message that is kept.
+const char* last_error(const Handle* handle) noexcept;
 
 /// The error of an argument, or a part of one, that is NULL.
 template <class Name, class... Expected>
@@ -22,12 +25,19 @@ Status null_argument(const Name& name, const Expected&... expected) {
   return invalid(name, " is NULL, expected ", expected...);
 }
 
-/// The error of a function that needs gradstab_init before it.
-inline Status not_initialised(std::string_view function) {
-  return error(StatusCode::failed_precondition, function, " was called before a successful gradstab_init");
+/// The error of a transform, or whatever else is `what`, that is no longer there.
+inline Status lost(std::string_view what, std::string_view taken_by) {
+  return error(StatusCode::failed_precondition, what, " was lost when ", taken_by, " ran out of memory");
 }
 
-/// Calls body(), which returns a Status, on behalf of no transform.
+/// The error of a function that needs init before it, if there was none.
+template <class Object>
+Status check_ready(const Object& object, std::string_view function) {
+  if (object.ready) return {};
+  return error(StatusCode::failed_precondition, function, " was called before a successful ", Object::kInit);
+}
+
+/// Calls body(), which returns a Status, on behalf of no transform or optimizer.
 template <class Body>
 gradstab_status run(Body body) noexcept {
   try {
@@ -37,18 +47,17 @@ gradstab_status run(Body body) noexcept {
   }
 }
 
-/// Calls body() on behalf of a transform that the caller must have given.
-template <class Body>
-gradstab_status run_on(const gradstab_transform* transform, Body body) noexcept {
+/// Calls body() on behalf of a transform or optimizer that the caller must have given.
+template <class Object, class Body>
+gradstab_status run_on(const Object* object, Body body) noexcept {
   try {
-    if (transform == nullptr) return finish(nullptr, null_argument("transform", "a transform"));
-    if (transform->dismantled) {
-      return finish(transform, error(StatusCode::failed_precondition,
-                                     "the transform was lost when gradstab_chain ran out of memory"));
+    if (object == nullptr) return finish(nullptr, null_argument(Object::kNoun, Object::kExpected));
+    if (object->taken_by != nullptr) {
+      return finish(object, lost(std::string("the ") + Object::kNoun, object->taken_by));
     }
-    return finish(transform, body());
+    return finish(object, body());
   } catch (...) {
-    return finish_exception(transform);
+    return finish_exception(object);
   }
 }
 

@@ -1,12 +1,15 @@
-// Transforms are made, chained and freed.
+// Transforms and optimizers are made, chained and freed.
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "errors.hpp"
 #include "gradstab/gradstab.h"
 #include "gradstab/transforms.hpp"
 #include "handle.hpp"
+#include "optimizer_settings.hpp"
 #include "settings.hpp"
 
 using namespace gradstab;
@@ -31,10 +34,7 @@ Status check_links(gradstab_transform* const* links, size_t count) {
   if (links == nullptr && count > 0) return c::null_argument("links", "an array of ", count, " transforms");
   for (size_t i = 0; i < count; ++i) {
     if (links[i] == nullptr) return c::invalid("link ", i, " is NULL, expected a transform");
-    if (links[i]->dismantled) {
-      return c::error(StatusCode::failed_precondition, "link ", i,
-                      " was lost when gradstab_chain ran out of memory");
-    }
+    if (links[i]->taken_by != nullptr) return c::lost("link " + std::to_string(i), links[i]->taken_by);
     const auto* same = std::find(links, links + i, links[i]);
     if (same != links + i) {
       return c::invalid("link ", i, " is the same transform as link ", same - links);
@@ -81,8 +81,8 @@ gradstab_status gradstab_chain(gradstab_transform* const* links, size_t count,
     std::vector<GradientTransform> taken;
     taken.reserve(count);
     for (size_t i = 0; i < count; ++i) {
-      links[i]->dismantled = true;
-      taken.push_back(std::move(links[i]->transform));
+      links[i]->taken_by = "gradstab_chain";
+      taken.push_back(std::move(links[i]->object));
     }
     return chain_of(std::move(taken));
   });
@@ -94,10 +94,79 @@ void gradstab_destroy(gradstab_transform* transform) {
   delete transform;
 }
 
-gradstab_status gradstab_transform_name(const gradstab_transform* transform, const char** name) {
-  return c::run_on(transform, [&]() -> Status {
+namespace {
+
+/// The pointer that was given out stays valid unless the name has changed.
+template <class Object>
+gradstab_status name_of(const Object* object, const char** name) noexcept {
+  return c::run_on(object, [&]() -> Status {
     if (name == nullptr) return c::null_argument("name", "a const char*");
-    *name = transform->name.c_str();
+    *name = nullptr;
+    if (std::string now = object->object.name(); now != object->name) object->name = std::move(now);
+    *name = object->name.c_str();
     return {};
   });
+}
+
+/// An optimizer with the settings that read() returns, behind the transform, which is used up.
+template <class Read>
+gradstab_status make_optimizer(const char* maker, gradstab_transform* transform, gradstab_optimizer** result,
+                               Read read) noexcept {
+  if (result != nullptr) *result = nullptr;
+  const gradstab_status status = c::run([&]() -> Status {
+    if (result == nullptr) return c::null_argument("optimizer", "where to put the new one");
+    Result<OptimizerOptions> options = read();
+    if (!options) return options.status();
+    std::optional<GradientTransform> taken;
+    if (transform != nullptr) {
+      if (transform->taken_by != nullptr) return c::lost("the transform", transform->taken_by);
+      transform->taken_by = maker;
+      taken = std::move(transform->object);
+    }
+    *result =
+        std::make_unique<gradstab_optimizer>(Optimizer(std::move(*options), std::move(taken))).release();
+    return {};
+  });
+  if (status == GRADSTAB_OK) gradstab_destroy(transform);
+  return status;
+}
+
+}  // namespace
+
+gradstab_status gradstab_transform_name(const gradstab_transform* transform, const char** name) {
+  return name_of(transform, name);
+}
+
+gradstab_status gradstab_sgd(const gradstab_sgd_options* options, gradstab_transform* transform,
+                             gradstab_optimizer** optimizer) {
+  return make_optimizer("gradstab_sgd", transform, optimizer, [&] { return c::read_sgd(options); });
+}
+
+gradstab_status gradstab_adam(const gradstab_adam_options* options, gradstab_transform* transform,
+                              gradstab_optimizer** optimizer) {
+  return make_optimizer("gradstab_adam", transform, optimizer, [&] { return c::read_adam(options); });
+}
+
+gradstab_status gradstab_lion(const gradstab_lion_options* options, gradstab_transform* transform,
+                              gradstab_optimizer** optimizer) {
+  return make_optimizer("gradstab_lion", transform, optimizer, [&] { return c::read_lion(options); });
+}
+
+gradstab_status gradstab_adam_mini(const gradstab_adam_mini_options* options, gradstab_transform* transform,
+                                   gradstab_optimizer** optimizer) {
+  return make_optimizer("gradstab_adam_mini", transform, optimizer,
+                        [&] { return c::read_adam_mini(options); });
+}
+
+gradstab_status gradstab_spam(const gradstab_spam_options* options, gradstab_transform* transform,
+                              gradstab_optimizer** optimizer) {
+  return make_optimizer("gradstab_spam", transform, optimizer, [&] { return c::read_spam(options); });
+}
+
+void gradstab_optimizer_destroy(gradstab_optimizer* optimizer) {
+  delete optimizer;
+}
+
+gradstab_status gradstab_optimizer_name(const gradstab_optimizer* optimizer, const char** name) {
+  return name_of(optimizer, name);
 }

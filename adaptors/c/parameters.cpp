@@ -1,4 +1,4 @@
-// A transform is bound to named parameters.
+// Transforms and optimizers are bound to named parameters.
 #include <utility>
 #include <vector>
 
@@ -6,6 +6,7 @@
 #include "gradstab/gradstab.h"
 #include "gradstab/parameter_set.hpp"
 #include "handle.hpp"
+#include "optimizer_settings.hpp"
 #include "settings.hpp"
 
 using namespace gradstab;
@@ -30,54 +31,57 @@ Result<ParameterSet> read_parameters(const gradstab_parameter* parameters, size_
   return ParameterSet::create(std::move(list));
 }
 
-}  // namespace
-
-gradstab_status gradstab_init(gradstab_transform* transform, const gradstab_parameter* parameters,
-                              size_t count, const gradstab_run_options* options) {
-  return c::run_on(transform, [&]() -> Status {
-    transform->ready = false;
+/// Reads the parameters and hands them to bind(), which returns a Status.
+template <class Object, class Bind>
+gradstab_status init(Object* object, const gradstab_parameter* parameters, size_t count, Bind bind) noexcept {
+  return c::run_on(object, [&]() -> Status {
+    object->ready = false;
     auto set = read_parameters(parameters, count);
     if (!set) return set.status();
-    auto run_options = c::read_run_options(options);
-    if (!run_options) return run_options.status();
-    GRADSTAB_RETURN_IF_ERROR(transform->transform.init(std::move(*set), std::move(*run_options)));
-    transform->backend = transform->transform.backend_name();
-    transform->row_count = transform->transform.report().rows.size();
-    transform->make_room();
-    transform->ready = true;
+    GRADSTAB_RETURN_IF_ERROR(bind(std::move(*set)));
+    object->backend = object->object.backend_name();
+    object->row_count = object->object.report().rows.size();
+    object->tensors.clear();
+    object->make_room();
+    object->ready = true;
     return {};
   });
 }
 
-gradstab_status gradstab_rebind(gradstab_transform* transform, const gradstab_parameter* parameters,
-                                size_t count) {
-  return c::run_on(transform, [&]() -> Status {
-    if (!transform->ready) return c::not_initialised("gradstab_rebind");
+template <class Object, class Rebind>
+gradstab_status rebind(Object* object, const char* function, const gradstab_parameter* parameters,
+                       size_t count, Rebind bind) noexcept {
+  return c::run_on(object, [&]() -> Status {
+    GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
     auto set = read_parameters(parameters, count);
     if (!set) return set.status();
-    GRADSTAB_RETURN_IF_ERROR(transform->transform.rebind(std::move(*set)));
-    transform->row_count = transform->transform.report().rows.size();
+    GRADSTAB_RETURN_IF_ERROR(bind(std::move(*set)));
+    // The next step makes room: nothing may fail any more.
+    object->row_count = object->object.report().rows.size();
+    object->tensors.clear();
     return {};
   });
 }
 
-gradstab_status gradstab_parameter_count(const gradstab_transform* transform, size_t* count) {
-  return c::run_on(transform, [&]() -> Status {
+template <class Object>
+gradstab_status parameter_count(const Object* object, const char* function, size_t* count) noexcept {
+  return c::run_on(object, [&]() -> Status {
     if (count == nullptr) return c::null_argument("count", "a size_t");
     *count = 0;
-    if (!transform->ready) return c::not_initialised("gradstab_parameter_count");
-    *count = transform->transform.parameters().size();
+    GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
+    *count = object->object.parameters().size();
     return {};
   });
 }
 
-gradstab_status gradstab_parameter_name(const gradstab_transform* transform, size_t index,
-                                        const char** name) {
-  return c::run_on(transform, [&]() -> Status {
+template <class Object>
+gradstab_status parameter_name(const Object* object, const char* function, size_t index,
+                               const char** name) noexcept {
+  return c::run_on(object, [&]() -> Status {
     if (name == nullptr) return c::null_argument("name", "a const char*");
     *name = nullptr;
-    if (!transform->ready) return c::not_initialised("gradstab_parameter_name");
-    const ParameterSet& set = transform->transform.parameters();
+    GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
+    const ParameterSet& set = object->object.parameters();
     if (index >= set.size()) {
       return c::invalid("there is no parameter ", index, "; ", set.size(), " are registered");
     }
@@ -86,12 +90,79 @@ gradstab_status gradstab_parameter_name(const gradstab_transform* transform, siz
   });
 }
 
-gradstab_status gradstab_backend_in_use(const gradstab_transform* transform, const char** name) {
-  return c::run_on(transform, [&]() -> Status {
+template <class Object>
+gradstab_status backend_in_use(const Object* object, const char* function, const char** name) noexcept {
+  return c::run_on(object, [&]() -> Status {
     if (name == nullptr) return c::null_argument("name", "a const char*");
     *name = nullptr;
-    if (!transform->ready) return c::not_initialised("gradstab_backend_in_use");
-    *name = transform->backend.c_str();
+    GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
+    *name = object->backend.c_str();
     return {};
   });
+}
+
+}  // namespace
+
+gradstab_status gradstab_init(gradstab_transform* transform, const gradstab_parameter* parameters,
+                              size_t count, const gradstab_run_options* options) {
+  return init(transform, parameters, count, [&](ParameterSet set) -> Status {
+    auto run_options = c::read_run_options(options);
+    if (!run_options) return run_options.status();
+    return transform->object.init(std::move(set), std::move(*run_options));
+  });
+}
+
+gradstab_status gradstab_rebind(gradstab_transform* transform, const gradstab_parameter* parameters,
+                                size_t count) {
+  return rebind(transform, "gradstab_rebind", parameters, count,
+                [&](ParameterSet set) { return transform->object.rebind(std::move(set)); });
+}
+
+gradstab_status gradstab_optimizer_init(gradstab_optimizer* optimizer, const gradstab_parameter* parameters,
+                                        size_t count, const gradstab_optimizer_run_options* options,
+                                        const gradstab_optimizer_group* groups, size_t group_count) {
+  if (optimizer != nullptr) optimizer->object.unbind();  // also if what is given cannot even be read
+  return init(optimizer, parameters, count, [&](ParameterSet set) -> Status {
+    auto run_options = c::read_optimizer_run_options(options);
+    if (!run_options) return run_options.status();
+    const auto list = c::read_groups(groups, group_count);
+    if (!list) return list.status();
+    return optimizer->object.init(std::move(set), std::move(*run_options), *list);
+  });
+}
+
+gradstab_status gradstab_optimizer_rebind(gradstab_optimizer* optimizer, const gradstab_parameter* parameters,
+                                          size_t count, const gradstab_optimizer_group* groups,
+                                          size_t group_count) {
+  return rebind(optimizer, "gradstab_optimizer_rebind", parameters, count, [&](ParameterSet set) -> Status {
+    const auto list = c::read_groups(groups, group_count);
+    if (!list) return list.status();
+    return optimizer->object.rebind(std::move(set), *list);
+  });
+}
+
+gradstab_status gradstab_parameter_count(const gradstab_transform* transform, size_t* count) {
+  return parameter_count(transform, "gradstab_parameter_count", count);
+}
+
+gradstab_status gradstab_parameter_name(const gradstab_transform* transform, size_t index,
+                                        const char** name) {
+  return parameter_name(transform, "gradstab_parameter_name", index, name);
+}
+
+gradstab_status gradstab_backend_in_use(const gradstab_transform* transform, const char** name) {
+  return backend_in_use(transform, "gradstab_backend_in_use", name);
+}
+
+gradstab_status gradstab_optimizer_parameter_count(const gradstab_optimizer* optimizer, size_t* count) {
+  return parameter_count(optimizer, "gradstab_optimizer_parameter_count", count);
+}
+
+gradstab_status gradstab_optimizer_parameter_name(const gradstab_optimizer* optimizer, size_t index,
+                                                  const char** name) {
+  return parameter_name(optimizer, "gradstab_optimizer_parameter_name", index, name);
+}
+
+gradstab_status gradstab_optimizer_backend_in_use(const gradstab_optimizer* optimizer, const char** name) {
+  return backend_in_use(optimizer, "gradstab_optimizer_backend_in_use", name);
 }

@@ -10,11 +10,6 @@
 namespace gradstab::c {
 namespace {
 
-Status check_reserved(std::string_view where, std::int64_t value) {
-  if (value == 0) return {};
-  return invalid(where, ".reserved must be 0, got ", value, "; was the struct set to 0 first?");
-}
-
 Result<UnitGroup> read_group(const gradstab_unit_group& given, std::size_t index) {
   if (given.name == nullptr) return invalid("name of group ", index, " is NULL, expected a text");
   UnitGroup group{given.name, {}};
@@ -46,6 +41,11 @@ Result<StabilizerOptions> preset_options(gradstab_preset preset) {
 }
 
 }  // namespace
+
+Status check_reserved(std::string_view where, std::int64_t value) {
+  if (value == 0) return {};
+  return invalid(where, ".reserved must be 0, got ", value, "; was the struct set to 0 first?");
+}
 
 Result<bool> read_flag(std::string_view name, std::int32_t value) {
   if (value == 0 || value == 1) return value == 1;

@@ -19,6 +19,9 @@ Result<Units> read_units(const gradstab_units* units);
 /// With an executor made: a pool, or the caller's own.
 Result<RunOptions> read_run_options(const gradstab_run_options* options);
 
+/// Whether a field named `reserved` of this struct is 0.
+Status check_reserved(std::string_view where, std::int64_t value);
+
 /// A yes or no.
 Result<bool> read_flag(std::string_view name, std::int32_t value);
 

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "gradstab/gradstab.h"
+#include "gradstab/optimizer.h"
 #include "gradstab/status.hpp"
 #include "text.hpp"
 
@@ -43,6 +43,44 @@ struct StructTraits<gradstab_step_report> {
   static constexpr std::string_view name = "gradstab_step_report";
   static constexpr std::size_t first_size = sizeof(gradstab_step_report);
 };
+template <>
+struct StructTraits<gradstab_optimizer_run_options> {
+  static constexpr std::string_view name = "gradstab_optimizer_run_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_optimizer_run_options);
+};
+template <>
+struct StructTraits<gradstab_sgd_options> {
+  static constexpr std::string_view name = "gradstab_sgd_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_sgd_options);
+};
+template <>
+struct StructTraits<gradstab_adam_options> {
+  static constexpr std::string_view name = "gradstab_adam_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_adam_options);
+};
+template <>
+struct StructTraits<gradstab_lion_options> {
+  static constexpr std::string_view name = "gradstab_lion_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_lion_options);
+};
+template <>
+struct StructTraits<gradstab_adam_mini_options> {
+  static constexpr std::string_view name = "gradstab_adam_mini_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_adam_mini_options);
+};
+template <>
+struct StructTraits<gradstab_spam_options> {
+  static constexpr std::string_view name = "gradstab_spam_options";
+  static constexpr std::size_t first_size = sizeof(gradstab_spam_options);
+};
+
+/// What the struct begins with.
+template <class T>
+std::size_t struct_size_of(const T* given) noexcept {
+  std::size_t size = 0;
+  std::memcpy(&size, given, sizeof size);
+  return size;
+}
 
 template <class T>
 Status check_struct_size(std::size_t size) {
@@ -55,7 +93,7 @@ Status check_struct_size(std::size_t size) {
 template <class T>
 Status read_struct(const T* given, T& result) {
   result = {};
-  const std::size_t size = given->struct_size;
+  const std::size_t size = struct_size_of(given);
   GRADSTAB_RETURN_IF_ERROR(check_struct_size<T>(size));
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   if (size > sizeof(T) &&
@@ -73,7 +111,7 @@ void write_struct(const T& value, std::size_t size, T* given) noexcept {
   auto* bytes = reinterpret_cast<unsigned char*>(given);
   std::memcpy(bytes, &value, std::min(size, sizeof(T)));
   if (size > sizeof(T)) std::memset(bytes + sizeof(T), 0, size - sizeof(T));
-  given->struct_size = size;
+  std::memcpy(bytes, &size, sizeof size);
 }
 
 }  // namespace gradstab::c

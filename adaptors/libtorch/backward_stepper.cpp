@@ -69,7 +69,7 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   }
   // Schedulers write into the groups at any time; what they change is the learning rate.
   const std::size_t group = optimizer->group_of_[index];
-  optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr());
+  optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
   pending[index] = optimizer->fused_.step_one(index, optimizer->parameter_ref(index), gradient_ref).value();
   parameter.unsafeGetTensorImpl()->bump_version();
   parameter.mutable_grad().reset();

@@ -1,4 +1,5 @@
-/// The C interface of gradstab, for training engines in any language. docs/c-abi.md is its manual.
+/// The C interface of gradstab, for training engines in any language. docs/c-abi.md is its manual. The
+/// optimizers are in gradstab/optimizer.h, which includes this.
 ///
 /// Life of a transform: made by gradstab_stabilize or another of the makers, bound to named parameters by
 /// gradstab_init, called once per optimizer step with the gradients, freed by gradstab_destroy.
@@ -57,8 +58,8 @@ GRADSTAB_API const char* gradstab_status_name(gradstab_status status);
 typedef struct gradstab_transform gradstab_transform;
 
 /// What was wrong in the last call with this transform as its first argument; "" if it succeeded. For NULL,
-/// the same of the calling thread's last call without a transform: makers, and functions that were given
-/// NULL. Never NULL; valid until the next such call.
+/// the same of the calling thread's last call without a transform or an optimizer: makers, and functions that
+/// were given NULL. Never NULL; valid until the next such call.
 GRADSTAB_API const char* gradstab_last_error(const gradstab_transform* transform);
 
 /// Backends: the kernels that touch gradient memory, the fastest last.
@@ -68,7 +69,7 @@ GRADSTAB_API size_t gradstab_backend_count(void);
 /// `supported` is optional. Errors: no backend of that index.
 GRADSTAB_API gradstab_status gradstab_backend_info(size_t index, const char** name, int32_t* supported);
 
-/// Frees what gradstab_save allocated. NULL is fine.
+/// Frees what gradstab_save and gradstab_optimizer_save allocated. NULL is fine.
 GRADSTAB_API void gradstab_free(void* memory);
 
 // ---- Settings -----------------------------------------------------------------------------------------

@@ -157,13 +157,17 @@ class GRADSTAB_API Optimizer {
 
   /// Binds to parameters; a second call starts afresh. `groups` may be empty: all parameters then have the
   /// options given at construction. Otherwise each parameter is in exactly one group, and all groups are of
-  /// the same kind of optimizer as those options. Errors: an invalid setting, groups that do not partition
-  /// the parameters, whatever the transform refuses, and for Adam-mini a parameter whose partition is
-  /// unclear.
+  /// the same kind of optimizer as those options. Errors, after which the optimizer is not initialised: an
+  /// invalid setting, groups that do not partition the parameters, whatever the transform refuses, and for
+  /// Adam-mini a parameter whose partition is unclear.
   Status init(ParameterSet parameters, OptimizerRunOptions options = {},
               const std::vector<OptimizerGroup>& groups = {});
+  /// Lets go of parameters and state; the optimizer is as before `init`.
+  void unbind() noexcept;
 
-  /// Continues after parameters were added or regrouped: what is known of names that stay is kept.
+  /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
+  /// groups all parameters have the settings that group 0 has now. An error leaves everything as it was; one
+  /// for which there is not even the memory to go back leaves the optimizer uninitialised, also in `load`.
   Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {});
 
   /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
@@ -188,18 +192,25 @@ class GRADSTAB_API Optimizer {
   /// here if it is given the same gradient memory. The gradient must not change in between.
   Status measure_one(std::size_t index, const TensorRef& gradient);
 
+  /// What the last `step` saw, under policy `raise` also where it returned `non_finite`. Without tensors
+  /// where it was refused for another reason; every tensor absent before the first one. `step_one` and
+  /// `measure_one` write into the same memory.
+  const StepReport& report() const noexcept;
+
   const ParameterSet& parameters() const noexcept;
   std::string name() const;
   std::string_view backend_name() const noexcept;
 
+  /// Before `init` there is one group, of the options given at construction; what is changed there is what
+  /// `init` begins with. Errors of all these: no such group.
   std::size_t group_count() const noexcept;
   /// Settings of a group, to be changed between steps (learning-rate schedules). Everything but the kind of
-  /// optimizer may change; AMSGrad and momentum only before the first step.
-  const OptimizerOptions& options(std::size_t group = 0) const;
+  /// optimizer may change; AMSGrad and momentum only before the first step. Errors change nothing.
+  Result<OptimizerOptions> options(std::size_t group = 0) const;
   Status set_options(std::size_t group, OptimizerOptions options);
-  /// The learning rate of all groups, or of one.
-  void set_lr(double lr) noexcept;
-  void set_lr(std::size_t group, double lr);
+  /// The learning rate of all groups, or of one. Errors: not finite, or negative.
+  Status set_lr(double lr);
+  Status set_lr(std::size_t group, double lr);
 
   /// State of the transform and of every parameter as bytes (docs/state-format.md). Settings are not part of
   /// it.

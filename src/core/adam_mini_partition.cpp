@@ -97,8 +97,10 @@ Result<ParameterRule> adam_mini_rule(const AdamMiniOptions& options, const Param
                     detail::concat("adam_mini needs dim and n_heads above 0 for '", parameter.name, "', got ",
                                    options.dim, " and ", options.n_heads));
     }
-    const std::int64_t head = options.dim * options.dim / options.n_heads;
-    if (options.dim * options.dim % options.n_heads != 0 || head == 0 || count % head != 0) {
+    std::int64_t square = 0;
+    const bool fits = !__builtin_mul_overflow(options.dim, options.dim, &square);
+    const std::int64_t head = square / options.n_heads;
+    if (!fits || square % options.n_heads != 0 || head == 0 || count % head != 0) {
       return unclear(parameter, detail::concat("its ", count, " elements are no whole number of heads of ",
                                                options.dim, " x ", options.dim, " / ", options.n_heads));
     }

@@ -25,13 +25,8 @@ struct ElementPiece {
 /// order where the gradient is contiguous.
 template <class Body>
 void for_each_element(const ElementPiece& at, Body body) noexcept {
-  const auto bytes = static_cast<std::int64_t>(size_of(at.view.dtype));
   std::int64_t index = at.first;
-  for_each_run(at.view.layout, at.piece.begin, at.piece.count,
-               [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
-                 std::byte* element = at.view.data + offset * bytes;
-                 for (std::int64_t i = 0; i < count; ++i) body(element + i * stride * bytes, index++);
-               });
+  for_each_element(at.view, at.piece, [&](std::byte* element) { body(element, index++); });
 }
 
 /// Applies the pending factor and nothing else.

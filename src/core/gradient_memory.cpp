@@ -13,9 +13,9 @@ namespace {
 template <class Kernel>
 void for_each_contiguous(const GradientView& gradient, Piece piece, Kernel kernel) noexcept {
   const auto element = static_cast<std::int64_t>(size_of(gradient.dtype));
-  if (gradient.layout.dense())
+  if (gradient.layout == nullptr)
     return kernel(gradient.data + piece.begin * element, static_cast<std::size_t>(piece.count));
-  for_each_run(gradient.layout, piece.begin, piece.count,
+  for_each_run(*gradient.layout, piece.begin, piece.count,
                [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
                  std::byte* run = gradient.data + offset * element;
                  if (stride == 1) return kernel(run, static_cast<std::size_t>(count));

@@ -9,13 +9,14 @@
 
 namespace gradstab {
 
-/// A gradient in this step, or one row of it, ready for kernels.
+/// A gradient in this step, or one row of it, ready for kernels. Small: a step over thousands of tensors
+/// reads one of these for each, several times.
 struct GradientView {
   std::byte* data = nullptr;
+  std::int64_t count = 0;          ///< elements
+  std::int64_t row_stride = 0;     ///< elements from one row to the next, where this is one of several
+  const Layout* layout = nullptr;  ///< of the elements; none where they lie side by side
   DType dtype = DType::float32;
-  Layout layout;
-  std::int64_t count = 0;       ///< elements of the layout
-  std::int64_t row_stride = 0;  ///< elements from one row to the next, where the layout is that of a row
 
   GradientView row(std::size_t index) const noexcept {
     GradientView view = *this;
@@ -29,6 +30,18 @@ struct Piece {
   std::int64_t begin;
   std::int64_t count;
 };
+
+/// Calls body(pointer) for the elements of a piece in the layout's order.
+template <class Body>
+void for_each_element(const GradientView& gradient, Piece piece, Body body) noexcept {
+  const auto bytes = static_cast<std::int64_t>(size_of(gradient.dtype));
+  const auto run = [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
+    std::byte* element = gradient.data + offset * bytes;
+    for (std::int64_t i = 0; i < count; ++i) body(element + i * stride * bytes);
+  };
+  if (gradient.layout == nullptr) return run(piece.begin, piece.count, 1);
+  for_each_run(*gradient.layout, piece.begin, piece.count, run);
+}
 
 double squared_norm(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;
 double max_abs(const Backend& backend, const GradientView& gradient, Piece piece) noexcept;

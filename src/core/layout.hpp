@@ -24,8 +24,7 @@ struct Layout {
   int rank = 0;  // 0: a single element
   std::array<Dimension, kMaxRank> dimensions{};
 
-  /// `count` elements side by side. What lies behind the first dimension is left as it is: most gradients are
-  /// dense, and a step over thousands of them is not to write all this for each.
+  /// `count` elements side by side.
   void set_dense(std::int64_t count) noexcept {
     rank = 1;
     dimensions[0] = {count, 1};

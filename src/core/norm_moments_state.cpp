@@ -55,8 +55,7 @@ Result<NormMoments> load_any_moments(ByteReader& reader) {
   moments.streak = reader.get<std::int32_t>();
   moments.streak_norm = reader.get<double>();
   if (!reader.ok()) return Status(StatusCode::corrupt_data, "state ends inside its norm moments");
-  if (!is_count(moments.step))
-    return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
+  if (!is_count(moments.step)) return Status(StatusCode::corrupt_data, "state holds impossible norm moments");
   return moments;
 }
 

@@ -2,6 +2,7 @@
 #include "gradstab/optimizer.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/optimizer_impl.hpp"
@@ -9,10 +10,6 @@
 
 namespace gradstab {
 namespace {
-
-Status not_initialised(std::string_view call) {
-  return {StatusCode::failed_precondition, detail::concat(call, " was called before a successful init")};
-}
 
 /// A different number for every block of every step, from which stochastic rounding draws.
 std::uint32_t random_key(std::uint64_t seed, std::int64_t step, std::size_t parameter, std::int64_t begin) {
@@ -63,6 +60,7 @@ bool Optimizer::Impl::needs_norms() const noexcept {
 
 Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions options,
                              const std::vector<OptimizerGroup>& given_groups) {
+  unbind();
   GRADSTAB_RETURN_IF_ERROR(validate(default_options));
   std::vector<std::size_t> new_group_of(parameters.size(), 0);
   std::vector<OptimizerOptions> new_groups = {default_options};
@@ -85,7 +83,6 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
     pieces.push_back(rule->pieces);
     new_rules.push_back(*rule);
   }
-  initialised = false;
   run = std::move(options);
   GRADSTAB_RETURN_IF_ERROR(
       inner().init(std::move(parameters), run.run, divided ? std::move(pieces) : std::vector<std::size_t>()));
@@ -93,17 +90,103 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
   group_of = std::move(new_group_of);
   rules = std::move(new_rules);
   const std::size_t count = inner().parameters.size();
-  memory.clear();
   memory.resize(count);
   targets.assign(count, {});
   parameter_memory.bind(count);
   scalars.assign(count, {});
   gradients.assign(count, nullptr);
   unit_root.assign(divided ? inner().engine.segments().count() : 0, 1.0);
-  steps = 0;
   inner().engine.set_measuring(needs_norms());
   initialised = true;
   return {};
+}
+
+void Optimizer::Impl::unbind() noexcept {
+  initialised = false;
+  groups.clear();
+  group_of.clear();
+  rules.clear();
+  memory.clear();
+  steps = 0;
+}
+
+std::vector<OptimizerGroup> Optimizer::Impl::current_groups() const {
+  std::vector<OptimizerGroup> result;
+  result.reserve(groups.size());
+  for (const OptimizerOptions& options : groups) result.push_back({options, {}});
+  for (std::size_t i = 0; i < group_of.size(); ++i) result[group_of[i]].parameters.push_back(i);
+  return result;
+}
+
+Status Optimizer::Impl::take_over(const ParameterSet& before, std::span<const ParameterRule> rules_before,
+                                  std::span<ParameterMemory> memory_before) {
+  std::vector<std::ptrdiff_t> found;
+  for (const Parameter& parameter : inner().parameters) found.push_back(before.find(parameter.name));
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i] < 0) continue;
+    const auto index = static_cast<std::size_t>(found[i]);
+    if (!memory_before[index].storage || same_state(rules_before[index], rules[i])) continue;
+    return {StatusCode::invalid_argument,
+            detail::concat("'", before[index].name, "' changes its kind of state with the new groups")};
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i] >= 0) memory[i] = std::move(memory_before[static_cast<std::size_t>(found[i])]);
+  }
+  return {};
+}
+
+Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups) {
+  if (!ready()) return not_initialised("rebind");
+  // An error puts everything back.
+  const std::vector<std::byte> of_transform = inner().save();
+  const auto last_step = inner().last_step;
+  const ParameterSet before = inner().parameters;
+  const std::vector<ParameterRule> rules_before = rules;
+  const std::vector<OptimizerGroup> groups_before = current_groups();
+  const std::int64_t steps_before = steps;
+  std::vector<OptimizerGroup> new_groups = given_groups;
+  if (new_groups.empty()) {
+    new_groups.push_back({groups.front(), std::vector<std::size_t>(parameters.size())});
+    std::iota(new_groups.front().parameters.begin(), new_groups.front().parameters.end(), std::size_t{0});
+  }
+  std::vector<ParameterMemory> memory_before = std::exchange(memory, {});
+  initialised = false;  // stays so if there is no memory to go back
+  const auto undo = [&] {
+    init(before, run, groups_before).check();
+    initialised = false;
+    inner().load(of_transform, true).check();
+    inner().last_step = last_step;
+    memory = std::move(memory_before);
+    steps = steps_before;
+    initialised = true;
+  };
+  try {
+    Status status = init(std::move(parameters), run, new_groups);
+    initialised = false;
+    if (status.ok()) status = inner().load(of_transform, false);
+    if (status.ok()) status = take_over(before, rules_before, memory_before);
+    if (!status.ok()) {
+      undo();
+      return status;
+    }
+  } catch (...) {  // out of memory
+    undo();
+    throw;
+  }
+  inner().last_step = last_step;
+  steps = steps_before;
+  initialised = true;
+  return {};
+}
+
+std::span<OptimizerOptions> Optimizer::Impl::settings() noexcept {
+  return ready() ? std::span(groups) : std::span(&default_options, 1);
+}
+
+Status Optimizer::Impl::check_group(std::size_t group) const {
+  const std::size_t count = ready() ? groups.size() : 1;
+  if (group < count) return {};
+  return {StatusCode::invalid_argument, detail::concat("there is no group ", group, "; there are ", count)};
 }
 
 Status Optimizer::Impl::take_target(std::size_t index, const TensorRef& parameter,
@@ -146,18 +229,45 @@ void Optimizer::Impl::begin_step(std::size_t index, std::int64_t global) {
     allocate(state, rules[index], target.storage, static_cast<std::size_t>(count), target.parameter);
   }
   state.step += 1;
+  target.begun = true;
   scalars[index] = update_scalars(options_of(index), rules[index], {state.step, global});
 }
 
 void Optimizer::Impl::cancel_step(std::size_t index) noexcept {
+  if (!std::exchange(targets[index].begun, false)) return;
   memory[index].step -= 1;
   if (targets[index].first_step) memory[index] = {};
 }
 
+/// Cancels the steps of a range of parameters, also where an exception ends them (out of memory), unless they
+/// are kept.
+class Optimizer::Impl::BegunSteps {
+ public:
+  BegunSteps(Impl& impl, IndexRange range) noexcept : impl_(impl), range_(range) {}
+  ~BegunSteps() {
+    for (std::size_t i = range_.begin; i < range_.end; ++i) {
+      if (kept_) {
+        impl_.targets[i].begun = false;
+      } else {
+        impl_.cancel_step(i);
+      }
+    }
+  }
+  BegunSteps(const BegunSteps&) = delete;
+  BegunSteps& operator=(const BegunSteps&) = delete;
+
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  Impl& impl_;
+  IndexRange range_;
+  bool kept_ = false;
+};
+
 Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
                                          std::span<const TensorRef> gradients_now,
                                          std::optional<std::int64_t> step_number) {
-  if (!initialised) return not_initialised("step");
+  if (!ready()) return not_initialised("step");
   GradientTransform::Impl& chain = inner();
   const std::size_t count = chain.parameters.size();
   if (parameters.size() != count) {
@@ -171,22 +281,20 @@ Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
     if (present(i)) GRADSTAB_RETURN_IF_ERROR(take_target(i, parameters[i], gradients_now[i]));
   }
   GRADSTAB_RETURN_IF_ERROR(refuse_shared_memory());
+  BegunSteps begun(*this, {0, count});
   for (std::size_t i = 0; i < count; ++i) {
     if (present(i)) begin_step(i, steps + 1);
   }
   auto report = chain.run(step_number, this);
   if (report && !report->skip_step) {
     steps += 1;
-    return report;
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    if (present(i)) cancel_step(i);
+    begun.keep();
   }
   return report;
 }
 
 Status Optimizer::Impl::can_step_one() const {
-  if (!initialised) return not_initialised("can_step_one");
+  if (!ready()) return not_initialised("can_step_one");
   for (const auto& link : inner().links) {
     if (!link->needs_all_tensors()) continue;
     return {StatusCode::unsupported,
@@ -222,9 +330,10 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
   GRADSTAB_RETURN_IF_ERROR(take_target(index, parameter, gradient));
   if (chain.engine.needs_parameters())
     GRADSTAB_RETURN_IF_ERROR(chain.engine.take_parameter(chain.parameters, index, parameter));
+  BegunSteps begun(*this, {index, index + 1});
   begin_step(index, memory[index].step + 1);
   auto report = chain.engine.run_one(chain.parameters, index, *this);
-  if (!report) cancel_step(index);
+  if (report) begun.keep();
   return report;
 }
 
@@ -314,45 +423,12 @@ Status Optimizer::init(ParameterSet parameters, OptimizerRunOptions options,
   return impl_->init(std::move(parameters), std::move(options), groups);
 }
 
+void Optimizer::unbind() noexcept {
+  impl_->unbind();
+}
+
 Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups) {
-  if (!impl_->initialised) return not_initialised("rebind");
-  // An error puts everything back.
-  const std::vector<std::byte> of_transform = impl_->inner().save();
-  const ParameterSet before = impl_->inner().parameters;
-  const std::vector<ParameterRule> rules_before = impl_->rules;
-  const std::vector<OptimizerOptions> groups_before = impl_->groups;
-  const std::vector<std::size_t> group_of_before = impl_->group_of;
-  const std::int64_t steps = impl_->steps;
-  std::vector<ParameterMemory> memory = std::exchange(impl_->memory, {});
-  Status status = impl_->init(std::move(parameters), impl_->run, groups);
-  if (status.ok()) status = impl_->inner().load(of_transform, false);
-  for (std::size_t i = 0; status.ok() && i < impl_->memory.size(); ++i) {
-    const std::ptrdiff_t found = before.find(impl_->inner().parameters[i].name);
-    if (found < 0) continue;
-    const auto index = static_cast<std::size_t>(found);
-    if (state_count(rules_before[index].rule) != state_count(impl_->rules[i].rule)) {
-      status = {StatusCode::invalid_argument,
-                detail::concat("'", before[index].name, "' changes its kind of state with the new groups")};
-    }
-  }
-  if (!status.ok()) {
-    std::vector<OptimizerGroup> old_groups;
-    old_groups.reserve(groups_before.size());
-    for (const OptimizerOptions& options : groups_before) old_groups.push_back({options, {}});
-    for (std::size_t i = 0; i < group_of_before.size(); ++i)
-      old_groups[group_of_before[i]].parameters.push_back(i);
-    impl_->init(before, impl_->run, old_groups).check();
-    impl_->inner().load(of_transform, true).check();
-    impl_->memory = std::move(memory);
-    impl_->steps = steps;
-    return status;
-  }
-  for (std::size_t i = 0; i < impl_->memory.size(); ++i) {
-    const std::ptrdiff_t found = before.find(impl_->inner().parameters[i].name);
-    if (found >= 0) impl_->memory[i] = std::move(memory[static_cast<std::size_t>(found)]);
-  }
-  impl_->steps = steps;
-  return {};
+  return impl_->rebind(std::move(parameters), groups);
 }
 
 Result<StepReport> Optimizer::step(std::span<const TensorRef> parameters,
@@ -370,13 +446,17 @@ Status Optimizer::can_step_one() const {
 }
 
 Status Optimizer::measure_one(std::size_t index, const TensorRef& gradient) {
-  if (!impl_->initialised) return not_initialised("measure_one");
+  if (!impl_->ready()) return not_initialised("measure_one");
   GradientTransform::Impl& chain = impl_->inner();
   if (index >= chain.parameters.size()) {
     return {StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
                                                          chain.parameters.size(), " are registered")};
   }
   return chain.engine.measure_one(chain.parameters, index, gradient);
+}
+
+const StepReport& Optimizer::report() const noexcept {
+  return impl_->inner().report;
 }
 
 const ParameterSet& Optimizer::parameters() const noexcept {
@@ -393,31 +473,29 @@ std::string_view Optimizer::backend_name() const noexcept {
 }
 
 std::size_t Optimizer::group_count() const noexcept {
-  return impl_->groups.size();
+  return impl_->settings().size();
 }
 
-const OptimizerOptions& Optimizer::options(std::size_t group) const {
-  return impl_->groups.at(group);
+Result<OptimizerOptions> Optimizer::options(std::size_t group) const {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_group(group));
+  return impl_->settings()[group];
 }
 
 Status Optimizer::set_options(std::size_t group, OptimizerOptions options) {
   Impl& impl = *impl_;
-  if (group >= impl.groups.size()) {
-    return {StatusCode::invalid_argument,
-            detail::concat("there is no group ", group, "; there are ", impl.groups.size())};
-  }
-  if (options.index() != impl.groups[group].index()) {
-    return {StatusCode::invalid_argument,
-            detail::concat("group ", group, " is '", name_of(impl.groups[group]), "', got settings of '",
-                           name_of(options), "'")};
+  GRADSTAB_RETURN_IF_ERROR(impl.check_group(group));
+  OptimizerOptions& settings = impl.settings()[group];
+  if (options.index() != settings.index()) {
+    return {StatusCode::invalid_argument, detail::concat("group ", group, " is '", name_of(settings),
+                                                         "', got settings of '", name_of(options), "'")};
   }
   GRADSTAB_RETURN_IF_ERROR(validate(options));
   std::vector<UpdateRule> new_rules;
-  for (std::size_t i = 0; i < impl.rules.size(); ++i) {
+  for (std::size_t i = 0; impl.ready() && i < impl.rules.size(); ++i) {
     new_rules.push_back(impl.rules[i].rule);
     if (impl.group_of[i] != group) continue;
     const Parameter& parameter = impl.inner().parameters[i];
-    const auto before = parameter_rule(impl.groups[group], parameter);
+    const auto before = parameter_rule(settings, parameter);
     const auto rule = parameter_rule(options, parameter);
     if (!rule) return rule.status();
     if (!before || rule->unit_moments != before->unit_moments || rule->pieces != before->pieces) {
@@ -433,26 +511,32 @@ Status Optimizer::set_options(std::size_t group, OptimizerOptions options) {
     }
     new_rules.back() = rule->rule;
   }
-  for (std::size_t i = 0; i < impl.rules.size(); ++i) impl.rules[i].rule = new_rules[i];
-  impl.groups[group] = std::move(options);
+  for (std::size_t i = 0; i < new_rules.size(); ++i) impl.rules[i].rule = new_rules[i];
+  settings = std::move(options);
   return {};
 }
 
-void Optimizer::set_lr(double lr) noexcept {
-  for (OptimizerOptions& options : impl_->groups) std::visit([lr](auto& typed) { typed.lr = lr; }, options);
+Status Optimizer::set_lr(double lr) {
+  GRADSTAB_RETURN_IF_ERROR(check_lr(lr));
+  for (OptimizerOptions& options : impl_->settings())
+    std::visit([lr](auto& typed) { typed.lr = lr; }, options);
+  return {};
 }
 
-void Optimizer::set_lr(std::size_t group, double lr) {
-  std::visit([lr](auto& typed) { typed.lr = lr; }, impl_->groups.at(group));
+Status Optimizer::set_lr(std::size_t group, double lr) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_group(group));
+  GRADSTAB_RETURN_IF_ERROR(check_lr(lr));
+  std::visit([lr](auto& typed) { typed.lr = lr; }, impl_->settings()[group]);
+  return {};
 }
 
 Result<std::vector<std::byte>> Optimizer::save() const {
-  if (!impl_->initialised) return not_initialised("save");
+  if (!impl_->ready()) return not_initialised("save");
   return impl_->save();
 }
 
 Status Optimizer::load(std::span<const std::byte> bytes) {
-  if (!impl_->initialised) return not_initialised("load");
+  if (!impl_->ready()) return not_initialised("load");
   return impl_->load(bytes);
 }
 

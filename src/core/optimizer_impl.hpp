@@ -8,11 +8,16 @@
 #include "core/gradient_sink.hpp"
 #include "core/optimizer_memory.hpp"
 #include "core/shared_memory.hpp"
+#include "core/text.hpp"
 #include "core/transform_impl.hpp"
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
+
+inline Status not_initialised(std::string_view call) {
+  return {StatusCode::failed_precondition, detail::concat(call, " was called before a successful init")};
+}
 
 struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   Impl(OptimizerOptions made_with, std::optional<GradientTransform> given)
@@ -48,16 +53,29 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
     return groups[group_of[parameter]];
   }
   bool needs_norms() const noexcept;
+  /// False also where the transform ran out of memory on its way back to what it was.
+  bool ready() const noexcept { return initialised && inner().initialised; }
 
   Status init(ParameterSet parameters, OptimizerRunOptions options,
               const std::vector<OptimizerGroup>& given_groups);
+  void unbind() noexcept;
+  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups);
+  /// The groups as init takes them.
+  std::vector<OptimizerGroup> current_groups() const;
+  /// Gives the parameters that are registered now what is known of them from before.
+  Status take_over(const ParameterSet& before, std::span<const ParameterRule> rules_before,
+                   std::span<ParameterMemory> memory_before);
+  /// The settings of every group; of the one that there is where the optimizer is not ready.
+  std::span<OptimizerOptions> settings() noexcept;
+  Status check_group(std::size_t group) const;
   /// Checks the parameter against its gradient, which the engine has taken.
   Status take_target(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
   Status refuse_shared_memory();
   /// Counts a step of this parameter and works out its numbers; the first step allocates its state.
-  /// `cancel_step` takes that back.
+  /// `cancel_step` takes that back, whatever of it was done.
   void begin_step(std::size_t index, std::int64_t global);
   void cancel_step(std::size_t index) noexcept;
+  class BegunSteps;
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now,
                           std::optional<std::int64_t> step_number);
   Result<TensorReport> step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);

@@ -58,6 +58,7 @@ struct UpdateTarget {
   std::byte* parameter = nullptr;
   std::size_t parameter_bytes = 0;  ///< of one element
   ParameterStorage storage = ParameterStorage::float32;
+  bool begun = false;       ///< counted as stepped, until the step is done
   bool first_step = false;  ///< its state is allocated in this step
   bool same_order = true;   ///< gradient and parameter have the same order of elements in memory
   // Otherwise the gradient's strides, with its dimensions in the memory order of the parameter.

@@ -1,7 +1,7 @@
 #include <cmath>
 
+#include "core/optimizer_rule.hpp"
 #include "core/text.hpp"
-#include "gradstab/optimizer.hpp"
 
 namespace gradstab {
 namespace {
@@ -84,10 +84,14 @@ std::string_view name_of(const OptimizerOptions& options) noexcept {
   return std::visit(Name{}, options);
 }
 
+Status check_lr(double lr) {
+  return not_negative("lr", lr);
+}
+
 Status validate(const OptimizerOptions& options) {
   return std::visit(
       [](const auto& typed) -> Status {
-        GRADSTAB_RETURN_IF_ERROR(not_negative("lr", typed.lr));
+        GRADSTAB_RETURN_IF_ERROR(check_lr(typed.lr));
         GRADSTAB_RETURN_IF_ERROR(not_negative("weight_decay", typed.weight_decay));
         return check(typed);
       },

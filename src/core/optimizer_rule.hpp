@@ -19,6 +19,15 @@ struct ParameterRule {
   bool decays = true;         ///< weight decay applies
 };
 
+/// Whether a state of the one can go on under the other.
+inline bool same_state(const ParameterRule& a, const ParameterRule& b) noexcept {
+  return state_count(a.rule) == state_count(b.rule) && a.unit_moments == b.unit_moments &&
+         (!a.unit_moments || a.pieces == b.pieces);
+}
+
+/// Errors: negative, or not finite.
+Status check_lr(double lr);
+
 /// Of the parameter with this name and shape. Errors: Adam-mini's rules do not say clearly what it is.
 Result<ParameterRule> parameter_rule(const OptimizerOptions& options, const Parameter& parameter);
 

@@ -163,6 +163,7 @@ void for_each_value(const ParameterMemory& memory, std::size_t k, std::size_t co
 
 Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) const {
   const Impl& impl = *impl_;
+  if (!impl.ready()) return not_initialised("parameter_state");
   if (index >= impl.memory.size()) {
     return Status(StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
                                                                impl.memory.size(), " are registered"));
@@ -182,6 +183,7 @@ Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) 
 
 Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const ParameterState& state) {
   Impl& impl = *impl_;
+  if (!impl.ready()) return not_initialised("set_parameter_state");
   if (index >= impl.memory.size()) {
     return {StatusCode::invalid_argument,
             detail::concat("there is no parameter ", index, "; ", impl.memory.size(), " are registered")};

@@ -6,15 +6,10 @@ namespace gradstab {
 
 double power_sum(const GradientView& gradient, Piece piece, double p, int exponent) noexcept {
   double sum = 0.0;
-  const auto element = static_cast<std::int64_t>(size_of(gradient.dtype));
-  for_each_run(gradient.layout, piece.begin, piece.count,
-               [&](std::int64_t offset, std::int64_t count, std::int64_t stride) {
-                 const std::byte* data = gradient.data + offset * element;
-                 for (std::int64_t i = 0; i < count; ++i) {
-                   const double value = std::fabs(load_element(data + i * stride * element, gradient.dtype));
-                   sum += std::pow(std::ldexp(value, -exponent), p);
-                 }
-               });
+  for_each_element(gradient, piece, [&](const std::byte* element) {
+    const double value = std::fabs(load_element(element, gradient.dtype));
+    sum += std::pow(std::ldexp(value, -exponent), p);
+  });
   return sum;
 }
 

@@ -45,7 +45,9 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
   plan_ = make_step_plan(parameters, segments_, one_batch);
   plan_per_tensor_ = {};
   gradients_.assign(parameters.size(), {});
+  layouts_.assign(parameters.size(), {});
   parameters_.assign(needs_.parameter_norms ? parameters.size() : 0, {});
+  parameter_layouts_.assign(parameters_.size(), {});
   measured_.assign(parameters.size(), nullptr);
   memory_.bind(parameters.size());
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
@@ -86,7 +88,7 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   for (const Stage& stage : stages_) {
     if (stage.elements != nullptr) GRADSTAB_RETURN_IF_ERROR(stage.elements->check(parameter, tensor));
   }
-  const auto dense = read_view(parameter, tensor, index, "gradient of", gradients_[index]);
+  const auto dense = read_view(parameter, tensor, index, "gradient of", gradients_[index], layouts_[index]);
   if (!dense) return dense.status();
   const std::int64_t count = element_count(tensor.sizes);
   memory_.set(index, tensor.data, *dense ? static_cast<std::size_t>(count) * size_of(tensor.dtype) : 0,
@@ -113,14 +115,14 @@ Status StepEngine::take_parameter(const ParameterSet& parameters, std::size_t in
             detail::concat("parameter '", parameter.name, "' has a gradient but ",
                            tensor.data == nullptr ? "no data" : "is sparse itself")};
   }
-  return read_view(parameter, tensor, index, "parameter", parameters_[index]).status();
+  return read_view(parameter, tensor, index, "parameter", parameters_[index], parameter_layouts_[index])
+      .status();
 }
 
 /// Makes a tensor ready for kernels, and says whether it lies in memory without gaps. `view.data` is set
 /// last, and not where the tensor is refused.
-
 Result<bool> StepEngine::read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
-                                   std::string_view what_it_is, GradientView& view) const {
+                                   std::string_view what_it_is, GradientView& view, Layout& layout) const {
   const auto refuse = [&](StatusCode code, const auto&... what) {
     return Status(code, detail::concat(what_it_is, " '", parameter.name, "' ", what...));
   };
@@ -153,39 +155,40 @@ Result<bool> StepEngine::read_view(const Parameter& parameter, const TensorRef& 
   if (static_cast<std::size_t>(tensor.dtype) >= kDTypeCount) {
     return refuse(StatusCode::unsupported, "has unknown dtype ", static_cast<int>(tensor.dtype));
   }
-  GradientView& gradient = view;
-  gradient.count = element_count(tensor.sizes);
-  if (is_row_major(tensor)) {
-    gradient.layout.set_dense(gradient.count);
-  } else {
-    auto layout = make_layout(tensor, parameter.name, what_it_is);
-    if (!layout) return layout.status();
-    gradient.layout = *layout;
-  }
-  const bool dense = gradient.layout.dense();
+  // Of the tensor, or of one of its rows, whose elements may lie anywhere.
+  const auto take_layout = [&](const TensorRef& part) -> Status {
+    auto made = make_layout(part, parameter.name, what_it_is);
+    if (!made) return made.status();
+    if (made->dense()) return {};
+    layout = *made;
+    view.layout = &layout;
+    return {};
+  };
+  view.count = element_count(tensor.sizes);
+  view.layout = nullptr;
+  if (!is_row_major(tensor)) GRADSTAB_RETURN_IF_ERROR(take_layout(tensor));
+  const bool dense = view.layout == nullptr;
   if (rows) {
     // The whole was checked above: rows that overlap each other would have been refused.
     const std::int64_t row_count = parameter.sizes[0];
-    gradient.count = row_count == 0 ? 0 : gradient.count / row_count;
-    gradient.row_stride = tensor.strides.empty() ? gradient.count : tensor.strides[0];
+    view.count = row_count == 0 ? 0 : view.count / row_count;
+    view.row_stride = tensor.strides.empty() ? view.count : tensor.strides[0];
     TensorRef row = tensor;
     row.sizes = tensor.sizes.subspan(1);
     row.strides = tensor.strides.empty() ? tensor.strides : tensor.strides.subspan(1);
-    auto layout = make_layout(row, parameter.name, what_it_is);
-    if (!layout) return layout.status();
-    gradient.layout = *layout;
+    view.layout = nullptr;
+    if (!is_row_major(row)) GRADSTAB_RETURN_IF_ERROR(take_layout(row));
   }
   if (divided) {
     if (!is_row_major(tensor)) {
       return refuse(StatusCode::unsupported, "is not contiguous, but is divided into ", pieces,
                     " pieces; pass a contiguous copy");
     }
-    gradient.count /= static_cast<std::int64_t>(pieces);
-    gradient.row_stride = gradient.count;
-    gradient.layout.set_dense(gradient.count);
+    view.count /= static_cast<std::int64_t>(pieces);
+    view.row_stride = view.count;
   }
-  gradient.data = static_cast<std::byte*>(tensor.data);
-  gradient.dtype = tensor.dtype;
+  view.data = static_cast<std::byte*>(tensor.data);
+  view.dtype = tensor.dtype;
   return dense;
 }
 
@@ -200,9 +203,7 @@ Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
 }
 
 GradientView StepEngine::view_of(const Block& block, std::span<const GradientView> tensors) const noexcept {
-  const GradientView& whole = tensors[block.tensor];
-  const std::size_t row = block.segment - segments_.first()[block.tensor];
-  return row == 0 ? whole : whole.row(row);
+  return tensors[block.tensor].row(block.segment - segments_.first()[block.tensor]);
 }
 
 /// A gradient with fewer elements than its parameter (sparse values) ends before its last blocks do.

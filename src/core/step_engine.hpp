@@ -82,7 +82,7 @@ class StepEngine {
   Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Result<bool> read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
-                         std::string_view what_it_is, GradientView& view) const;
+                         std::string_view what_it_is, GradientView& view, Layout& layout) const;
   Status refuse_shared_memory(const ParameterSet& parameters);
   Result<Outcome> run_batches(const ParameterSet& parameters, GradientSink* sink);
   void run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink);
@@ -124,8 +124,10 @@ class StepEngine {
 
   // One entry per tensor.
   std::vector<GradientView> gradients_;
+  std::vector<Layout> layouts_;           // of those whose elements do not lie side by side
   std::vector<GradientView> parameters_;  // empty unless asked for
-  std::vector<const void*> measured_;     // the memory measured ahead of this step
+  std::vector<Layout> parameter_layouts_;
+  std::vector<const void*> measured_;  // the memory measured ahead of this step
   SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.

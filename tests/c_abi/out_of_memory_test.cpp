@@ -1,49 +1,12 @@
 // Every call with every one of its allocations failing: a status, no exception, nothing lost, nothing leaked.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <cstdio>
 #include <functional>
-#include <new>
+#include <utility>
 
+#include "limited_memory.hpp"
 #include "support.hpp"
-
-namespace {
-
-/// Allocations of this thread that still succeed; -1: all.
-thread_local long remaining = -1;
-/// Whether the failing allocation is followed by further ones, or by none.
-thread_local bool fail_once = true;
-
-void* limited(std::size_t size) {
-  if (remaining == 0) {
-    if (fail_once) remaining = -1;
-    throw std::bad_alloc();
-  }
-  if (remaining > 0) --remaining;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return limited(size);
-}
-void* operator new[](std::size_t size) {
-  return limited(size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace gradstab::testing {
 namespace {
@@ -53,29 +16,8 @@ constexpr std::int64_t kSizes[] = {2, 3};
 const gradstab_parameter kLongNames[] = {{"model.layers.0.attention.query.weight", 2, kSizes},
                                          {"model.layers.0.attention.value.weight", 2, kSizes}};
 
-class COutOfMemoryTest : public ::testing::TestWithParam<bool> {
+class COutOfMemoryTest : public LimitedMemoryTest {
  protected:
-  /// prepare(), then call() with allocation 0, 1, 2, ... of it failing, until it succeeds. After each
-  /// failure check() looks at what is left. Returns how many failed.
-  static int sweep(const std::function<void()>& prepare, const std::function<gradstab_status()>& call,
-                   const std::function<void()>& check) {
-    for (int n = 0; n < 10000; ++n) {
-      prepare();
-      fail_once = GetParam();
-      remaining = n;
-      const gradstab_status status = call();
-      remaining = -1;
-      if (status == GRADSTAB_OK) return n;
-      EXPECT_EQ(status, GRADSTAB_OUT_OF_MEMORY) << n;
-      check();
-      if (::testing::Test::HasFailure()) return n;
-    }
-    ADD_FAILURE() << "never succeeds";
-    return 0;
-  }
-
-  static void nothing() {}
-
   static Handle ready() {
     Handle transform = make_stabilizer();
     EXPECT_TRUE(accepted(gradstab_init(transform.get(), kLongNames, 2, nullptr), transform.get()));
@@ -185,11 +127,10 @@ TEST_P(COutOfMemoryTest, AStepNeedsNone) {
 TEST_P(COutOfMemoryTest, ARefusedStepSaysSoAllTheSame) {
   const Handle transform = ready();
   for (int n = 0; n < 10; ++n) {
-    fail_once = GetParam();
-    remaining = n;
+    limit_memory(n, GetParam());
     const gradstab_status status =
         gradstab_update_pointers(transform.get(), nullptr, 1, GRADSTAB_FLOAT32, 1, nullptr);
-    remaining = -1;
+    unlimit_memory();
     EXPECT_TRUE(status == GRADSTAB_SHAPE_MISMATCH || status == GRADSTAB_OUT_OF_MEMORY) << status;
     EXPECT_STRNE(gradstab_last_error(transform.get()), "");
   }

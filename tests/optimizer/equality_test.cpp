@@ -73,7 +73,7 @@ Comparison compare(const Kind& kind, DType dtype, const std::string& backend, un
         training.gradients.set_absent(i);
         continue;
       }
-      const OptimizerOptions& options = training.optimizer.options(group_of[i]);
+      const OptimizerOptions options = training.optimizer.options(group_of[i]).value();
       const Values before = plain[i].value;
       plain_step(plain[i], with_learning_rate(options, wrong * learning_rate(options)),
                  training.gradients.values(i), step);

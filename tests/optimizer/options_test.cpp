@@ -172,9 +172,66 @@ TEST(OptimizerOptionsTest, EverythingBeforeInitSaysSo) {
   refused(optimizer.load({}), "load");
   EXPECT_FALSE(optimizer.step_one(0, none, none).ok());
   EXPECT_EQ(optimizer.parameters().size(), 0u);
-  EXPECT_EQ(optimizer.group_count(), 0u);
-  EXPECT_FALSE(optimizer.set_options(0, AdamOptions{}).ok());
-  EXPECT_FALSE(optimizer.parameter_state(0).ok());
+  refused(optimizer.rebind(small_model()), "rebind");
+  refused(optimizer.parameter_state(0).status(), "parameter_state");
+  refused(optimizer.set_parameter_state(0, DType::float32, {}), "set_parameter_state");
+  EXPECT_EQ(optimizer.report().tensors.size(), 0u);
+}
+
+TEST(OptimizerOptionsTest, WhatIsSetBeforeInitIsWhatInitBeginsWith) {
+  for (const bool through_lr : {true, false}) {
+    Optimizer optimizer(AdamOptions{.lr = 0.5});
+    EXPECT_EQ(optimizer.group_count(), 1u);
+    EXPECT_EQ(learning_rate(optimizer.options().value()), 0.5);
+    if (through_lr) {
+      ASSERT_TRUE(optimizer.set_lr(0.125).ok());
+      ASSERT_TRUE(optimizer.set_lr(0, 0.25).ok());
+    } else {
+      EXPECT_EQ(optimizer.set_options(0, LionOptions{}).message(),
+                "group 0 is 'adam', got settings of 'lion'");
+      ASSERT_TRUE(optimizer.set_options(0, AdamOptions{.lr = 0.25, .decoupled = true}).ok());
+      EXPECT_EQ(optimizer.name(), "adamw");
+    }
+    EXPECT_EQ(learning_rate(optimizer.options().value()), 0.25);
+    ASSERT_TRUE(optimizer.init(small_model()).ok());
+    EXPECT_EQ(learning_rate(optimizer.options().value()), 0.25);
+  }
+}
+
+/// A failed init leaves no groups of the one before.
+TEST(OptimizerOptionsTest, AfterAFailedInitThereIsTheGroupOfTheBeginning) {
+  Optimizer optimizer(AdamOptions{.lr = 0.5});
+  const AdamOptions other{.lr = 0.25};
+  const ParameterSet two = parameter_set({{"a", {2}}, {"b", {2}}});
+  ASSERT_TRUE(optimizer.init(two, {}, {{other, {0}}, {other, {1}}}).ok());
+  EXPECT_EQ(optimizer.group_count(), 2u);
+  EXPECT_FALSE(optimizer.init(parameter_set({{"a", {2}}}), {.run = {.backend = "abacus"}}).ok());
+  EXPECT_EQ(optimizer.group_count(), 1u);
+  EXPECT_EQ(learning_rate(optimizer.options().value()), 0.5);
+  EXPECT_EQ(optimizer.parameter_state(1).status().message(),
+            "parameter_state was called before a successful init");
+}
+
+TEST(OptimizerOptionsTest, ALearningRateThatCannotBeIsRefusedAndChangesNothing) {
+  const std::pair<double, const char*> bad[] = {
+      {kNaN, "nan"}, {-1e-9, "-1e-09"}, {kInfinity, "inf"}, {-kInfinity, "-inf"}};
+  Optimizer optimizer(AdamOptions{.lr = 0.5});
+  for (const bool initialised : {false, true}) {
+    if (initialised) {
+      ASSERT_TRUE(optimizer.init(small_model()).ok());
+    }
+    for (const auto& [lr, text] : bad) {
+      const std::string message = std::string("lr must be finite and at least 0, got ") + text;
+      EXPECT_EQ(optimizer.set_lr(lr).message(), message);
+      EXPECT_EQ(optimizer.set_lr(0, lr).message(), message);
+      EXPECT_EQ(optimizer.set_lr(0, lr).code(), StatusCode::invalid_argument);
+    }
+    EXPECT_EQ(optimizer.set_lr(1, 0.1).message(), "there is no group 1; there are 1");
+    EXPECT_EQ(optimizer.options(1).status().message(), "there is no group 1; there are 1");
+    EXPECT_EQ(learning_rate(optimizer.options().value()), 0.5);
+    EXPECT_TRUE(optimizer.set_lr(0.0).ok());
+    EXPECT_TRUE(optimizer.set_lr(0, 0.5).ok());
+  }
 }
 
 TEST(OptimizerOptionsTest, ASecondInitStartsAfresh) {
@@ -182,11 +239,11 @@ TEST(OptimizerOptionsTest, ASecondInitStartsAfresh) {
   Training training(small_model(), DType::float32, AdamOptions{.lr = 0.1}, stabilize());
   const auto fresh = training.optimizer.save().value();
   training.step(random_gradients(random, training.parameters));
-  training.optimizer.set_lr(0.5);
+  ASSERT_TRUE(training.optimizer.set_lr(0.5).ok());
   EXPECT_NE(training.optimizer.save().value(), fresh);
   ASSERT_TRUE(training.optimizer.init(training.parameters).ok());
   EXPECT_EQ(training.optimizer.save().value(), fresh);
-  EXPECT_EQ(learning_rate(training.optimizer.options()), 0.1);
+  EXPECT_EQ(learning_rate(training.optimizer.options().value()), 0.1);
 }
 
 TEST(OptimizerOptionsTest, AnOptimizerOverNothingStepsToo) {

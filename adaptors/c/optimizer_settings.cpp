@@ -1,0 +1,326 @@
+#include "optimizer_settings.hpp"
+
+#include <string>
+#include <utility>
+
+#include "errors.hpp"
+#include "settings.hpp"
+#include "structs.hpp"
+
+namespace gradstab::c {
+namespace {
+
+static_assert(GRADSTAB_MINI_ELEMENT == static_cast<int>(AdamMiniUnit::element) &&
+              GRADSTAB_MINI_HEAD == static_cast<int>(AdamMiniUnit::head) &&
+              GRADSTAB_MINI_ROW == static_cast<int>(AdamMiniUnit::row) &&
+              GRADSTAB_MINI_TENSOR == static_cast<int>(AdamMiniUnit::tensor));
+static_assert(GRADSTAB_MASTER_COPY == static_cast<int>(LowPrecision::master_copy) &&
+              GRADSTAB_STOCHASTIC_ROUNDING == static_cast<int>(LowPrecision::stochastic_rounding));
+
+// ---- To C: the defaults ----
+
+gradstab_sgd_options to_c(const SgdOptions& options) {
+  return {.base = {.struct_size = 0, .kind = GRADSTAB_SGD, .reserved = 0},
+          .lr = options.lr,
+          .momentum = options.momentum,
+          .dampening = options.dampening,
+          .weight_decay = options.weight_decay,
+          .nesterov = options.nesterov ? 1 : 0,
+          .reserved = 0};
+}
+
+gradstab_adam_options to_c(const AdamOptions& options) {
+  return {.base = {.struct_size = 0, .kind = GRADSTAB_ADAM, .reserved = 0},
+          .lr = options.lr,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .epsilon = options.epsilon,
+          .weight_decay = options.weight_decay,
+          .decoupled = options.decoupled ? 1 : 0,
+          .amsgrad = options.amsgrad ? 1 : 0};
+}
+
+gradstab_lion_options to_c(const LionOptions& options) {
+  return {.base = {.struct_size = 0, .kind = GRADSTAB_LION, .reserved = 0},
+          .lr = options.lr,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .weight_decay = options.weight_decay,
+          .decay_over_lr = options.decay_over_lr};
+}
+
+gradstab_adam_mini_options to_c(const AdamMiniOptions& options) {
+  return {.base = {.struct_size = 0, .kind = GRADSTAB_ADAM_MINI, .reserved = 0},
+          .lr = options.lr,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .epsilon = options.epsilon,
+          .weight_decay = options.weight_decay,
+          .dim = options.dim,
+          .n_heads = options.n_heads,
+          .overrides = nullptr,
+          .override_count = 0};
+}
+
+gradstab_spam_options to_c(const SpamOptions& options) {
+  return {.base = {.struct_size = 0, .kind = GRADSTAB_SPAM, .reserved = 0},
+          .lr = options.lr,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .epsilon = options.epsilon,
+          .weight_decay = options.weight_decay,
+          .threshold = options.threshold,
+          .reset_interval = options.reset_interval,
+          .warmup_steps = options.warmup_steps,
+          .quiet_steps = options.quiet_steps};
+}
+
+/// Fills the caller's struct with a value of this library's size.
+template <class Options>
+Status fill(Options* options, std::size_t struct_size, const Options& value) {
+  if (options == nullptr) return null_argument("options", "a ", StructTraits<Options>::name);
+  GRADSTAB_RETURN_IF_ERROR(check_struct_size<Options>(struct_size));
+  write_struct(value, struct_size, options);
+  return {};
+}
+
+// ---- From C ----
+
+Result<OptimizerOptions> from_c(const gradstab_sgd_options& given) {
+  GRADSTAB_RETURN_IF_ERROR(check_reserved("gradstab_sgd_options", given.reserved));
+  const auto nesterov = read_flag("nesterov", given.nesterov);
+  if (!nesterov) return nesterov.status();
+  return OptimizerOptions(SgdOptions{.lr = given.lr,
+                                     .momentum = given.momentum,
+                                     .dampening = given.dampening,
+                                     .weight_decay = given.weight_decay,
+                                     .nesterov = *nesterov});
+}
+
+Result<OptimizerOptions> from_c(const gradstab_adam_options& given) {
+  const auto decoupled = read_flag("decoupled", given.decoupled);
+  if (!decoupled) return decoupled.status();
+  const auto amsgrad = read_flag("amsgrad", given.amsgrad);
+  if (!amsgrad) return amsgrad.status();
+  return OptimizerOptions(AdamOptions{.lr = given.lr,
+                                      .beta1 = given.beta1,
+                                      .beta2 = given.beta2,
+                                      .epsilon = given.epsilon,
+                                      .weight_decay = given.weight_decay,
+                                      .decoupled = *decoupled,
+                                      .amsgrad = *amsgrad});
+}
+
+Result<OptimizerOptions> from_c(const gradstab_lion_options& given) {
+  return OptimizerOptions(LionOptions{.lr = given.lr,
+                                      .beta1 = given.beta1,
+                                      .beta2 = given.beta2,
+                                      .weight_decay = given.weight_decay,
+                                      .decay_over_lr = given.decay_over_lr});
+}
+
+Result<AdamMiniOptions::Override> read_override(const gradstab_adam_mini_override& given, std::size_t index) {
+  if (given.pattern == nullptr) return invalid("pattern of override ", index, " is NULL, expected a text");
+  const std::string where = "override " + std::to_string(index);
+  if (given.unit < GRADSTAB_MINI_ELEMENT || given.unit > GRADSTAB_MINI_TENSOR) {
+    return invalid("unit of ", where, " must be element (0), head (1), row (2) or tensor (3), got ",
+                   given.unit);
+  }
+  GRADSTAB_RETURN_IF_ERROR(check_reserved(where, given.reserved));
+  return AdamMiniOptions::Override{given.pattern, static_cast<AdamMiniUnit>(given.unit)};
+}
+
+Result<OptimizerOptions> from_c(const gradstab_adam_mini_options& given) {
+  if (given.overrides == nullptr && given.override_count > 0)
+    return null_argument("overrides", "an array of ", given.override_count);
+  AdamMiniOptions options{.lr = given.lr,
+                          .beta1 = given.beta1,
+                          .beta2 = given.beta2,
+                          .epsilon = given.epsilon,
+                          .weight_decay = given.weight_decay,
+                          .dim = given.dim,
+                          .n_heads = given.n_heads};
+  for (std::size_t i = 0; i < given.override_count; ++i) {
+    auto read = read_override(given.overrides[i], i);
+    if (!read) return read.status();
+    options.overrides.push_back(std::move(*read));
+  }
+  return OptimizerOptions(std::move(options));
+}
+
+Result<OptimizerOptions> from_c(const gradstab_spam_options& given) {
+  return OptimizerOptions(SpamOptions{.lr = given.lr,
+                                      .beta1 = given.beta1,
+                                      .beta2 = given.beta2,
+                                      .epsilon = given.epsilon,
+                                      .weight_decay = given.weight_decay,
+                                      .threshold = given.threshold,
+                                      .reset_interval = given.reset_interval,
+                                      .warmup_steps = given.warmup_steps,
+                                      .quiet_steps = given.quiet_steps});
+}
+
+/// Options whose kind has been looked at.
+template <class Options>
+Result<OptimizerOptions> read_of_kind(const Options* options) {
+  Options given;
+  GRADSTAB_RETURN_IF_ERROR(read_struct(options, given));
+  GRADSTAB_RETURN_IF_ERROR(check_reserved(StructTraits<Options>::name, given.base.reserved));
+  auto result = from_c(given);
+  if (result) GRADSTAB_RETURN_IF_ERROR(validate(*result));
+  return result;
+}
+
+/// Options of one kind alone. NULL stands for the defaults.
+template <class Options>
+Result<OptimizerOptions> read_typed(const Options* options, const Options& defaults) {
+  if (options == nullptr) return from_c(defaults);
+  GRADSTAB_RETURN_IF_ERROR(check_struct_size<Options>(struct_size_of(options)));
+  if (options->base.kind != defaults.base.kind) {
+    return invalid("kind of ", StructTraits<Options>::name, " is ", options->base.kind, ", expected ",
+                   defaults.base.kind, "; was it filled by its init function?");
+  }
+  return read_of_kind(options);
+}
+
+/// Options of any kind. `base` is the beginning of a struct of the kind that it names.
+Result<OptimizerOptions> read_any(const gradstab_optimizer_options* base) {
+  switch (base->kind) {
+    case GRADSTAB_SGD:
+      return read_of_kind(reinterpret_cast<const gradstab_sgd_options*>(base));
+    case GRADSTAB_ADAM:
+      return read_of_kind(reinterpret_cast<const gradstab_adam_options*>(base));
+    case GRADSTAB_LION:
+      return read_of_kind(reinterpret_cast<const gradstab_lion_options*>(base));
+    case GRADSTAB_ADAM_MINI:
+      return read_of_kind(reinterpret_cast<const gradstab_adam_mini_options*>(base));
+    case GRADSTAB_SPAM:
+      return read_of_kind(reinterpret_cast<const gradstab_spam_options*>(base));
+    default:
+      return invalid(
+          "options have unknown kind ", base->kind,
+          "; known are sgd (1), adam (2), lion (3), adam_mini (4) and spam (5); were they filled by "
+          "their init function?");
+  }
+}
+
+Result<OptimizerGroup> read_group(const gradstab_optimizer_group& given, std::size_t index) {
+  const std::string where = "group " + std::to_string(index);
+  if (given.options == nullptr) return null_argument("options of " + where, "those of an optimizer");
+  if (given.parameters == nullptr && given.parameter_count > 0)
+    return null_argument("parameters of " + where, "an array of ", given.parameter_count);
+  auto options = read_any(given.options);
+  if (!options) return error(options.status().code(), where, ": ", options.status().message());
+  return OptimizerGroup{std::move(*options), {given.parameters, given.parameters + given.parameter_count}};
+}
+
+}  // namespace
+
+Result<OptimizerOptions> read_sgd(const gradstab_sgd_options* options) {
+  return read_typed(options, to_c(SgdOptions{}));
+}
+Result<OptimizerOptions> read_adam(const gradstab_adam_options* options) {
+  return read_typed(options, to_c(AdamOptions{}));
+}
+Result<OptimizerOptions> read_lion(const gradstab_lion_options* options) {
+  return read_typed(options, to_c(LionOptions{}));
+}
+Result<OptimizerOptions> read_adam_mini(const gradstab_adam_mini_options* options) {
+  return read_typed(options, to_c(AdamMiniOptions{}));
+}
+Result<OptimizerOptions> read_spam(const gradstab_spam_options* options) {
+  return read_typed(options, to_c(SpamOptions{}));
+}
+
+Result<std::vector<OptimizerGroup>> read_groups(const gradstab_optimizer_group* groups, std::size_t count) {
+  if (groups == nullptr && count > 0) return null_argument("groups", "an array of ", count);
+  std::vector<OptimizerGroup> list;
+  for (std::size_t g = 0; g < count; ++g) {
+    auto group = read_group(groups[g], g);
+    if (!group) return group.status();
+    list.push_back(std::move(*group));
+  }
+  return list;
+}
+
+Result<OptimizerRunOptions> read_optimizer_run_options(const gradstab_optimizer_run_options* options) {
+  if (options == nullptr) return OptimizerRunOptions{};
+  gradstab_optimizer_run_options given;
+  GRADSTAB_RETURN_IF_ERROR(read_struct(options, given));
+  GRADSTAB_RETURN_IF_ERROR(check_reserved("gradstab_optimizer_run_options", given.reserved));
+  if (given.low_precision < GRADSTAB_MASTER_COPY || given.low_precision > GRADSTAB_STOCHASTIC_ROUNDING) {
+    return invalid("low_precision must be master copy (0) or stochastic rounding (1), got ",
+                   given.low_precision);
+  }
+  auto run = read_run_options(given.run);
+  if (!run) return run.status();
+  return OptimizerRunOptions{.run = std::move(*run),
+                             .low_precision = static_cast<LowPrecision>(given.low_precision),
+                             .seed = given.seed};
+}
+
+}  // namespace gradstab::c
+
+using namespace gradstab;
+
+gradstab_status gradstab_sgd_options_init(gradstab_sgd_options* options, size_t struct_size) {
+  return c::run([&] { return c::fill(options, struct_size, c::to_c(SgdOptions{})); });
+}
+
+gradstab_status gradstab_adam_options_init(gradstab_adam_options* options, size_t struct_size,
+                                           gradstab_adam_preset preset) {
+  return c::run([&]() -> Status {
+    if (preset != GRADSTAB_PRESET_ADAM && preset != GRADSTAB_PRESET_ADAMW)
+      return c::invalid("preset must be adam (0) or adamw (1), got ", preset);
+    const auto defaults = preset == GRADSTAB_PRESET_ADAM ? AdamOptions{} : AdamOptions::adamw();
+    return c::fill(options, struct_size, c::to_c(defaults));
+  });
+}
+
+gradstab_status gradstab_lion_options_init(gradstab_lion_options* options, size_t struct_size) {
+  return c::run([&] { return c::fill(options, struct_size, c::to_c(LionOptions{})); });
+}
+
+gradstab_status gradstab_adam_mini_options_init(gradstab_adam_mini_options* options, size_t struct_size) {
+  return c::run([&] { return c::fill(options, struct_size, c::to_c(AdamMiniOptions{})); });
+}
+
+gradstab_status gradstab_spam_options_init(gradstab_spam_options* options, size_t struct_size) {
+  return c::run([&] { return c::fill(options, struct_size, c::to_c(SpamOptions{})); });
+}
+
+gradstab_status gradstab_optimizer_group_count(const gradstab_optimizer* optimizer, size_t* count) {
+  return c::run_on(optimizer, [&]() -> Status {
+    if (count == nullptr) return c::null_argument("count", "a size_t");
+    *count = optimizer->object.group_count();
+    return {};
+  });
+}
+
+gradstab_status gradstab_optimizer_lr(const gradstab_optimizer* optimizer, size_t group, double* lr) {
+  return c::run_on(optimizer, [&]() -> Status {
+    if (lr == nullptr) return c::null_argument("lr", "a double");
+    const auto options = optimizer->object.options(group);
+    if (!options) return options.status();
+    *lr = std::visit([](const auto& typed) { return typed.lr; }, *options);
+    return {};
+  });
+}
+
+gradstab_status gradstab_optimizer_set_lr(gradstab_optimizer* optimizer, double lr) {
+  return c::run_on(optimizer, [&] { return optimizer->object.set_lr(lr); });
+}
+
+gradstab_status gradstab_optimizer_set_group_lr(gradstab_optimizer* optimizer, size_t group, double lr) {
+  return c::run_on(optimizer, [&] { return optimizer->object.set_lr(group, lr); });
+}
+
+gradstab_status gradstab_optimizer_set_options(gradstab_optimizer* optimizer, size_t group,
+                                               const gradstab_optimizer_options* options) {
+  return c::run_on(optimizer, [&]() -> Status {
+    if (options == nullptr) return c::null_argument("options", "those of an optimizer");
+    auto read = c::read_any(options);
+    if (!read) return read.status();
+    return optimizer->object.set_options(group, std::move(*read));
+  });
+}
