@@ -29,6 +29,11 @@ inline constexpr StateSubject kStateSubjects[] = {
        return chain(record_norms(4.0, Units::per_row()), clip_by_global_norm(1.0),
                     stabilize({}, Units::by_name({{"all", {"*"}}})), stabilize());
      }},
+    {"zclip", [] { return zclip({.warmup_steps = 4}); }},
+    {"adagc", [] { return adagc({.warmup_steps = 4}); }},
+    {"adagc_model", [] { return adagc({.warmup_steps = 4, .whole_model = true}); }},
+    {"spike_aware", [] { return spike_aware_clip({.threshold = 2.0, .quiet_steps = 2}); }},
+    {"stable_spam", [] { return chain(adaptive_value_clip(), adaptive_norm({.total_steps = 9})); }},
 };
 
 inline ParameterSet state_parameters() {

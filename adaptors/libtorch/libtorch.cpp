@@ -127,7 +127,9 @@ bool GradientBridge::transform_gradients(const std::vector<torch::optim::Optimiz
   }
   if (!same || position != parameters_.size()) bind(groups);
 
+  const bool compares = transform_.needs_parameters();
   gradients_.clear();
+  values_.assign(compares ? parameters_.size() : 0, {});
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor& gradient = parameters_[i].grad();
     if (!gradient.defined()) {
@@ -139,9 +141,11 @@ bool GradientBridge::transform_gradients(const std::vector<torch::optim::Optimiz
     if (gradient.layout() == at::kSparse && !gradient.is_coalesced()) {
       parameters_[i].mutable_grad() = gradient.coalesce();
     }
-    gradients_.push_back(tensor_ref(gradient, transform_.parameters()[i].name).value());
+    const std::string& name = transform_.parameters()[i].name;
+    gradients_.push_back(tensor_ref(gradient, name).value());
+    if (compares) values_[i] = tensor_ref(parameters_[i], name).value();
   }
-  report_ = transform_.update(gradients_).value();
+  report_ = transform_.update(gradients_, values_).value();
   return !report_.skip_step;
 }
 

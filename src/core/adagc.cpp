@@ -82,7 +82,8 @@ class AdaGc final : public UnitTransform {
     loaded.nonfinite = reader.get<std::int64_t>();
     loaded.zeros = reader.get<std::int64_t>();
     if (!reader.ok()) return {StatusCode::corrupt_data, "state ends inside the averages of 'adagc'"};
-    const bool possible = released() || (std::isfinite(loaded.average) && loaded.average >= 0.0);
+    const bool possible = released() || (std::isfinite(loaded.average) && loaded.average >= 0.0 &&
+                                         (loaded.average > 0.0) == (loaded.norms > 0));
     if (!possible || !is_count(loaded.norms) || !is_count(loaded.nonfinite) || !is_count(loaded.zeros))
       return {StatusCode::corrupt_data, "state holds an impossible average of 'adagc'"};
     if (unit >= 0) units_[static_cast<std::size_t>(unit)] = loaded;
@@ -153,7 +154,9 @@ class AdaGc final : public UnitTransform {
         multiply(parts, limit / (norm + options_.epsilon));
         norm = limit;
       }
-      unit.average = options_.beta * unit.average + (1.0 - options_.beta) * norm;
+      // Denormal averages may vanish in the product; an average of 0 would never rise again.
+      const double next = options_.beta * unit.average + (1.0 - options_.beta) * norm;
+      if (next > 0.0 || released()) unit.average = next;
     }
     unit.norms += 1;
   }

@@ -69,6 +69,7 @@ class GradientBridge {
       parameters_;  // in the order of the groups; held, so that no new tensor can take an old one's place
   bool bound_ = false;
   std::vector<TensorRef> gradients_;
+  std::vector<TensorRef> values_;  // of the parameters, for methods that compare gradients with them
   StepReport report_;
 };
 
