@@ -152,6 +152,22 @@ TEST(AdaGcTest, ATensorThatComesAfterTheWarmUpStartsWithItsFirstNorm) {
   EXPECT_EQ(step(8.0), 1.5) << "then relative to it";
 }
 
+/// A norm that vanishes when the model is scaled down in the warm-up is none that should be the least for
+/// ever.
+TEST(AdaGcTest, ANormThatTheWarmUpScalesToNothingDoesNotCount) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{1}, {1}});
+  GradientTransform transform = adagc({.warmup_steps = 1});
+  ASSERT_TRUE(transform.init(parameters).ok());
+  Gradients gradients(parameters, DType::float64);
+  gradients.set_all({{1e10}, {5e-324}});
+  ASSERT_TRUE(transform.update(gradients.refs()).ok());
+  EXPECT_EQ(gradients.values(1)[0], 0.0);
+  gradients.set_all({{1.0}, {0.5}});
+  ASSERT_TRUE(transform.update(gradients.refs()).ok());
+  EXPECT_EQ(gradients.values(1)[0], 0.5);
+  EXPECT_TRUE(transform.load(transform.save().value()).ok());
+}
+
 TEST(AdaGcTest, OneAverageOfTheWholeModelScalesAllTensorsAlike) {
   const ParameterSet parameters = testing::parameter_set_of_sizes({{1}, {1}});
   GradientTransform transform =
@@ -306,6 +322,23 @@ TEST(AdaptiveValueClipTest, ElementsAboveTheAverageOfTheLargestShrinkInProportio
   const double limit = (0.125 * 2.0 + 0.25 * 8.0 + 0.5 * 16.0) / 0.875;
   EXPECT_NEAR(gradients.values(0)[0], -limit, 1e-14);
   EXPECT_NEAR(gradients.values(0)[1], 12.0 * limit / 16.0, 1e-14) << "below what is not clipped";
+}
+
+TEST(AdaptiveValueClipTest, TheLargestElementIsThatOfTheScaledGradient) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{2}});
+  GradientTransform scaled = chain(scale_by(0.5), adaptive_value_clip({.theta = 0.5}));
+  GradientTransform plain = adaptive_value_clip({.theta = 0.5});
+  ASSERT_TRUE(scaled.init(parameters).ok());
+  ASSERT_TRUE(plain.init(parameters).ok());
+  Gradients gradients(parameters, DType::float64);
+  Gradients halves(parameters, DType::float64);
+  for (const double size : {2.0, 16.0, 1.0, 64.0}) {
+    gradients.set_all({{size, -0.75 * size}});
+    halves.set_all({{0.5 * size, -0.375 * size}});
+    ASSERT_TRUE(scaled.update(gradients.refs()).ok());
+    ASSERT_TRUE(plain.update(halves.refs()).ok());
+    EXPECT_EQ(gradients.values(), halves.values());
+  }
 }
 
 TEST(AdaptiveNormTest, IsStabilizeWithOtherDecays) {

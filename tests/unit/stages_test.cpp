@@ -121,6 +121,26 @@ TEST_F(StagesTest, MomentsBehindDoNotSeeTensorsThatWereSetAside) {
   EXPECT_NEAR(testing::norm_of(gradients_.values(1)), 1.0, 1e-14);
 }
 
+/// ... and a norm of the model that lacks them enters no statistics.
+TEST_F(StagesTest, StatisticsBehindDoNotTakeAModelWithATensorSetAside) {
+  const auto last_of = [&](bool disturbed) {
+    GradientTransform transform = made(chain(clip_by_value(100.0), zclip({.warmup_steps = 2})));
+    for (const double size : {2.0, 4.0, 9.0, 3.0}) {
+      if (size == 9.0 && !disturbed) continue;
+      gradients_.set_all({{size, 0.0}, {0.0, size == 9.0 ? kNaN : size, 0.0, 0.0}});
+      EXPECT_TRUE(transform.update(gradients_.refs()).ok());
+    }
+    return transform.save().value();
+  };
+  const auto plain = last_of(false);
+  const auto disturbed = last_of(true);
+  // Mean and variance, in front of the two counts that end the state.
+  const auto statistics = [](const std::vector<std::byte>& state) {
+    return std::vector<std::byte>(state.end() - 32, state.end() - 16);
+  };
+  EXPECT_EQ(statistics(disturbed), statistics(plain));
+}
+
 TEST_F(StagesTest, StridedAndSparseGradientsAreCutElementByElement) {
   const std::vector<std::int64_t> sizes = {2, 2};
   const std::vector<std::int64_t> strides = {3, 1};
