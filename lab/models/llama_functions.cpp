@@ -129,8 +129,8 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 };
 
-/// Stacking costs a copy of the weights, made once forward and once backward and dropped at once: a graph that
-/// kept it would hold every weight of the model a second time.
+/// Stacking costs a copy of the weights, made once forward and once backward and dropped at once: a graph
+/// that kept it would hold every weight of the model a second time.
 struct StackedLinear : torch::autograd::Function<StackedLinear> {
   static Tensor forward(AutogradContext* context, const Tensor& x, at::TensorList weights) {
     tensor_list saved = weights.vec();
@@ -229,7 +229,8 @@ Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_
 }
 
 Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights) {
-  return weights.size() == 1 ? torch::mm(x, weights[0].t()) : StackedLinear::apply(x, at::TensorList(weights));
+  return weights.size() == 1 ? torch::mm(x, weights[0].t())
+                             : StackedLinear::apply(x, at::TensorList(weights));
 }
 
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets) {

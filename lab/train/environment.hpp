@@ -17,8 +17,8 @@ BlasInfo loaded_blas();
 std::string cpu_name();
 
 /// From now on the memory of a freed tensor goes back to the system at once. glibc would keep it for later
-/// allocations, between which it then lies in pieces: the process stays almost as large as if nothing had been
-/// freed. Costs a system call and fresh pages per large tensor. Does nothing with other C libraries.
+/// allocations, between which it then lies in pieces: the process stays almost as large as if nothing had
+/// been freed. Costs a system call and fresh pages per large tensor. Does nothing with other C libraries.
 void return_freed_tensors_to_system() noexcept;
 
 /// For run.json: versions, BLAS, processor, threads.

@@ -76,8 +76,12 @@ std::vector<Case> cases(torch::ScalarType type, bool large) {
                    [](const Inputs& in) { return composed::swiglu(in[0]); },
                    {random_tensor({rows, 2 * width}, 3, type)}});
     all.push_back({"stacked_linear" + size,
-                   [](const Inputs& in) { return stacked_linear(in[0], {in[1], in[2], in[3]}); },
-                   [](const Inputs& in) { return composed::stacked_linear(in[0], {in[1], in[2], in[3]}); },
+                   [](const Inputs& in) {
+                     return stacked_linear(in[0], {in[1], in[2], in[3]});
+                   },
+                   [](const Inputs& in) {
+                     return composed::stacked_linear(in[0], {in[1], in[2], in[3]});
+                   },
                    {random_tensor({rows, width}, 10, type), random_tensor({4, width}, 11, type),
                     random_tensor({1, width}, 12, type), random_tensor({7, width}, 13, type)}});
   }

@@ -89,8 +89,8 @@ TEST(BackwardMemoryTest, FreesAtLeastFourFifthsOfTheGradientsAndLearnsTheSame) {
   const auto gradients = static_cast<double>(parameter_count(kConfig) * 4);
   const auto saved = static_cast<double>(ordinary->peak_bytes - in_backward->peak_bytes);
   RecordProperty("saved_of_gradients", std::to_string(saved / gradients));
-  EXPECT_GE(saved, 0.8 * gradients) << "peaks " << ordinary->peak_bytes << " and "
-                                    << in_backward->peak_bytes << ", gradients " << gradients;
+  EXPECT_GE(saved, 0.8 * gradients) << "peaks " << ordinary->peak_bytes << " and " << in_backward->peak_bytes
+                                    << ", gradients " << gradients;
 }
 
 }  // namespace
