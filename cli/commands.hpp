@@ -10,8 +10,12 @@ namespace gradstab::cli {
 /// The chosen verb's work, set by the parser.
 using Action = std::function<int()>;
 
-/// How this process was started, for reports: "gradstab train llm --lr 0.01".
-void add_train(CLI::App& app, Action& action, const std::string& command_line);
+struct TrainArguments;
+
+/// What a run with these settings is started by.
+using Train = std::function<int(const TrainArguments&)>;
+
+void add_train(CLI::App& app, Action& action, Train run);
 void add_report(CLI::App& app, Action& action);
 void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);

@@ -1,4 +1,4 @@
-// gradstab train llm
+// gradstab train llm: the run itself.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -7,16 +7,13 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
-#include <memory>
 #include <thread>
-#include <type_traits>
 
-#include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "cli/train_arguments.hpp"
 #include "lab/support/files.hpp"
 #include "lab/tasks/llm_task.hpp"
 #include "lab/train/environment.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::cli {
@@ -28,23 +25,6 @@ volatile std::sig_atomic_t interrupted = 0;
 void on_interrupt(int signal) {
   interrupted = 1;
   std::signal(signal, SIG_DFL);
-}
-
-struct TrainArguments {
-  lab::TrainOptions options;
-  std::string output;
-  std::string name;
-  std::string resume;
-  bool force = false;
-};
-
-std::string default_name(const lab::TrainOptions& options) {
-  return options.transform == "none" ? options.optimizer : options.optimizer + "+" + options.transform;
-}
-
-std::string default_output(const lab::TrainOptions& options) {
-  return fmt::format("runs/llm-{}-{}-lr{:g}-seed{}", options.model, default_name(options), options.lr,
-                     options.seed);
 }
 
 Result<lab::Dataset> prepare(const lab::DatasetOptions& options) {
@@ -63,39 +43,22 @@ std::string progress_text(const lab::TrainProgress& progress, double steps_per_s
   return text;
 }
 
-/// Fills the options of a run to continue from its run.json.
-Status load_resumed(TrainArguments& arguments, std::string& name) {
-  const auto run = lab::read_run_json(arguments.resume);
-  if (!run) return run.status();
-  auto options = lab::train_options_from_json((*run)["settings"]);
-  if (!options) {
-    return {options.status().code(), fmt::format("'{}': {}", arguments.resume, options.status().message())};
-  }
-  arguments.options = *options;
-  arguments.output = arguments.resume;
-  name = run->value("name", default_name(*options));
-  return {};
-}
-
 bool is_finished(const std::filesystem::path& directory) {
   const auto text = lab::read_file(directory / "summary.json");
   const auto summary = nlohmann::json::parse(text ? *text : std::string(), nullptr, false);
   return summary.is_object() && summary.value("state", "") == "finished";
 }
 
+}  // namespace
+
 int run_training(TrainArguments arguments, const std::string& command_line) {
   const bool resume = !arguments.resume.empty();
-  std::string name = arguments.name.empty() ? default_name(arguments.options) : arguments.name;
-  if (resume) {
-    if (Status status = load_resumed(arguments, name); !status.ok()) return exit_code_for(status);
-  }
+  if (Status status = complete(arguments); !status.ok()) return exit_code_for(status);
   if (resume && is_finished(arguments.resume)) {
     fmt::print("'{}' has already finished; there is nothing to resume\n", arguments.resume);
     return kExitOk;
   }
-  lab::TrainOptions& options = arguments.options;
-  if (Status status = options.validate(); !status.ok()) return exit_code_for(status);
-  if (arguments.output.empty()) arguments.output = default_output(options);
+  const lab::TrainOptions& options = arguments.options;
 
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   at::set_num_threads(options.threads > 0 ? options.threads : static_cast<int>(cores));
@@ -111,7 +74,7 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   fmt::print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
              options.model, model["parameters"].get<double>() / 1e6,
              model["non_embedding_parameters"].get<double>() / 1e6);
-  fmt::print("run      {} -> {}\n", name, arguments.output);
+  fmt::print("run      {} -> {}\n", arguments.name, arguments.output);
   std::fflush(stdout);
 
   std::signal(SIGINT, on_interrupt);
@@ -122,7 +85,7 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   lab::TrainRequest request;
   request.options = options;
   request.directory = arguments.output;
-  request.name = name;
+  request.name = arguments.name;
   request.command = command_line;
   request.force = arguments.force;
   request.resume = resume;
@@ -152,40 +115,6 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
              summary["spikes"].get<std::int64_t>(), format_duration(summary["seconds"].get<double>()),
              text("tokens_per_second", 0), summary["diverged"].get<bool>() ? "  DIVERGED" : "");
   return kExitOk;
-}
-
-}  // namespace
-
-void add_train(CLI::App& app, Action& action, const std::string& command_line) {
-  CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
-  train->require_subcommand(1);
-  CLI::App* llm = train->add_subcommand("llm", "pre-train a LLaMA on text");
-  auto arguments = std::make_shared<TrainArguments>();
-  CLI::Option* resume =
-      llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
-  lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
-    std::string flag = std::string("--") + name;
-    std::ranges::replace(flag, '_', '-');
-    if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
-      llm->add_flag(flag, field, help);
-    } else {
-      llm->add_option(flag, field, help)->capture_default_str();
-    }
-  });
-  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
-  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
-  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
-  llm->footer(
-      "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
-  llm->callback([&action, arguments, command_line, llm, resume] {
-    for (const CLI::Option* option : llm->get_options()) {
-      if (resume->count() == 0 || option == resume || option->count() == 0) continue;
-      throw CLI::ValidationError(
-          option->get_name(),
-          "cannot be given with --resume: a run goes on with the settings it was started with");
-    }
-    action = [arguments, command_line] { return run_training(*arguments, command_line); };
-  });
 }
 
 }  // namespace gradstab::cli

@@ -76,12 +76,17 @@ std::vector<double> numbers(const StepReport& report) {
 AssertionResult agree(Run& run, const StepReport& report, Run& other, const StepReport& other_report,
                       int step) {
   for (std::size_t t = 0; t < run.tensors().size(); ++t) {
-    if (run.tensors().bytes(t) != other.tensors().bytes(t))
+    const Elements& ours = run.tensors()[t];
+    const Elements& theirs = other.tensors()[t];
+    if (ours.bytes() != theirs.bytes() || std::memcmp(ours.data(), theirs.data(), ours.bytes()) != 0)
       return AssertionFailure() << "step " << step << ": gradients of tensor " << t << " differ";
   }
   if (numbers(report) != numbers(other_report))
     return AssertionFailure() << "step " << step << ": reports differ";
-  if (run.state() != other.state()) return AssertionFailure() << "step " << step << ": states differ";
+  const auto state = run.state();
+  const auto other_state = other.state();
+  if (state.size() != other_state.size() || std::memcmp(state.data(), other_state.data(), state.size()) != 0)
+    return AssertionFailure() << "step " << step << ": states differ";
   return AssertionSuccess();
 }
 

@@ -1,0 +1,80 @@
+#include "cli/train_arguments.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "cli/commands.hpp"
+#include "lab/train/run_directory.hpp"
+
+namespace gradstab::cli {
+namespace {
+
+std::string default_name(const lab::TrainOptions& options) {
+  return options.transform == "none" ? options.optimizer : options.optimizer + "+" + options.transform;
+}
+
+std::string default_output(const lab::TrainOptions& options) {
+  return fmt::format("runs/llm-{}-{}-lr{:g}-seed{}", options.model, default_name(options), options.lr,
+                     options.seed);
+}
+
+/// Fills the options of a run to continue from its run.json.
+Status load_resumed(TrainArguments& arguments) {
+  const auto run = lab::read_run_json(arguments.resume);
+  if (!run) return run.status();
+  auto options = lab::train_options_from_json((*run)["settings"]);
+  if (!options) {
+    return {options.status().code(), fmt::format("'{}': {}", arguments.resume, options.status().message())};
+  }
+  arguments.options = *options;
+  arguments.output = arguments.resume;
+  arguments.name = run->value("name", default_name(*options));
+  return {};
+}
+
+}  // namespace
+
+Status complete(TrainArguments& arguments) {
+  if (!arguments.resume.empty()) GRADSTAB_RETURN_IF_ERROR(load_resumed(arguments));
+  if (arguments.name.empty()) arguments.name = default_name(arguments.options);
+  if (arguments.output.empty()) arguments.output = default_output(arguments.options);
+  return arguments.options.validate();
+}
+
+void add_train(CLI::App& app, Action& action, Train run) {
+  CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
+  train->require_subcommand(1);
+  CLI::App* llm = train->add_subcommand("llm", "pre-train a LLaMA on text");
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::Option* resume =
+      llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
+  lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
+    std::string flag = std::string("--") + name;
+    std::ranges::replace(flag, '_', '-');
+    if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
+      llm->add_flag(flag, field, help);
+    } else {
+      llm->add_option(flag, field, help)->capture_default_str();
+    }
+  });
+  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
+  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
+  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
+  llm->footer(
+      "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
+  llm->callback([&action, arguments, llm, resume, run = std::move(run)] {
+    for (const CLI::Option* option : llm->get_options()) {
+      if (resume->count() == 0 || option == resume || option->count() == 0) continue;
+      throw CLI::ValidationError(
+          option->get_name(),
+          "cannot be given with --resume: a run goes on with the settings it was started with");
+    }
+    action = [arguments, run] { return run(*arguments); };
+  });
+}
+
+}  // namespace gradstab::cli
