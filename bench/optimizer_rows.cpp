@@ -137,6 +137,8 @@ class Rows {
     // Gradient read twice; parameter and two moments read and written: 8 N floats.
     add(experiment, "llama f32: stabilized fused AdamW / traffic of 8 N floats", {"stabilized"},
         {"read", "read", "read-write", "read-write", "read-write"}, Better::lower, 1.2, workload.bytes());
+    add(experiment, "llama f32: torch AdamW / traffic of 8 N floats", {"torch"},
+        {"read", "read", "read-write", "read-write", "read-write"}, Better::higher, 0.0, workload.bytes());
     add(experiment, "llama f32: stabilized / plain fused AdamW", {"stabilized"}, {"plain"}, Better::lower,
         1.25, workload.bytes());
     add(experiment, "llama f32: stabilized, measured ahead / plain fused AdamW", {"measured"}, {"plain"},

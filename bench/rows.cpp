@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "gradstab/gradstab.hpp"
+#include "method_rows.hpp"
 #include "optimizer_rows.hpp"
 #include "workload.hpp"
 
@@ -186,6 +187,8 @@ void Run::llama() {
           "f32", f32.bytes());
   add_row(experiment, "llama f32: torch clip_grad_norm_ / clip_by_global_norm", {"torch"}, {"clip"},
           Better::higher, 0.0, "clip", f32.bytes());
+  add_row(experiment, "llama f32: torch clip_grad_norm_ / (read + read-write)", {"torch"},
+          {"read", "read-write"}, Better::higher, 0.0, "torch", f32.bytes());
 }
 
 void Run::many_tensors(const std::string& name, ParameterSet parameters, double target) {
@@ -203,6 +206,10 @@ void Run::many_tensors(const std::string& name, ParameterSet parameters, double 
   constexpr int kCalls = 5;
   Experiment experiment;
   experiment.add(
+      "read", fresh(workload), [&] { stream_read(*executor_, workload.pieces()); }, kCalls);
+  experiment.add(
+      "read-write", fresh(workload), [&] { stream_read_write(*executor_, workload.pieces()); }, kCalls);
+  experiment.add(
       "stabilize", fresh(workload), [&] { stabilizer.step(); }, kCalls);
   experiment.add(
       "clip", fresh(workload), [&] { clip.step(); }, kCalls);
@@ -213,6 +220,10 @@ void Run::many_tensors(const std::string& name, ParameterSet parameters, double 
           target, "stabilize", workload.bytes());
   add_row(experiment, name + ": torch clip_grad_norm_ / clip_by_global_norm", {"torch"}, {"clip"},
           Better::higher, 0.0, "clip", workload.bytes());
+  add_row(experiment, name + ": stabilize / (read + read-write)", {"stabilize"}, {"read", "read-write"},
+          Better::lower, 0.0, "stabilize", workload.bytes());
+  add_row(experiment, name + ": torch clip_grad_norm_ / (read + read-write)", {"torch"},
+          {"read", "read-write"}, Better::higher, 0.0, "torch", workload.bytes());
 }
 
 }  // namespace
@@ -229,6 +240,7 @@ Results run_all(const Settings& settings) {
     run.many_tensors("10,000 x 64", equal_parameters(settings.quick ? 2000 : 10000, 64), 10.0);
     run.many_tensors("ResNet-50", resnet50_parameters(), 4.0);
     add_optimizer_rows(settings, threads, results);
+    add_method_rows(settings, threads, results);
   }
   return results;
 }

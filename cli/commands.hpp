@@ -19,5 +19,6 @@ void add_train(CLI::App& app, Action& action, Train run);
 void add_report(CLI::App& app, Action& action);
 void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
+void add_replay(CLI::App& app, Action& action);
 
 }  // namespace gradstab::cli

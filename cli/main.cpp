@@ -1,4 +1,4 @@
-// gradstab: train, report, bounds, data. No torch here: all but training starts at once.
+// gradstab: train, report, bounds, data, replay. No torch here: all but training starts at once.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -43,5 +43,6 @@ int main(int argc, char** argv) {
     add_report(app, action);
     add_bounds(app, action);
     add_data(app, action);
+    add_replay(app, action);
   });
 }

@@ -212,6 +212,9 @@ class GRADSTAB_API Optimizer {
   Status set_lr(double lr);
   Status set_lr(std::size_t group, double lr);
 
+  /// What the methods of the transform remember.
+  std::vector<MethodState> transform_state() const;
+
   /// State of the transform and of every parameter as bytes (docs/state-format.md). Settings are not part of
   /// it.
   Result<std::vector<std::byte>> save() const;

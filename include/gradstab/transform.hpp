@@ -11,6 +11,7 @@
 
 #include "gradstab/executor.hpp"
 #include "gradstab/export.hpp"
+#include "gradstab/method_state.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/report.hpp"
 #include "gradstab/status.hpp"
@@ -88,6 +89,9 @@ class GRADSTAB_API GradientTransform {
 
   /// The name of the backend in use; empty before init.
   std::string_view backend_name() const noexcept;
+
+  /// What the methods remember, in the order of the chain. Views names that live as long as the library.
+  std::vector<MethodState> state() const;
 
   /// All state as bytes (versioned, checksummed, keyed by parameter name; see docs/state-format.md).
   Result<std::vector<std::byte>> save() const;

@@ -51,6 +51,12 @@ class AdaGc final : public UnitTransform {
     settings.put("compat", released() ? "released" : "robust");
   }
 
+  std::vector<StateField> state() const override {
+    StateField averages{"gamma", {}};
+    for (const Unit& unit : units_) averages.values.push_back(unit.average);
+    return {averages};
+  }
+
   void save_state(ByteWriter& writer) const override {
     writer.put(step_);
     UnitTransform::save_state(writer);

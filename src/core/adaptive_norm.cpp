@@ -42,6 +42,8 @@ class AdaptiveNorm final : public UnitTransform {
     save_units(settings);
   }
 
+  std::vector<StateField> state() const override { return moment_fields(moments_, "m_norm", "v_norm"); }
+
  protected:
   void reset_units(std::size_t count) override { moments_.assign(count, {}); }
 

@@ -71,6 +71,12 @@ class AdaptiveValueClip final : public ElementTransform {
     settings.put("compat", released() ? "released" : "robust");
   }
 
+  std::vector<StateField> state() const override {
+    StateField largest{"m_max", {}};
+    for (const Average& average : averages_) largest.values.push_back(average.value);
+    return {largest};
+  }
+
   void save_state(ByteWriter& writer) const override {
     for (const Average& average : averages_) {
       writer.put(average.value);

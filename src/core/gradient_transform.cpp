@@ -235,6 +235,12 @@ const StepReport& GradientTransform::report() const noexcept {
   return impl_->report;
 }
 
+std::vector<MethodState> GradientTransform::state() const {
+  std::vector<MethodState> states;
+  for (const auto& link : impl_->links) states.push_back({link->name(), link->state()});
+  return states;
+}
+
 const ParameterSet& GradientTransform::parameters() const noexcept {
   return impl_->parameters;
 }

@@ -66,4 +66,16 @@ Result<NormMoments> load_moments(ByteReader& reader) {
   return moments;
 }
 
+std::vector<StateField> moment_fields(std::span<const NormMoments> moments, std::string_view first,
+                                      std::string_view second) {
+  std::vector<StateField> fields = {{first, {}}, {second, {}}, {"k", {}}, {"skipped", {}}};
+  for (const NormMoments& unit : moments) {
+    fields[0].values.push_back(std::ldexp(unit.first, unit.exponent));
+    fields[1].values.push_back(std::ldexp(unit.second, 2 * unit.exponent));
+    fields[2].values.push_back(static_cast<double>(unit.step));
+    fields[3].values.push_back(static_cast<double>(unit.nonfinite + unit.zeros));
+  }
+  return fields;
+}
+
 }  // namespace gradstab

@@ -1,7 +1,12 @@
-// Saving and loading NormMoments.
+// Saving, loading and showing NormMoments.
 #pragma once
 
+#include <span>
+#include <string_view>
+#include <vector>
+
 #include "core/state_codec.hpp"
+#include "gradstab/method_state.hpp"
 #include "gradstab/moments.hpp"
 
 namespace gradstab {
@@ -13,5 +18,9 @@ Result<NormMoments> load_moments(ByteReader& reader);
 
 /// The same without asking what left them behind: as the released code would, it takes NaN as well.
 Result<NormMoments> load_any_moments(ByteReader& reader);
+
+/// Both moments under these names, then "k" and "skipped".
+std::vector<StateField> moment_fields(std::span<const NormMoments> moments, std::string_view first,
+                                      std::string_view second);
 
 }  // namespace gradstab

@@ -5,9 +5,11 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/segments.hpp"
 #include "core/state_codec.hpp"
+#include "gradstab/method_state.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/report.hpp"
 
@@ -61,6 +63,9 @@ class ChainLink {
 
   /// Fresh state for these parameters. Errors leave the link unusable until the next bind.
   virtual Status bind(const ParameterSet& parameters, const Segments& segments) = 0;
+
+  /// What is remembered, for GradientTransform::state.
+  virtual std::vector<StateField> state() const { return {}; }
 
   /// Settings that must agree between the writer and the reader of a state, and the state itself.
   virtual void save_settings(SettingsWriter&) const {}

@@ -459,6 +459,10 @@ const StepReport& Optimizer::report() const noexcept {
   return impl_->inner().report;
 }
 
+std::vector<MethodState> Optimizer::transform_state() const {
+  return impl_->transform.state();
+}
+
 const ParameterSet& Optimizer::parameters() const noexcept {
   return impl_->inner().parameters;
 }

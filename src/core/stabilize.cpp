@@ -39,6 +39,7 @@ class MomentTransform : public UnitTransform {
     settings.put("robust_kappa", options_.robust_kappa);
     save_units(settings);
   }
+  std::vector<StateField> state() const override { return moment_fields(moments_, "m", "v"); }
 
  protected:
   virtual void act(TensorReport& report, double factor) noexcept = 0;

@@ -70,6 +70,11 @@ class ZClip final : public NormTransform {
     settings.put("compat", released() ? "released" : "robust");
   }
 
+  std::vector<StateField> state() const override {
+    if (statistics_.collected < options_.warmup_steps) return {{"mean", {}}, {"var", {}}};
+    return {{"mean", {statistics_.mean}}, {"var", {statistics_.variance}}};
+  }
+
   void save_state(ByteWriter& writer) const override {
     writer.put(statistics_.collected);
     writer.put(statistics_.mean);

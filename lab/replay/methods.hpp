@@ -1,0 +1,37 @@
+// Every method of this library by the name it has in recorded cases.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gradstab/optimizer.hpp"
+#include "gradstab/transforms.hpp"
+#include "lab/replay/settings.hpp"
+
+namespace gradstab::lab {
+
+/// A transform alone, or an optimizer with its transforms in front.
+struct ReplayedMethod {
+  std::optional<GradientTransform> transform;
+  std::optional<Optimizer> optimizer;
+  NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
+  bool writes_gradients = false;  ///< the optimizer's transforms work on single elements, in place
+  /// Called with the number of each step before it: schedules. May be empty.
+  std::function<void(Optimizer&, std::int64_t)> before_step = {};
+};
+
+/// Names with a line on each, in the order of the documents.
+struct MethodName {
+  std::string_view name;
+  std::string_view summary;
+};
+const std::vector<MethodName>& replayed_methods();
+
+/// Makes a method with the settings of a case. `wide`: the arithmetic is float64, for settings that differ by
+/// it. Errors: an unknown name, with the known ones; a setting of the wrong type or out of range.
+Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide);
+
+}  // namespace gradstab::lab

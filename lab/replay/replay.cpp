@@ -1,0 +1,335 @@
+#include "lab/replay/replay.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "gradstab/version.hpp"
+#include "lab/replay/methods.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using nlohmann::json;
+
+Status invalid(std::string message) {
+  return {StatusCode::invalid_argument, std::move(message)};
+}
+
+/// A number, or one of the words for those that JSON has none for.
+std::optional<double> number(const json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (value == "inf") return std::numeric_limits<double>::infinity();
+  if (value == "-inf") return -std::numeric_limits<double>::infinity();
+  return {};
+}
+
+/// The shortest decimal that reads back as the same number of its type.
+template <class T>
+void append(std::string& text, T value) {
+  if (std::isfinite(value)) {
+    fmt::format_to(std::back_inserter(text), "{}", value);
+  } else {
+    text += std::isnan(value) ? "\"nan\"" : value > 0 ? "\"inf\"" : "\"-inf\"";
+  }
+}
+
+template <class T>
+void append(std::string& text, std::span<const T> values) {
+  text += '[';
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += ',';
+    append(text, values[i]);
+  }
+  text += ']';
+}
+
+/// One case in numbers of type T.
+template <class T>
+class Replay {
+ public:
+  Replay(const json& recorded, std::string where) : recorded_(recorded), where_(std::move(where)) {}
+
+  /// The case as text.
+  Result<std::string> run(const ReplayOptions& options, const std::string& method_name) {
+    GRADSTAB_RETURN_IF_ERROR(read_tensors());
+    Settings settings(recorded_.value("hyper", json::object()), options.overrides);
+    auto method = make_replayed_method(method_name, settings, sizeof(T) == sizeof(double));
+    if (!method) return in_case(method.status());
+    const bool needs_values =
+        method->optimizer || (method->transform && method->transform->needs_parameters());
+    if (needs_values && !has_values_)
+      return invalid(fmt::format("{}: method '{}' needs 'init' of every tensor", where_, method_name));
+    const RunOptions run{.nonfinite = method->nonfinite, .backend = options.backend};
+    auto parameters = ParameterSet::create(parameters_);
+    if (!parameters) return in_case(parameters.status());
+    const Status bound = method->optimizer ? method->optimizer->init(*parameters, {.run = run})
+                                           : method->transform->init(*parameters, run);
+    if (!bound.ok()) return in_case(bound);
+
+    json head = recorded_;
+    head.erase("steps");
+    head["computed_with"] = fmt::format("gradstab {}", GRADSTAB_VERSION);
+    std::string text = head.dump();
+    text.pop_back();  // its closing brace
+    text += ",\"steps\":[";
+    bool first = true;
+    if (!recorded_.contains("steps") || !recorded_["steps"].is_array())
+      return invalid(where_ + ": has no list 'steps'");
+    for (const json& step : recorded_["steps"]) {
+      const auto line = one_step(*method, step);
+      if (!line) return line.status();
+      text += (first ? "\n" : ",\n") + *line;
+      first = false;
+    }
+    return text + "\n]}";
+  }
+
+ private:
+  static constexpr int kBits = sizeof(T) * 8;
+  static constexpr DType kDType = sizeof(T) == sizeof(double) ? DType::float64 : DType::float32;
+
+  Status in_case(const Status& status) const {
+    return {status.code(), fmt::format("{}: {}", where_, status.message())};
+  }
+
+  /// A list of numbers as long as a tensor.
+  Status read_list(const json& list, std::size_t tensor, const std::string& what,
+                   std::vector<T>& values) const {
+    const auto count = static_cast<std::size_t>(element_count(parameters_[tensor].sizes));
+    if (!list.is_array() || list.size() != count)
+      return invalid(fmt::format("{}: {} of tensor '{}' must be a list of {} numbers", where_, what,
+                                 parameters_[tensor].name, count));
+    values.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto value = number(list[i]);
+      if (!value)
+        return invalid(fmt::format("{}: {} of tensor '{}' holds {}, expected a number", where_, what,
+                                   parameters_[tensor].name, list[i].dump()));
+      values[i] = static_cast<T>(static_cast<float>(*value));
+    }
+    return {};
+  }
+
+  Status read_tensors() {
+    if (!recorded_.contains("tensors") || !recorded_["tensors"].is_array())
+      return invalid(where_ + ": has no list 'tensors'");
+    has_values_ = true;
+    for (const json& tensor : recorded_["tensors"]) {
+      if (!tensor.is_object() || !tensor.value("name", json()).is_string() ||
+          !tensor.value("shape", json()).is_array())
+        return invalid(where_ + ": a tensor needs 'name' and 'shape'");
+      Parameter parameter{tensor["name"].get<std::string>(), {}};
+      for (const json& size : tensor["shape"]) {
+        if (!size.is_number_unsigned())
+          return invalid(fmt::format("{}: shape of tensor '{}' holds {}, expected whole numbers", where_,
+                                     parameter.name, size.dump()));
+        parameter.sizes.push_back(size.get<std::int64_t>());
+      }
+      parameters_.push_back(std::move(parameter));
+      values_.emplace_back();
+      gradients_.emplace_back(static_cast<std::size_t>(element_count(parameters_.back().sizes)));
+      if (!tensor.contains("init")) {
+        has_values_ = false;
+      } else {
+        GRADSTAB_RETURN_IF_ERROR(read_list(tensor["init"], parameters_.size() - 1, "'init'", values_.back()));
+      }
+    }
+    const json start = recorded_.value("hyper", json::object()).value("x0", json());
+    if (!has_values_ && !start.is_null() && parameters_.size() == 1) {
+      has_values_ = true;
+      return read_list(start, 0, "'x0'", values_.front());
+    }
+    return {};
+  }
+
+  std::vector<TensorRef> refs(std::vector<std::vector<T>>& tensors) const {
+    std::vector<TensorRef> list;
+    for (std::size_t t = 0; t < tensors.size(); ++t)
+      list.push_back({.data = tensors[t].empty() ? nullptr : tensors[t].data(),
+                      .dtype = kDType,
+                      .sizes = parameters_[t].sizes,
+                      .strides = {}});
+    return list;
+  }
+
+  /// Those of the step; without any, of the objective that the case describes.
+  Status read_gradients(const json& step, const std::string& t) {
+    const std::string what = fmt::format("'grad' of step {}", t);
+    if (!step.contains("grad") && recorded_.value("hyper", json::object()).contains("curvature"))
+      return gradients_of_quadratic(t);
+    if (!step.contains("grad") || !step["grad"].is_array() || step["grad"].size() != parameters_.size())
+      return invalid(fmt::format("{}: {} must be a list of {} tensors", where_, what, parameters_.size()));
+    for (std::size_t i = 0; i < parameters_.size(); ++i)
+      GRADSTAB_RETURN_IF_ERROR(read_list(step["grad"][i], i, what, gradients_[i]));
+    return {};
+  }
+
+  /// curvature * (x - target), times the multiplier of this step where there is one.
+  Status gradients_of_quadratic(const std::string& t) {
+    const json& hyper = recorded_["hyper"];
+    if (parameters_.size() != 1) return invalid(where_ + ": a quadratic has one tensor");
+    std::vector<T> curvature;
+    std::vector<T> target;
+    GRADSTAB_RETURN_IF_ERROR(read_list(hyper["curvature"], 0, "'curvature'", curvature));
+    GRADSTAB_RETURN_IF_ERROR(read_list(hyper.value("target", json()), 0, "'target'", target));
+    const auto multiplier = number(hyper.value("multipliers", json::object()).value(t, json(1.0)));
+    for (std::size_t i = 0; i < curvature.size(); ++i) {
+      const T slope = curvature[i] * (values_[0][i] - target[i]);
+      gradients_[0][i] = slope * static_cast<T>(multiplier.value_or(1.0));
+    }
+    return {};
+  }
+
+  Result<std::string> one_step(ReplayedMethod& method, const json& step) {
+    const auto t = step.value("t", json());
+    if (!t.is_number_integer()) return invalid(where_ + ": a step has no number 't'");
+    GRADSTAB_RETURN_IF_ERROR(read_gradients(step, t.dump()));
+    const auto number_of_step = t.get<std::int64_t>();
+    if (method.before_step) method.before_step(*method.optimizer, number_of_step);
+    auto gradients = refs(gradients_);
+    auto values = refs(values_);
+    const auto report = method.optimizer ? method.optimizer->step(values, gradients, number_of_step)
+                        : method.transform->needs_parameters()
+                            ? method.transform->update(gradients, values, number_of_step)
+                            : method.transform->update(gradients, number_of_step);
+    if (!report) {
+      return Status(report.status().code(),
+                    fmt::format("{}: step {}: {}", where_, number_of_step, report.status().message()));
+    }
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      const TensorReport& tensor = report->tensors[i];
+      if (tensor.present && tensor.finite && tensor.raw_norm > 0.0) rho_[i] = tensor.norm();
+    }
+
+    std::string line = fmt::format("{{\"t\":{}", number_of_step);
+    if (step.contains("kind")) line += ",\"kind\":" + step["kind"].dump();
+    if (step.contains("grad")) line += ",\"grad\":" + step["grad"].dump();
+    if (method.optimizer) {
+      append_tensors(line, "param", values_);
+      if (method.writes_gradients) append_tensors(line, "grad_after", gradients_);
+      append_elements(line, *method.optimizer);
+    } else {
+      append_tensors(line, "out", gradients_);
+    }
+    append_state(line, method.optimizer ? method.optimizer->transform_state() : method.transform->state(),
+                 *report);
+    return line + "}";
+  }
+
+  static void append_tensors(std::string& line, const char* name,
+                             const std::vector<std::vector<T>>& tensors) {
+    line += fmt::format(",\"{}{}\":[", name, kBits);
+    for (std::size_t t = 0; t < tensors.size(); ++t) {
+      if (t > 0) line += ',';
+      append(line, std::span<const T>(tensors[t]));
+    }
+    line += ']';
+  }
+
+  void append_elements(std::string& line, const Optimizer& optimizer) const {
+    const bool sgd = optimizer.name().find("sgd") != std::string::npos;
+    const std::vector<const char*> names =
+        sgd ? std::vector{"momentum_buffer"} : std::vector{"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
+    std::vector<Optimizer::ParameterState> states;
+    std::size_t arrays = 0;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      states.push_back(optimizer.parameter_state(i).value());
+      arrays = std::max(arrays, states.back().values.size());
+    }
+    if (arrays == 0) return;
+    line += fmt::format(",\"elem{}\":{{", kBits);
+    for (std::size_t k = 0; k < arrays && k < names.size(); ++k) {
+      line += fmt::format("{}\"{}\":[", k > 0 ? "," : "", names[k]);
+      for (std::size_t i = 0; i < states.size(); ++i) {
+        if (i > 0) line += ',';
+        std::vector<T> narrowed;
+        if (k < states[i].values.size())
+          narrowed.assign(states[i].values[k].begin(), states[i].values[k].end());
+        append(line, std::span<const T>(narrowed));
+      }
+      line += ']';
+    }
+    line += '}';
+  }
+
+  /// Decisions are in double whatever the tensors are.
+  void append_state(std::string& line, const std::vector<MethodState>& methods,
+                    const StepReport& report) const {
+    line += fmt::format(",\"state{}\":{{", kBits);
+    bool first = true;
+    const auto key = [&](std::string_view name) {
+      line += fmt::format("{}\"{}\":", first ? "" : ",", name);
+      first = false;
+    };
+    bool stabilized = false;
+    for (const MethodState& method : methods) {
+      stabilized = stabilized || method.method == "stabilize";
+      for (const StateField& field : method.fields) {
+        key(field.name);
+        const bool of_all = method.method == "zclip";
+        if (!of_all) {
+          append(line, std::span<const double>(field.values));
+        } else if (field.values.empty()) {
+          line += "null";
+        } else {
+          append(line, field.values.front());
+        }
+      }
+      if (method.method == "zclip") {
+        key("total");
+        append(line, report.raw_global_norm);
+      }
+    }
+    if (stabilized) {
+      std::vector<double> last;
+      for (std::size_t i = 0; i < parameters_.size(); ++i)
+        last.push_back(rho_.contains(i) ? rho_.at(i) : 0.0);
+      key("rho");
+      append(line, std::span<const double>(last));
+    }
+    line += '}';
+  }
+
+  const json& recorded_;
+  std::string where_;
+  std::vector<Parameter> parameters_;
+  bool has_values_ = false;
+  std::vector<std::vector<T>> values_;
+  std::vector<std::vector<T>> gradients_;
+  std::map<std::size_t, double> rho_;  // norms last applied
+};
+
+}  // namespace
+
+Result<std::string> replay(const json& recording, const ReplayOptions& options) {
+  if (!recording.is_object() || recording.value("format", json()) != 1)
+    return invalid("the recording must be a JSON object with \"format\": 1");
+  std::string method = options.method;
+  if (method.empty() && recording.value("method", json()).is_string()) method = recording["method"];
+  if (!recording.contains("cases") || !recording["cases"].is_array() || recording["cases"].empty())
+    return invalid("the recording has no list 'cases'");
+
+  std::string text = fmt::format("{{\"format\":1,\"method\":{},\n\"cases\":[", json(method).dump());
+  bool first = true;
+  for (const json& recorded : recording["cases"]) {
+    const std::string name = recorded.is_object() ? recorded.value("name", "") : "";
+    if (!options.only_case.empty() && name != options.only_case) continue;
+    if (!recorded.is_object()) return invalid("a case is not a JSON object");
+    const std::string where = fmt::format("case '{}'", name);
+    const auto one = options.dtype == DType::float64 ? Replay<double>(recorded, where).run(options, method)
+                                                     : Replay<float>(recorded, where).run(options, method);
+    if (!one) return one.status();
+    text += (first ? "\n" : ",\n") + *one;
+    first = false;
+  }
+  if (first) return invalid(fmt::format("the recording has no case '{}'", options.only_case));
+  return text + "\n]}\n";
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,76 @@
+#include "lab/replay/settings.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <limits>
+
+namespace gradstab::lab {
+
+nlohmann::json Settings::take(const std::string& name) {
+  known_.insert(name);
+  const auto set = overrides_.find(name);
+  if (set == overrides_.end()) return recorded_.value(name, nlohmann::json());
+  auto parsed = nlohmann::json::parse(set->second, nullptr, /*allow_exceptions=*/false);
+  return parsed.is_discarded() ? nlohmann::json(set->second) : parsed;
+}
+
+void Settings::refuse(const std::string& name, const nlohmann::json& value, const char* expected) {
+  if (!error_.ok()) return;
+  error_ = {StatusCode::invalid_argument,
+            fmt::format("setting {} must be {}, got {}", name, expected, value.dump())};
+}
+
+bool Settings::has(const std::string& name) const {
+  return overrides_.contains(name) || recorded_.contains(name);
+}
+
+void Settings::read(const std::string& name, double& field) {
+  const auto value = take(name);
+  if (value.is_number()) {
+    field = value.get<double>();
+  } else if (value == "inf" || (value.is_null() && has(name))) {
+    field = std::numeric_limits<double>::infinity();
+  } else if (!value.is_null()) {
+    refuse(name, value, "a number");
+  }
+}
+
+void Settings::read(const std::string& name, std::int64_t& field) {
+  const auto value = take(name);
+  if (value.is_number_integer()) {
+    field = value.get<std::int64_t>();
+  } else if (!value.is_null()) {
+    refuse(name, value, "a whole number");
+  }
+}
+
+void Settings::read(const std::string& name, bool& field) {
+  const auto value = take(name);
+  if (value.is_boolean()) {
+    field = value.get<bool>();
+  } else if (!value.is_null()) {
+    refuse(name, value, "true or false");
+  }
+}
+
+void Settings::read(const std::string& name, std::string& field) {
+  const auto value = take(name);
+  if (value.is_string()) {
+    field = value.get<std::string>();
+  } else if (!value.is_null()) {
+    refuse(name, value, "a word");
+  }
+}
+
+Status Settings::status() const {
+  if (!error_.ok()) return error_;
+  for (const auto& [name, value] : overrides_) {
+    if (known_.contains(name)) continue;
+    return {StatusCode::invalid_argument,
+            fmt::format("unknown setting '{}'; this method has: {}", name, fmt::join(known_, ", "))};
+  }
+  return {};
+}
+
+}  // namespace gradstab::lab

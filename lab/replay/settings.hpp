@@ -1,0 +1,43 @@
+// Settings: the hyper-parameters of one recorded case, overridden by what the user sets.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "gradstab/status.hpp"
+
+namespace gradstab::lab {
+
+/// Values by name. Asking for a name makes it known, so that a misspelt override is noticed afterwards.
+class Settings {
+ public:
+  /// `overrides` as text, which is read as the number, truth value or word that the method asks for.
+  Settings(nlohmann::json recorded, std::map<std::string, std::string> overrides)
+      : recorded_(std::move(recorded)), overrides_(std::move(overrides)) {}
+
+  /// Replaces `field` where there is a value of that name. A recorded null is infinity for a number and
+  /// leaves anything else as it is.
+  void read(const std::string& name, double& field);
+  void read(const std::string& name, std::int64_t& field);
+  void read(const std::string& name, bool& field);
+  void read(const std::string& name, std::string& field);
+  bool has(const std::string& name) const;
+  bool overridden(const std::string& name) const { return overrides_.contains(name); }
+
+  /// The first value that could not be read, or an override that nothing asked for.
+  Status status() const;
+
+ private:
+  /// The value as JSON; null where there is none.
+  nlohmann::json take(const std::string& name);
+  void refuse(const std::string& name, const nlohmann::json& value, const char* expected);
+
+  nlohmann::json recorded_;
+  std::map<std::string, std::string> overrides_;
+  std::set<std::string> known_;
+  Status error_;
+};
+
+}  // namespace gradstab::lab
