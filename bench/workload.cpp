@@ -5,43 +5,13 @@
 #include <cstring>
 #include <random>
 
+#include "core/element_access.hpp"
+
 namespace gradstab::bench {
 namespace {
 
 /// Where allocators put tensors.
 constexpr std::size_t kTensorAlignment = 64;
-
-double read_element(const std::byte* p, DType dtype) {
-  const auto read = [p]<class T>(T element) {
-    std::memcpy(&element, p, sizeof element);
-    return element;
-  };
-  switch (dtype) {
-    case DType::float32:
-      return read(float{});
-    case DType::float64:
-      return read(double{});
-    case DType::float16:
-      return to_float(read(Float16{}));
-    case DType::bfloat16:
-      return to_float(read(BFloat16{}));
-  }
-  return 0.0;
-}
-
-void write_element(std::byte* p, DType dtype, double value) {
-  const auto write = [p]<class T>(T element) { std::memcpy(p, &element, sizeof element); };
-  switch (dtype) {
-    case DType::float32:
-      return write(static_cast<float>(value));
-    case DType::float64:
-      return write(value);
-    case DType::float16:
-      return write(to_float16(value));
-    case DType::bfloat16:
-      return write(to_bfloat16(value));
-  }
-}
 
 /// Names do not matter here but must differ.
 class ShapeList {
@@ -126,7 +96,7 @@ Workload::Workload(ParameterSet parameters, DType dtype) : parameters_(std::move
   std::normal_distribution<double> normal(0.0, 1e-2);
   std::vector<std::byte> period(kPeriod * size_of(dtype));
   for (std::size_t i = 0; i < kPeriod; ++i)
-    write_element(&period[i * size_of(dtype)], dtype, normal(generator));
+    store_element(&period[i * size_of(dtype)], dtype, normal(generator));
   for (std::size_t at = 0; at < end; at += period.size()) {
     std::memcpy(base + at, period.data(), std::min(period.size(), end - at));
   }
@@ -147,12 +117,12 @@ void Workload::restore() {
 
 double Workload::value(std::size_t tensor, std::int64_t element) const {
   const auto* base = reinterpret_cast<const std::byte*>(storage_.data());
-  return read_element(base + offsets_[tensor] + static_cast<std::size_t>(element) * size_of(dtype_), dtype_);
+  return load_element(base + offsets_[tensor] + static_cast<std::size_t>(element) * size_of(dtype_), dtype_);
 }
 
 double Workload::pristine_value(std::size_t tensor, std::int64_t element) const {
   const auto* base = reinterpret_cast<const std::byte*>(pristine_.data());
-  return read_element(base + offsets_[tensor] + static_cast<std::size_t>(element) * size_of(dtype_), dtype_);
+  return load_element(base + offsets_[tensor] + static_cast<std::size_t>(element) * size_of(dtype_), dtype_);
 }
 
 }  // namespace gradstab::bench

@@ -23,56 +23,23 @@ inline constexpr std::size_t kLargestStruct = 1024;
 template <class T>
 struct StructTraits;
 
-template <>
-struct StructTraits<gradstab_stabilizer_options> {
-  static constexpr std::string_view name = "gradstab_stabilizer_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_stabilizer_options);
-};
-template <>
-struct StructTraits<gradstab_units> {
-  static constexpr std::string_view name = "gradstab_units";
-  static constexpr std::size_t first_size = sizeof(gradstab_units);
-};
-template <>
-struct StructTraits<gradstab_run_options> {
-  static constexpr std::string_view name = "gradstab_run_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_run_options);
-};
-template <>
-struct StructTraits<gradstab_step_report> {
-  static constexpr std::string_view name = "gradstab_step_report";
-  static constexpr std::size_t first_size = sizeof(gradstab_step_report);
-};
-template <>
-struct StructTraits<gradstab_optimizer_run_options> {
-  static constexpr std::string_view name = "gradstab_optimizer_run_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_optimizer_run_options);
-};
-template <>
-struct StructTraits<gradstab_sgd_options> {
-  static constexpr std::string_view name = "gradstab_sgd_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_sgd_options);
-};
-template <>
-struct StructTraits<gradstab_adam_options> {
-  static constexpr std::string_view name = "gradstab_adam_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_adam_options);
-};
-template <>
-struct StructTraits<gradstab_lion_options> {
-  static constexpr std::string_view name = "gradstab_lion_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_lion_options);
-};
-template <>
-struct StructTraits<gradstab_adam_mini_options> {
-  static constexpr std::string_view name = "gradstab_adam_mini_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_adam_mini_options);
-};
-template <>
-struct StructTraits<gradstab_spam_options> {
-  static constexpr std::string_view name = "gradstab_spam_options";
-  static constexpr std::size_t first_size = sizeof(gradstab_spam_options);
-};
+#define GRADSTAB_C_STRUCT(type, published_size)               \
+  template <>                                                 \
+  struct StructTraits<type> {                                 \
+    static constexpr std::string_view name = #type;           \
+    static constexpr std::size_t first_size = published_size; \
+  }
+GRADSTAB_C_STRUCT(gradstab_stabilizer_options, sizeof(gradstab_stabilizer_options));
+GRADSTAB_C_STRUCT(gradstab_units, sizeof(gradstab_units));
+GRADSTAB_C_STRUCT(gradstab_run_options, sizeof(gradstab_run_options));
+GRADSTAB_C_STRUCT(gradstab_step_report, sizeof(gradstab_step_report));
+GRADSTAB_C_STRUCT(gradstab_optimizer_run_options, sizeof(gradstab_optimizer_run_options));
+GRADSTAB_C_STRUCT(gradstab_sgd_options, sizeof(gradstab_sgd_options));
+GRADSTAB_C_STRUCT(gradstab_adam_options, sizeof(gradstab_adam_options));
+GRADSTAB_C_STRUCT(gradstab_lion_options, sizeof(gradstab_lion_options));
+GRADSTAB_C_STRUCT(gradstab_adam_mini_options, sizeof(gradstab_adam_mini_options));
+GRADSTAB_C_STRUCT(gradstab_spam_options, sizeof(gradstab_spam_options));
+#undef GRADSTAB_C_STRUCT
 
 /// What the struct begins with.
 template <class T>

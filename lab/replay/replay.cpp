@@ -74,6 +74,7 @@ class Replay {
 
     json head = recorded_;
     head.erase("steps");
+    head["hyper"] = settings.values();
     head["computed_with"] = fmt::format("gradstab {}", GRADSTAB_VERSION);
     std::string text = head.dump();
     text.pop_back();  // its closing brace

@@ -4,15 +4,22 @@
 #include <fmt/ranges.h>
 
 #include <limits>
+#include <utility>
 
 namespace gradstab::lab {
 
+Settings::Settings(nlohmann::json recorded, const std::map<std::string, std::string>& overrides)
+    : values_(std::move(recorded)) {
+  for (const auto& [name, text] : overrides) {
+    auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    values_[name] = parsed.is_discarded() ? nlohmann::json(text) : std::move(parsed);
+    overrides_.insert(name);
+  }
+}
+
 nlohmann::json Settings::take(const std::string& name) {
   known_.insert(name);
-  const auto set = overrides_.find(name);
-  if (set == overrides_.end()) return recorded_.value(name, nlohmann::json());
-  auto parsed = nlohmann::json::parse(set->second, nullptr, /*allow_exceptions=*/false);
-  return parsed.is_discarded() ? nlohmann::json(set->second) : parsed;
+  return values_.value(name, nlohmann::json());
 }
 
 void Settings::refuse(const std::string& name, const nlohmann::json& value, const char* expected) {
@@ -22,7 +29,7 @@ void Settings::refuse(const std::string& name, const nlohmann::json& value, cons
 }
 
 bool Settings::has(const std::string& name) const {
-  return overrides_.contains(name) || recorded_.contains(name);
+  return values_.contains(name);
 }
 
 void Settings::read(const std::string& name, double& field) {
@@ -65,7 +72,7 @@ void Settings::read(const std::string& name, std::string& field) {
 
 Status Settings::status() const {
   if (!error_.ok()) return error_;
-  for (const auto& [name, value] : overrides_) {
+  for (const std::string& name : overrides_) {
     if (known_.contains(name)) continue;
     return {StatusCode::invalid_argument,
             fmt::format("unknown setting '{}'; this method has: {}", name, fmt::join(known_, ", "))};

@@ -14,8 +14,7 @@ namespace gradstab::lab {
 class Settings {
  public:
   /// `overrides` as text, which is read as the number, truth value or word that the method asks for.
-  Settings(nlohmann::json recorded, std::map<std::string, std::string> overrides)
-      : recorded_(std::move(recorded)), overrides_(std::move(overrides)) {}
+  Settings(nlohmann::json recorded, const std::map<std::string, std::string>& overrides);
 
   /// Replaces `field` where there is a value of that name. A recorded null is infinity for a number and
   /// leaves anything else as it is.
@@ -26,6 +25,9 @@ class Settings {
   bool has(const std::string& name) const;
   bool overridden(const std::string& name) const { return overrides_.contains(name); }
 
+  /// All of them, asked for or not.
+  const nlohmann::json& values() const noexcept { return values_; }
+
   /// The first value that could not be read, or an override that nothing asked for.
   Status status() const;
 
@@ -34,8 +36,8 @@ class Settings {
   nlohmann::json take(const std::string& name);
   void refuse(const std::string& name, const nlohmann::json& value, const char* expected);
 
-  nlohmann::json recorded_;
-  std::map<std::string, std::string> overrides_;
+  nlohmann::json values_;
+  std::set<std::string> overrides_;
   std::set<std::string> known_;
   Status error_;
 };

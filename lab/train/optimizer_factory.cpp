@@ -6,19 +6,10 @@
 #include "gradstab/libtorch_fused.hpp"
 #include "lab/models/llama_config.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-NonFinitePolicy nonfinite_policy(const TrainOptions& options) {
-  if (options.nonfinite == "skip_tensor") return NonFinitePolicy::skip_tensor;
-  if (options.nonfinite == "skip_step") return NonFinitePolicy::skip_step;
-  if (options.nonfinite == "raise") return NonFinitePolicy::raise;
-  if (options.nonfinite == "pass_through") return NonFinitePolicy::pass_through;
-  // A baseline should behave as its users know it; the method should show what it does by default.
-  const bool stabilizes = options.transform.find("stabilize") != std::string::npos;
-  return stabilizes ? NonFinitePolicy::skip_tensor : NonFinitePolicy::pass_through;
-}
 
 RunOptions run_options(const TrainOptions& options) {
   return {.nonfinite = nonfinite_policy(options)};
@@ -88,21 +79,6 @@ std::unique_ptr<TrainingOptimizer> of_either_engine(const TrainOptions& options,
 }
 
 }  // namespace
-
-GradientTransform make_transform(const TrainOptions& options) {
-  StabilizerOptions settings = options.form == "paper" ? StabilizerOptions::paper() : StabilizerOptions();
-  settings.gamma1 = options.gamma1;
-  settings.gamma2 = options.gamma2;
-  settings.robust_kappa = options.kappa;
-  const Units units = options.granularity == "row"     ? Units::per_row()
-                      : options.granularity == "model" ? Units::whole_model()
-                                                       : Units::per_tensor();
-  std::vector<GradientTransform> links;
-  links.push_back(record_norms());
-  if (options.transform.starts_with("clip")) links.push_back(clip_by_global_norm(options.max_norm));
-  if (options.transform.ends_with("stabilize")) links.push_back(stabilize(settings, units));
-  return chain_of(std::move(links));
-}
 
 std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
                                                   const torch::nn::Module& model) {

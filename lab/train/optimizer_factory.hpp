@@ -28,10 +28,6 @@ class TrainingOptimizer {
   virtual const ParameterSet& parameters() const = 0;
 };
 
-/// The chain of transforms that the settings name. It begins with record_norms, so that gradient spikes are
-/// counted with the same yardstick whatever follows.
-GradientTransform make_transform(const TrainOptions& options);
-
 /// Throws gradstab::Error on invalid settings.
 std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
                                                   const torch::nn::Module& model);

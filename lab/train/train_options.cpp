@@ -8,6 +8,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "lab/train/transform_factory.hpp"
+
 namespace gradstab::lab {
 namespace {
 
@@ -42,7 +44,6 @@ Status not_negative(std::string_view name, double value) {
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
 constexpr std::array<std::string_view, 6> kOptimizers = {"adamw", "adam", "sgd", "lion", "adam_mini", "spam"};
 constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
-constexpr std::array<std::string_view, 4> kTransforms = {"none", "clip", "stabilize", "clip+stabilize"};
 constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
 constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
 constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
@@ -61,7 +62,7 @@ Status TrainOptions::validate() const {
   }
   if (step_in_backward && !inject_spikes.empty())
     return invalid("inject_spikes", "empty with step_in_backward", "'" + inject_spikes + "'");
-  GRADSTAB_RETURN_IF_ERROR(one_of("transform", kTransforms, transform));
+  GRADSTAB_RETURN_IF_ERROR(check_transform(transform));
   GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
   GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));
   GRADSTAB_RETURN_IF_ERROR(at_least("vocab_size", 1, vocab_size));
@@ -77,6 +78,8 @@ Status TrainOptions::validate() const {
     return invalid("kappa", "0 (off) or finite and above 1", kappa);
   GRADSTAB_RETURN_IF_ERROR(one_of("granularity", kGranularities, granularity));
   GRADSTAB_RETURN_IF_ERROR(positive("max_norm", max_norm));
+  GRADSTAB_RETURN_IF_ERROR(positive("max_abs", max_abs));
+  GRADSTAB_RETURN_IF_ERROR(positive("scale", scale));
   if (const auto spikes = parse_injected_spikes(inject_spikes); !spikes) return spikes.status();
   GRADSTAB_RETURN_IF_ERROR(at_least("steps", 1, steps));
   GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));

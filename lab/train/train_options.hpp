@@ -35,6 +35,8 @@ struct TrainOptions {
   double kappa = 0.0;
   std::string granularity = "tensor";
   double max_norm = 1.0;
+  double max_abs = 0.1;
+  double scale = 1.0;
   std::string nonfinite = "default";
 
   std::int64_t steps = 1000;
@@ -76,8 +78,11 @@ void for_each_setting(Options& options, Visit visit) {
   visit("beta1", options.beta1, "decay of the optimizer's first moment");
   visit("beta2", options.beta2, "decay of the optimizer's second moment");
   visit("adam_epsilon", options.adam_epsilon, "added to the root of the optimizer's second moment");
-  visit("transform", options.transform,
-        "what happens to the gradients: none, clip (by global norm), stabilize, clip+stabilize");
+  visit(
+      "transform", options.transform,
+      "what happens to the gradients: none, or a chain, as in clip+stabilize, of stabilize, clip (by global "
+      "norm), clip_by_value, adaptive_clip, zclip, adagc, spike_aware_clip, adaptive_value_clip, "
+      "adaptive_norm, normalize, scale");
   visit("gamma1", options.gamma1, "stabilize: decay of the norm's first moment");
   visit("gamma2", options.gamma2, "stabilize: decay of the norm's second moment");
   visit("form", options.form, "stabilize: released (bias correction) or paper (none)");
@@ -85,6 +90,8 @@ void for_each_setting(Options& options, Visit visit) {
         "stabilize: robust moments winsorize norms at kappa times their mean; 0: off");
   visit("granularity", options.granularity, "stabilize: what shares moments: tensor, row or model");
   visit("max_norm", options.max_norm, "clip: largest global norm");
+  visit("max_abs", options.max_abs, "clip_by_value: largest absolute value");
+  visit("scale", options.scale, "scale: what gradients are multiplied by");
   visit("nonfinite", options.nonfinite,
         "NaN or Inf in a gradient: skip_tensor, skip_step, raise, pass_through; default: skip_tensor for "
         "stabilize, pass_through (as PyTorch) otherwise");

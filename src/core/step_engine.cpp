@@ -2,63 +2,44 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "core/global_norm.hpp"
+#include "core/step_summary.hpp"
 #include "core/text.hpp"
 #include "gradstab/backend.hpp"
 
 namespace gradstab {
-namespace {
-
-/// element_count of sizes that nobody has checked: the largest number where the product does not fit.
-std::int64_t saturating_count(std::span<const std::int64_t> sizes) noexcept {
-  if (std::ranges::find(sizes, 0) != sizes.end()) return 0;
-  std::int64_t count = 1;
-  for (const std::int64_t size : sizes) {
-    if (__builtin_mul_overflow(count, size, &count)) return std::numeric_limits<std::int64_t>::max();
-  }
-  return count;
-}
-
-}  // namespace
-
 void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, const Links& links,
                       const Backend& backend, const RunOptions& options) {
   backend_ = &backend;
   executor_ = options.executor.get();
   nonfinite_ = options.nonfinite;
   segments_ = segments;
-  needs_ = {};
+  needs_parameters_ = false;
   stages_.assign(1, {});
   std::vector<double> powers;
+  bool max_abs = false;
   bool one_batch = may_change_nothing();
   for (const auto& link : links) {
     one_batch = one_batch || link->needs_all_tensors();
     const NormNeeds needs = link->needs();
     if (needs.power > 0.0) powers.push_back(needs.power);
-    needs_.max_abs = needs_.max_abs || needs.max_abs || needs.power > 0.0;
-    needs_.parameter_norms = needs_.parameter_norms || needs.parameter_norms;
+    max_abs = max_abs || needs.max_abs;
+    needs_parameters_ = needs_parameters_ || needs.parameter_norms;
     if (auto* elements = link->as_element_transform()) stages_.push_back({elements, {}});
     if (auto* norms = link->as_norm_transform()) stages_.back().norms.push_back(norms);
   }
   plan_ = make_step_plan(parameters, segments_, one_batch);
   plan_per_tensor_ = {};
-  gradients_.assign(parameters.size(), {});
-  layouts_.assign(parameters.size(), {});
-  parameters_.assign(needs_.parameter_norms ? parameters.size() : 0, {});
-  parameter_layouts_.assign(parameters_.size(), {});
+  gradients_.bind(parameters.size(), "gradient of", backend.name());
+  parameters_.bind(needs_parameters_ ? parameters.size() : 0, "parameter", backend.name());
   measured_.assign(parameters.size(), nullptr);
   memory_.bind(parameters.size());
   tensor_reports_.assign(segments_.rows() ? parameters.size() : 0, {});
   reports_.assign(segments_.count(), {});
-  max_abs_.assign(needs_.max_abs ? segments_.count() : 0, 0.0);
-  parameter_norms_.assign(needs_.parameter_norms ? segments_.count() : 0, 0.0);
+  parameter_norms_.assign(needs_parameters_ ? segments_.count() : 0, 0.0);
   raw_.assign(stages_.size() > 1 ? segments_.count() : 0, {});
-  block_sums_.assign(plan_.blocks.size(), 0.0);
-  block_max_abs_.assign(needs_.max_abs ? plan_.blocks.size() : 0, 0.0);
-  block_parameter_sums_.assign(needs_.parameter_norms ? plan_.blocks.size() : 0, 0.0);
-  power_norms_.bind(std::move(powers), segments_.count(), plan_.blocks.size());
+  gradient_norms_.bind(max_abs, std::move(powers), segments_.count(), plan_.blocks.size());
+  parameter_sums_.bind(needs_parameters_ ? plan_.blocks.size() : 0);
 }
 
 Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRef> tensors) {
@@ -73,7 +54,7 @@ Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRe
 }
 
 Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
-  gradients_[index].data = nullptr;
+  gradients_.clear(index);
   memory_.set(index, nullptr, 0, true);
   const bool present = tensor.data != nullptr;
   const IndexRange own = segments_.of_tensor(index);
@@ -88,7 +69,7 @@ Status StepEngine::take_present(const Parameter& parameter, const TensorRef& ten
   for (const Stage& stage : stages_) {
     if (stage.elements != nullptr) GRADSTAB_RETURN_IF_ERROR(stage.elements->check(parameter, tensor));
   }
-  const auto dense = read_view(parameter, tensor, index, "gradient of", gradients_[index], layouts_[index]);
+  const auto dense = gradients_.take(parameter, tensor, index, segments_);
   if (!dense) return dense.status();
   const std::int64_t count = element_count(tensor.sizes);
   memory_.set(index, tensor.data, *dense ? static_cast<std::size_t>(count) * size_of(tensor.dtype) : 0,
@@ -115,81 +96,7 @@ Status StepEngine::take_parameter(const ParameterSet& parameters, std::size_t in
             detail::concat("parameter '", parameter.name, "' has a gradient but ",
                            tensor.data == nullptr ? "no data" : "is sparse itself")};
   }
-  return read_view(parameter, tensor, index, "parameter", parameters_[index], parameter_layouts_[index])
-      .status();
-}
-
-/// Makes a tensor ready for kernels, and says whether it lies in memory without gaps. `view.data` is set
-/// last, and not where the tensor is refused.
-Result<bool> StepEngine::read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
-                                   std::string_view what_it_is, GradientView& view, Layout& layout) const {
-  const auto refuse = [&](StatusCode code, const auto&... what) {
-    return Status(code, detail::concat(what_it_is, " '", parameter.name, "' ", what...));
-  };
-  const std::size_t pieces = segments_.of_tensor(index).size();
-  const bool rows = segments_.rows() && parameter.sizes.size() >= 2 && pieces == row_count(parameter.sizes);
-  const bool divided = segments_.rows() && !rows && pieces > 1;
-  if (tensor.sparse_values) {
-    if (rows || divided) {
-      return refuse(StatusCode::unsupported,
-                    "is sparse, but a method works per row and cannot tell its rows");
-    }
-    if (std::ranges::any_of(tensor.sizes, [](std::int64_t size) { return size < 0; })) {
-      return refuse(StatusCode::shape_mismatch, "has a negative size in ",
-                    shape_text({tensor.sizes.begin(), tensor.sizes.end()}));
-    }
-    if (const std::int64_t values = saturating_count(tensor.sizes); values > element_count(parameter.sizes)) {
-      return refuse(StatusCode::shape_mismatch, "has ", values, " sparse values, more than the ",
-                    element_count(parameter.sizes), " elements of ", shape_text(parameter.sizes),
-                    "; coalesce it first");
-    }
-  } else if (!std::ranges::equal(tensor.sizes, parameter.sizes)) {
-    return refuse(StatusCode::shape_mismatch, "has shape ",
-                  shape_text({tensor.sizes.begin(), tensor.sizes.end()}), ", expected ",
-                  shape_text(parameter.sizes));
-  }
-  if (tensor.device != DeviceType::cpu) {
-    return refuse(StatusCode::unsupported, "is on a CUDA device; backend '", backend_->name(),
-                  "' reads host memory");
-  }
-  if (static_cast<std::size_t>(tensor.dtype) >= kDTypeCount) {
-    return refuse(StatusCode::unsupported, "has unknown dtype ", static_cast<int>(tensor.dtype));
-  }
-  // Of the tensor, or of one of its rows, whose elements may lie anywhere.
-  const auto take_layout = [&](const TensorRef& part) -> Status {
-    auto made = make_layout(part, parameter.name, what_it_is);
-    if (!made) return made.status();
-    if (made->dense()) return {};
-    layout = *made;
-    view.layout = &layout;
-    return {};
-  };
-  view.count = element_count(tensor.sizes);
-  view.layout = nullptr;
-  if (!is_row_major(tensor)) GRADSTAB_RETURN_IF_ERROR(take_layout(tensor));
-  const bool dense = view.layout == nullptr;
-  if (rows) {
-    // The whole was checked above: rows that overlap each other would have been refused.
-    const std::int64_t row_count = parameter.sizes[0];
-    view.count = row_count == 0 ? 0 : view.count / row_count;
-    view.row_stride = tensor.strides.empty() ? view.count : tensor.strides[0];
-    TensorRef row = tensor;
-    row.sizes = tensor.sizes.subspan(1);
-    row.strides = tensor.strides.empty() ? tensor.strides : tensor.strides.subspan(1);
-    view.layout = nullptr;
-    if (!is_row_major(row)) GRADSTAB_RETURN_IF_ERROR(take_layout(row));
-  }
-  if (divided) {
-    if (!is_row_major(tensor)) {
-      return refuse(StatusCode::unsupported, "is not contiguous, but is divided into ", pieces,
-                    " pieces; pass a contiguous copy");
-    }
-    view.count /= static_cast<std::int64_t>(pieces);
-    view.row_stride = view.count;
-  }
-  view.data = static_cast<std::byte*>(tensor.data);
-  view.dtype = tensor.dtype;
-  return dense;
+  return parameters_.take(parameter, tensor, index, segments_).status();
 }
 
 /// Two gradients in the same memory would both be scaled there.
@@ -202,7 +109,7 @@ Status StepEngine::refuse_shared_memory(const ParameterSet& parameters) {
                          "' share memory and would be transformed twice; register them once")};
 }
 
-GradientView StepEngine::view_of(const Block& block, std::span<const GradientView> tensors) const noexcept {
+GradientView StepEngine::view_of(const Block& block, const TensorViews& tensors) const noexcept {
   return tensors[block.tensor].row(block.segment - segments_.first()[block.tensor]);
 }
 
@@ -244,65 +151,37 @@ void StepEngine::measure_blocks(const StepPlan& plan, const Batch& batch) {
     const GradientView& whole = gradients_[block.tensor];
     if (whole.data == nullptr || measured_[block.tensor] == whole.data) return;
     const GradientView view = view_of(block);
-    measure_block(b, view, piece_of(block, view));
+    gradient_norms_.measure_block(*backend_, b, view, piece_of(block, view));
   });
 }
 
-void StepEngine::measure_block(std::size_t block, const GradientView& view, Piece piece) noexcept {
-  block_sums_[block] = squared_norm(*backend_, view, piece);
-  if (!needs_.max_abs) return;
-  block_max_abs_[block] = max_abs(*backend_, view, piece);
-  power_norms_.measure_block(block, view, piece, block_max_abs_[block]);
-}
-
-/// Adds the blocks' partial sums, always in the same order.
 void StepEngine::finish_measuring(const Batch& batch) {
   for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
     const GradientView& gradient = gradients_[t];
     if (gradient.data == nullptr) continue;
     const IndexRange own = segments_.of_tensor(t);
     for (std::size_t s = own.begin; s < own.end; ++s) {
-      const IndexRange blocks = plan_.segment_blocks[s];
-      double sum = 0.0;
-      double largest = 0.0;
-      for (std::size_t b = blocks.begin; b < blocks.end; ++b) {
-        sum += block_sums_[b];
-        if (needs_.max_abs && !(block_max_abs_[b] <= largest) && !std::isnan(largest))
-          largest = block_max_abs_[b];
-      }
       TensorReport& report = reports_[s];
-      report.raw_norm = norm_from(sum, gradient.row(s - own.begin));
+      report.raw_norm =
+          gradient_norms_.finish_segment(*backend_, s, plan_.segment_blocks[s], gradient.row(s - own.begin));
       report.finite = std::isfinite(report.raw_norm);
-      if (needs_.max_abs) max_abs_[s] = largest;
-      power_norms_.finish_segment(s, blocks.begin, blocks.end, block_max_abs_);
     }
   }
 }
 
-double StepEngine::norm_from(double sum, const GradientView& segment) const noexcept {
-  // Squares of float64 values leave the range of a double long before the values do.
-  constexpr double kLargestSafe = 0x1p+1000;
-  constexpr double kSmallestSafe = 0x1p-900;
-  const bool safe = sum > kSmallestSafe && sum < kLargestSafe;
-  return safe || segment.dtype != DType::float64 ? std::sqrt(sum) : wide_range_norm(*backend_, segment);
-}
-
 void StepEngine::measure_parameters(const StepPlan& plan, const Batch& batch) {
-  if (!needs_.parameter_norms) return;
+  if (!needs_parameters_) return;
   for_each_block(plan, batch, Order::forwards, [this](std::size_t b) {
     const Block& block = plan_.blocks[b];
     if (gradients_[block.tensor].data == nullptr) return;
-    block_parameter_sums_[b] =
-        squared_norm(*backend_, view_of(block, parameters_), {block.begin, block.count});
+    parameter_sums_.measure_block(*backend_, b, view_of(block, parameters_), {block.begin, block.count});
   });
   for (std::size_t t = batch.tensors.begin; t < batch.tensors.end; ++t) {
     if (gradients_[t].data == nullptr) continue;
     const IndexRange own = segments_.of_tensor(t);
     for (std::size_t s = own.begin; s < own.end; ++s) {
-      const IndexRange blocks = plan_.segment_blocks[s];
-      double sum = 0.0;
-      for (std::size_t b = blocks.begin; b < blocks.end; ++b) sum += block_parameter_sums_[b];
-      parameter_norms_[s] = norm_from(sum, parameters_[t].row(s - own.begin));
+      parameter_norms_[s] =
+          parameter_sums_.norm(*backend_, plan_.segment_blocks[s], parameters_[t].row(s - own.begin));
     }
   }
 }
@@ -345,8 +224,8 @@ Status StepEngine::nonfinite_error(const ParameterSet& parameters) const {
 Measures StepEngine::measures(IndexRange segments, const NormNeeds& needs) const noexcept {
   const auto part = [&](std::span<const double> all) { return all.subspan(segments.begin, segments.size()); };
   Measures result;
-  if (needs.max_abs) result.max_abs = part(max_abs_);
-  if (needs.power > 0.0) result.power_norm = part(power_norms_.norms(needs.power));
+  if (needs.max_abs) result.max_abs = part(gradient_norms_.max_abs());
+  if (needs.power > 0.0) result.power_norm = part(gradient_norms_.power_norms(needs.power));
   if (needs.parameter_norms) result.parameter_norm = part(parameter_norms_);
   return result;
 }
@@ -374,7 +253,7 @@ void StepEngine::map_elements(const StepPlan& plan, const Batch& batch, ElementT
       const auto row = static_cast<std::int64_t>(block.segment - segments_.first()[block.tensor]);
       elements.map({block.tensor, row * view.count + piece.begin, view, piece, report.factor, *backend_});
     }
-    measure_block(b, view, piece);
+    gradient_norms_.measure_block(*backend_, b, view, piece);
   });
   finish_measuring(batch);
   for (std::size_t s = batch.segments.begin; s < batch.segments.end; ++s) {
@@ -502,26 +381,6 @@ Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::si
   return report_of(tensor);
 }
 
-namespace {
-
-/// What the segments of one tensor amount to.
-TensorReport combined(std::span<const TensorReport> segments) noexcept {
-  TensorReport tensor;
-  tensor.raw_norm = root_of_squares(segments.size(), [&](std::size_t i) { return segments[i].raw_norm; });
-  for (const TensorReport& segment : segments) {
-    tensor.present = tensor.present || segment.present;
-    tensor.finite = tensor.finite && segment.finite;
-    tensor.spike = tensor.spike || segment.spike;
-    tensor.zeroed = tensor.zeroed || segment.zeroed;
-  }
-  const double after = root_of_squares(segments.size(), [&](std::size_t i) { return segments[i].norm(); });
-  if (tensor.raw_norm > 0.0 && std::isfinite(after / tensor.raw_norm))
-    tensor.factor = after / tensor.raw_norm;
-  return tensor;
-}
-
-}  // namespace
-
 TensorReport StepEngine::report_of(std::size_t tensor) const noexcept {
   const IndexRange own = segments_.of_tensor(tensor);
   if (!segments_.rows()) return reports_[own.begin];
@@ -540,18 +399,7 @@ StepReport StepEngine::summarize() {
   } else {
     summary.tensors = reports_;
   }
-  const auto global = [&](auto norm) {
-    return root_of_squares(summary.tensors.size(), [&](std::size_t t) {
-      const TensorReport& report = summary.tensors[t];
-      return report.present && report.finite ? norm(report) : 0.0;
-    });
-  };
-  summary.raw_global_norm = global([](const TensorReport& report) { return report.raw_norm; });
-  summary.global_norm = global([](const TensorReport& report) { return report.norm(); });
-  for (const TensorReport& report : summary.tensors) {
-    summary.spikes += report.spike ? 1 : 0;
-    summary.nonfinite += report.finite ? 0 : 1;
-  }
+  summarize_tensors(summary);
   return summary;
 }
 

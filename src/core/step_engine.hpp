@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "core/element_transform.hpp"
-#include "core/gradient_memory.hpp"
 #include "core/gradient_sink.hpp"
 #include "core/norm_transform.hpp"
-#include "core/power_norm.hpp"
+#include "core/segment_norms.hpp"
 #include "core/segments.hpp"
 #include "core/shared_memory.hpp"
 #include "core/step_plan.hpp"
+#include "core/tensor_views.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab {
@@ -41,7 +41,7 @@ class StepEngine {
 
   /// Whether a link asks for the norms of the parameters: they must then be taken as well, after the
   /// gradients.
-  bool needs_parameters() const noexcept { return needs_.parameter_norms; }
+  bool needs_parameters() const noexcept { return needs_parameters_; }
   Status take_parameters(const ParameterSet& parameters, std::span<const TensorRef> tensors);
   Status take_parameter(const ParameterSet& parameters, std::size_t index, const TensorRef& tensor);
 
@@ -81,20 +81,16 @@ class StepEngine {
 
   Status take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
-  Result<bool> read_view(const Parameter& parameter, const TensorRef& tensor, std::size_t index,
-                         std::string_view what_it_is, GradientView& view, Layout& layout) const;
   Status refuse_shared_memory(const ParameterSet& parameters);
   Result<Outcome> run_batches(const ParameterSet& parameters, GradientSink* sink);
   void run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink);
-  GradientView view_of(const Block& block, std::span<const GradientView> tensors) const noexcept;
+  GradientView view_of(const Block& block, const TensorViews& tensors) const noexcept;
   GradientView view_of(const Block& block) const noexcept { return view_of(block, gradients_); }
   Piece piece_of(const Block& block, const GradientView& view) const noexcept;
   void measure(const StepPlan& plan, const Batch& batch);
   void measure_blocks(const StepPlan& plan, const Batch& batch);
-  void measure_block(std::size_t block, const GradientView& view, Piece piece) noexcept;
   void finish_measuring(const Batch& batch);
   void measure_parameters(const StepPlan& plan, const Batch& batch);
-  double norm_from(double sum_of_squares, const GradientView& segment) const noexcept;
   void map_elements(const StepPlan& plan, const Batch& batch, ElementTransform& elements);
   void keep_raw_norms(const Batch& batch);
   void restore_raw_norms(const Batch& batch);
@@ -115,7 +111,7 @@ class StepEngine {
   const Backend* backend_ = nullptr;
   Executor* executor_ = nullptr;
   NonFinitePolicy nonfinite_ = NonFinitePolicy::skip_tensor;
-  NormNeeds needs_;            // of all links; `power` stands in power_norms_
+  bool needs_parameters_ = false;
   std::vector<Stage> stages_;  // at least one
   Segments segments_;
   StepPlan plan_;
@@ -123,27 +119,22 @@ class StepEngine {
   bool measures_ = true;
 
   // One entry per tensor.
-  std::vector<GradientView> gradients_;
-  std::vector<Layout> layouts_;           // of those whose elements do not lie side by side
-  std::vector<GradientView> parameters_;  // empty unless asked for
-  std::vector<Layout> parameter_layouts_;
+  TensorViews gradients_;
+  TensorViews parameters_;             // empty unless asked for
   std::vector<const void*> measured_;  // the memory measured ahead of this step
   SharedMemory memory_;
   std::vector<TensorReport> tensor_reports_;
   // One entry per segment.
   std::vector<TensorReport> reports_;
-  std::vector<double> max_abs_;
   std::vector<double> parameter_norms_;
   struct Raw {
     double norm;
     bool finite;
   };
   std::vector<Raw> raw_;  // of the gradients as they came, while later stages measure what became of them
-  // One entry per block.
-  std::vector<double> block_sums_;
-  std::vector<double> block_max_abs_;
-  std::vector<double> block_parameter_sums_;
-  PowerNorms power_norms_;  // of segments and blocks
+  // Of segments and blocks.
+  GradientNorms gradient_norms_;
+  EuclideanNorms parameter_sums_;
 };
 
 }  // namespace gradstab

@@ -1,7 +1,6 @@
-// What belongs to no transform: version, names, backends, layout; and where messages are kept.
+// What belongs to no transform: version, names, backends; and where messages are kept.
 #include <gtest/gtest.h>
 
-#include <cstddef>
 #include <thread>
 
 #include "gradstab/backend.hpp"
@@ -136,64 +135,6 @@ TEST(CLastErrorTest, AMissingInitIsNamedByEveryFunction) {
   expect(gradstab_save_file(t, "x"), "gradstab_save_file");
   expect(gradstab_load_file(t, "x"), "gradstab_load_file");
 }
-
-#if defined(__LP64__)
-/// Programs that were compiled before must go on working: a change here needs a new GRADSTAB_ABI_VERSION,
-/// unless a struct that begins with struct_size grew at its end.
-TEST(CLayoutTest, IsThatOfAbiVersion1) {
-  static_assert(GRADSTAB_ABI_VERSION == 1);
-  EXPECT_EQ(sizeof(gradstab_stabilizer_options), 56u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, gamma1), 8u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, gamma2), 16u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, epsilon), 24u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, spike_ratio), 32u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, robust_kappa), 40u);
-  EXPECT_EQ(offsetof(gradstab_stabilizer_options, bias_correction), 48u);
-  EXPECT_EQ(sizeof(gradstab_unit_group), 24u);
-  EXPECT_EQ(offsetof(gradstab_unit_group, patterns), 8u);
-  EXPECT_EQ(offsetof(gradstab_unit_group, pattern_count), 16u);
-  EXPECT_EQ(sizeof(gradstab_units), 32u);
-  EXPECT_EQ(offsetof(gradstab_units, granularity), 8u);
-  EXPECT_EQ(offsetof(gradstab_units, groups), 16u);
-  EXPECT_EQ(offsetof(gradstab_units, group_count), 24u);
-  EXPECT_EQ(sizeof(gradstab_parameter), 24u);
-  EXPECT_EQ(offsetof(gradstab_parameter, rank), 8u);
-  EXPECT_EQ(offsetof(gradstab_parameter, sizes), 16u);
-  EXPECT_EQ(sizeof(gradstab_run_options), 48u);
-  EXPECT_EQ(offsetof(gradstab_run_options, nonfinite), 8u);
-  EXPECT_EQ(offsetof(gradstab_run_options, threads), 12u);
-  EXPECT_EQ(offsetof(gradstab_run_options, backend), 16u);
-  EXPECT_EQ(offsetof(gradstab_run_options, run), 24u);
-  EXPECT_EQ(offsetof(gradstab_run_options, user), 32u);
-  EXPECT_EQ(offsetof(gradstab_run_options, concurrency), 40u);
-  EXPECT_EQ(sizeof(gradstab_tensor), 48u);
-  EXPECT_EQ(offsetof(gradstab_tensor, dtype), 8u);
-  EXPECT_EQ(offsetof(gradstab_tensor, device), 12u);
-  EXPECT_EQ(offsetof(gradstab_tensor, rank), 16u);
-  EXPECT_EQ(offsetof(gradstab_tensor, sizes), 24u);
-  EXPECT_EQ(offsetof(gradstab_tensor, strides), 32u);
-  EXPECT_EQ(offsetof(gradstab_tensor, sparse_values), 40u);
-  EXPECT_EQ(sizeof(gradstab_tensor_report), 32u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, norm), 8u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, factor), 16u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, present), 24u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, finite), 25u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, spike), 26u);
-  EXPECT_EQ(offsetof(gradstab_tensor_report, zeroed), 27u);
-  EXPECT_EQ(sizeof(gradstab_step_report), 96u);
-  EXPECT_EQ(offsetof(gradstab_step_report, step), 8u);
-  EXPECT_EQ(offsetof(gradstab_step_report, raw_global_norm), 16u);
-  EXPECT_EQ(offsetof(gradstab_step_report, global_norm), 24u);
-  EXPECT_EQ(offsetof(gradstab_step_report, spikes), 32u);
-  EXPECT_EQ(offsetof(gradstab_step_report, nonfinite), 40u);
-  EXPECT_EQ(offsetof(gradstab_step_report, skip_step), 48u);
-  EXPECT_EQ(offsetof(gradstab_step_report, tensor_count), 56u);
-  EXPECT_EQ(offsetof(gradstab_step_report, tensors), 64u);
-  EXPECT_EQ(offsetof(gradstab_step_report, row_count), 72u);
-  EXPECT_EQ(offsetof(gradstab_step_report, rows), 80u);
-  EXPECT_EQ(offsetof(gradstab_step_report, first_row), 88u);
-}
-#endif
 
 }  // namespace
 }  // namespace gradstab::testing

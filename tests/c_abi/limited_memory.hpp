@@ -1,5 +1,4 @@
-// Memory that runs out when a test says so. It replaces operator new, so its users have a program to
-// themselves.
+// Calls that run out of memory at every allocation in turn.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,13 +6,9 @@
 #include <functional>
 
 #include "gradstab/gradstab.h"
+#include "support/replaced_new.hpp"
 
 namespace gradstab::testing {
-
-/// Lets this thread make that many allocations more; the next one fails and, unless `once`, so do all after
-/// it.
-void limit_memory(long allocations, bool once);
-void unlimit_memory();
 
 /// prepare(), then call() with allocation 0, 1, 2, ... of it failing, until it succeeds. After each failure
 /// check() looks at what is left. Returns how many failed.

@@ -67,7 +67,9 @@ TEST_F(BadInputTest, Settings) {
   refused("--lr", "-0.001", "lr must be finite and above 0");
   refused("--lr", "fast", "--lr");
   refused("--steps", "0", "steps must be at least 1");
-  refused("--transform", "magic", "transform must be one of none, clip, stabilize, clip+stabilize");
+  refused("--transform", "magic", "transform must be none or a chain, joined by '+', of stabilize, clip,");
+  refused("--max-abs", "0", "max_abs must be finite and above 0");
+  refused("--scale", "-2", "scale must be finite and above 0");
   refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd, lion");
   refused("--model", "2m", "1m, 9m");
 }

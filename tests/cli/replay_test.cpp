@@ -44,6 +44,10 @@ const char* const kMethods[] = {"gradient_stabilizer",
                                 "gs_adamw_nan",
                                 "gs_quadratic"};
 
+void PrintTo(const Replayed& replayed, std::ostream* out) {
+  *out << replayed.method << ", " << replayed.name;
+}
+
 std::vector<Replayed> all_cases() {
   std::vector<Replayed> list;
   for (const char* method : kMethods) {
@@ -244,6 +248,19 @@ TEST_F(ReplayVerbTest, OtherMethodsTakeTheSameGradients) {
   const json& values = out.at("cases").at(0).at("steps").at(0).at("out64").at(0);
   EXPECT_NEAR(values.at(0).get<double>(), 0.6, 1e-15);
   EXPECT_NEAR(values.at(1).get<double>(), 0.8, 1e-15);
+}
+
+TEST_F(ReplayVerbTest, TheResultSaysWithWhichSettingsItWasMade) {
+  const std::vector<std::string> set = {"--set", "lr=0.5", "--set", "compat=released"};
+  ASSERT_EQ(run(recording(), set).exit_code, 0);
+  const std::string first = read(folder_.path() / "out.json");
+  const json hyper = json::parse(first).at("cases").at(0).at("hyper");
+  EXPECT_EQ(hyper.at("lr"), 0.5);
+  EXPECT_EQ(hyper.at("compat"), "released");
+  ASSERT_EQ(run(first, {"--force"}).exit_code, 0);
+  EXPECT_EQ(read(folder_.path() / "out.json"), first) << "so it can be replayed itself";
+  ASSERT_EQ(run(recording(), {"--force"}).exit_code, 0);
+  EXPECT_NE(read(folder_.path() / "out.json"), first);
 }
 
 TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheCommand) {

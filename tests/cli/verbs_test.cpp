@@ -18,7 +18,8 @@ TEST(VerbsTest, HelpOfEachVerbShowsDefaultsAndAnExample) {
       {{"train", "llm", "--help"}, "=0.6 "},
       {{"report", "--help"}, "=report.html"},
       {{"bounds", "--help"}, "=0.999 "},
-      {{"data", "--help"}, "=dict-gcide"}};
+      {{"data", "--help"}, "=dict-gcide"},
+      {{"replay", "--help"}, "=f64"}};
   for (const auto& [arguments, a_default] : verbs) {
     const Outcome outcome = folder.run(arguments);
     EXPECT_EQ(outcome.exit_code, 0);
@@ -94,6 +95,26 @@ TEST(VerbsTest, TrainAndReportOnThreeTransforms) {
   EXPECT_THAT(report.out, AllOf(HasSubstr(shown), HasSubstr("adamw+stabilize"), HasSubstr("page.html")));
   EXPECT_THAT(read(folder.path() / "page.html"),
               AllOf(HasSubstr("<!DOCTYPE html>"), HasSubstr("adamw+clip")));
+}
+
+/// Two that ask for more than norms: of the parameters' values, and of single elements.
+TEST(VerbsTest, BothEnginesTrainBehindTheRivals) {
+  const Folder folder;
+  std::vector<std::string> losses;
+  for (const char* engine : {"fused", "libtorch"}) {
+    const Outcome outcome =
+        folder.run(Folder::train(engine, {"--steps", "4", "--optimizer-engine", engine, "--transform",
+                                          "adaptive_clip+spike_aware_clip+zclip"}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto summary = nlohmann::json::parse(read(folder.path() / engine / "summary.json"));
+    char shown[32];
+    std::snprintf(shown, sizeof shown, "%.4f", summary["final_validation_loss"].get<double>());
+    losses.emplace_back(shown);
+  }
+  EXPECT_EQ(losses.front(), losses.back());
+  const Outcome refused = folder.run(Folder::train("b", {"--step-in-backward", "--transform", "zclip"}));
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("'zclip' needs the norms of all tensors"));
 }
 
 }  // namespace
