@@ -5,6 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
+namespace gradstab::lab {
+struct TrainOptions;
+}
+
 namespace gradstab::cli {
 
 /// The chosen verb's work, set by the parser.
@@ -20,5 +24,9 @@ void add_report(CLI::App& app, Action& action);
 void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
+void add_sweep(CLI::App& app, Action& action);
+
+/// An option for every setting of a run.
+void add_settings(CLI::App& verb, lab::TrainOptions& options);
 
 }  // namespace gradstab::cli

@@ -45,6 +45,18 @@ Status complete(TrainArguments& arguments) {
   return arguments.options.validate();
 }
 
+void add_settings(CLI::App& verb, lab::TrainOptions& options) {
+  lab::for_each_setting(options, [&](const char* name, auto& field, const char* help) {
+    std::string flag = std::string("--") + name;
+    std::ranges::replace(flag, '_', '-');
+    if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
+      verb.add_flag(flag, field, help);
+    } else {
+      verb.add_option(flag, field, help)->capture_default_str();
+    }
+  });
+}
+
 void add_train(CLI::App& app, Action& action, Train run) {
   CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
   train->require_subcommand(1);
@@ -52,15 +64,7 @@ void add_train(CLI::App& app, Action& action, Train run) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::Option* resume =
       llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
-  lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
-    std::string flag = std::string("--") + name;
-    std::ranges::replace(flag, '_', '-');
-    if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
-      llm->add_flag(flag, field, help);
-    } else {
-      llm->add_option(flag, field, help)->capture_default_str();
-    }
-  });
+  add_settings(*llm, arguments->options);
   llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
   llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");

@@ -1,0 +1,156 @@
+// gradstab sweep
+#include "lab/sweep/sweep.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
+#include "cli/training_program.hpp"
+#include "lab/report/report.hpp"
+#include "lab/support/files.hpp"
+
+namespace gradstab::cli {
+namespace {
+
+using lab::SweepResult;
+
+struct SweepArguments {
+  lab::TrainOptions base;
+  std::vector<std::string> over;
+  std::string output;
+  int jobs = 1;
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// The first Ctrl-C lets the runs write their checkpoints; a second one ends the program at once.
+void on_interrupt(int signal) {
+  interrupted = 1;
+  std::signal(signal, SIG_DFL);
+}
+
+std::string progress_text(const lab::SweepProgress& progress) {
+  std::string text = fmt::format("run {}/{}", progress.done, progress.runs);
+  if (progress.failed > 0) text += fmt::format("  {} failed", progress.failed);
+  if (!std::isnan(progress.seconds_left)) text += "  ETA " + format_duration(progress.seconds_left);
+  return text + "  " + progress.current;
+}
+
+std::string outcome_of(const SweepResult& result) {
+  if (result.state == SweepResult::State::failed)
+    return fmt::format("failed ({}): {}", result.exit_code, result.error);
+  if (result.state == SweepResult::State::pending) return "pending";
+  std::string text = result.summary.value("diverged", false) ? "DIVERGED" : "finished";
+  if (result.skipped) text += ", earlier";
+  return text;
+}
+
+void print_table(const std::vector<SweepResult>& results) {
+  std::size_t width = 3;
+  for (const SweepResult& result : results) width = std::max(width, result.point.name.size());
+  fmt::print("{:<{}}  {:>9}  {:>7}  {}\n", "run", width, "val. loss", "spikes", "state");
+  for (const SweepResult& result : results) {
+    const auto figure = [&](const char* key, const char* format) {
+      const bool there =
+          result.summary.is_object() && result.summary.contains(key) && result.summary[key].is_number();
+      return there ? fmt::format(fmt::runtime(format), result.summary[key].get<double>()) : std::string("-");
+    };
+    fmt::print("{:<{}}  {:>9}  {:>7}  {}\n", result.point.name, width,
+               figure("final_validation_loss", "{:.4f}"), figure("spikes", "{:.0f}"), outcome_of(result));
+  }
+}
+
+/// One page over all runs that have finished.
+Status write_report(const lab::SweepDirectory& directory, const std::vector<SweepResult>& results,
+                    const std::string& output) {
+  std::vector<lab::RunRecord> runs;
+  for (const SweepResult& result : results) {
+    if (result.state != SweepResult::State::finished) continue;
+    auto run = lab::read_run(directory.run_path(result.point));
+    if (!run) return run.status();
+    runs.push_back(*std::move(run));
+  }
+  if (runs.empty()) return {};
+  lab::ReportOptions options;
+  options.title = fmt::format("Sweep: {}", output);
+  const auto page = lab::render_report(runs, options);
+  if (!page) return page.status();
+  const std::filesystem::path path = std::filesystem::path(output) / "report.html";
+  GRADSTAB_RETURN_IF_ERROR(lab::write_file_atomically(path, *page));
+  fmt::print("report   {}\n", std::filesystem::absolute(path).string());
+  return {};
+}
+
+int run_sweep_verb(const SweepArguments& arguments) {
+  lab::SweepRequest request;
+  request.base = arguments.base;
+  request.jobs = arguments.jobs;
+  for (const std::string& text : arguments.over) {
+    auto axis = lab::parse_axis(text);
+    if (!axis) return exit_code_for({axis.status().code(), "--over " + axis.status().message()});
+    request.axes.push_back(*std::move(axis));
+  }
+  const auto points = lab::make_grid(request.base, request.axes);
+  if (!points) return exit_code_for(points.status());
+  const auto directory = lab::SweepDirectory::open(arguments.output, request.base, request.axes);
+  if (!directory) return exit_code_for(directory.status());
+  fmt::print("sweep    {} runs, {} at a time -> {}\n", points->size(), arguments.jobs, arguments.output);
+  std::fflush(stdout);
+
+  std::signal(SIGINT, on_interrupt);
+  std::signal(SIGTERM, on_interrupt);
+  request.program = training_program();
+  request.should_stop = [] { return interrupted != 0; };
+  ProgressLine line;
+  request.on_progress = [&](const lab::SweepProgress& progress) {
+    line.show(progress.fraction, progress_text(progress));
+  };
+  const auto results = lab::run_sweep(*directory, *points, request);
+  line.finish();
+  if (!results) return exit_code_for(results.status());
+  print_table(*results);
+  if (interrupted != 0) {
+    fmt::print("interrupted; the same command goes on from here\n");
+    return kExitInterrupted;
+  }
+  if (const Status written = write_report(*directory, *results, arguments.output); !written.ok())
+    return exit_code_for(written);
+  const auto failed = std::ranges::count(*results, SweepResult::State::failed, &SweepResult::state);
+  if (failed == 0) return kExitOk;
+  print_error(fmt::format("{} of {} runs failed; their output is in '{}'", failed, results->size(),
+                          (std::filesystem::path(arguments.output) / "logs").string()));
+  return kExitFailure;
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app, Action& action) {
+  CLI::App* sweep = app.add_subcommand("sweep", "train a grid of runs, and go on where a sweep was stopped");
+  sweep->require_subcommand(1);
+  CLI::App* llm = sweep->add_subcommand("llm", "a grid of runs of train llm");
+  auto arguments = std::make_shared<SweepArguments>();
+  llm->add_option(
+         "--over", arguments->over,
+         "KEY=VALUE,VALUE,... or KEY=FIRST..LAST: a setting below and its values, separated by commas, "
+         "or by semicolons where values contain commas; every combination is a run")
+      ->required()
+      ->allow_extra_args(false);
+  llm->add_option("--output", arguments->output, "folder of the sweep")->required();
+  llm->add_option("--jobs", arguments->jobs, "runs at the same time; they share the cores")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  add_settings(*llm, arguments->base);
+  llm->footer(
+      "\nExample: gradstab sweep llm --over transform=none,clip,stabilize --over lr=0.001,0.003,0.01 --over "
+      "seed=0..2 "
+      "--steps 300 --warmup 20 --output runs/sweep");
+  llm->callback([&action, arguments] { action = [arguments] { return run_sweep_verb(*arguments); }; });
+}
+
+}  // namespace gradstab::cli

@@ -1,0 +1,241 @@
+#include "lab/sweep/sweep.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <thread>
+
+#include "lab/support/files.hpp"
+#include "lab/sweep/process.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+constexpr int kInterrupted = 130;  // of a run that was asked to stop
+
+/// The settings that differ from the defaults, as `train llm` takes them.
+std::vector<std::string> flags_of(const TrainOptions& options) {
+  std::vector<std::string> flags;
+  const Json defaults = to_json(TrainOptions());
+  const Json settings = to_json(options);
+  for (const auto& [key, value] : settings.items()) {
+    if (value == defaults.at(key)) continue;
+    std::string flag = "--" + key;
+    std::ranges::replace(flag, '_', '-');
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    flags.push_back(value.is_boolean() ? flag : flag + "=" + text);
+  }
+  return flags;
+}
+
+std::string last_line(const std::string& text) {
+  std::istringstream lines(text);
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find_first_not_of(" \t\r") != std::string::npos) last = line;
+  }
+  const std::string prefix = "gradstab: ";
+  return last.starts_with(prefix) ? last.substr(prefix.size()) : last;
+}
+
+class Sweep {
+ public:
+  Sweep(const SweepDirectory& directory, const std::vector<SweepPoint>& points, const SweepRequest& request)
+      : directory_(directory), request_(request) {
+    for (const SweepPoint& point : points) results_.emplace_back().point = point;
+    steps_.assign(points.size(), 0);
+  }
+
+  Result<std::vector<SweepResult>> run();
+
+ private:
+  struct Running {
+    std::size_t index;
+    Process process;
+  };
+
+  void take_what_has_finished();
+  Status start_next();
+  Status start(std::size_t index);
+  Result<bool> collect();
+  void finish(std::size_t index, int exit_code);
+  Status write_results() const;
+  SweepProgress progress();
+  bool stopping() const { return request_.should_stop && request_.should_stop(); }
+
+  const SweepDirectory& directory_;
+  const SweepRequest& request_;
+  std::vector<SweepResult> results_;
+  std::vector<std::int64_t> steps_;  // recorded by each run
+  std::int64_t steps_before_ = 0;    // those of earlier calls
+  std::vector<Running> running_;
+  std::size_t next_ = 0;
+  Clock::time_point begin_ = Clock::now();
+};
+
+void Sweep::take_what_has_finished() {
+  for (std::size_t i = 0; i < results_.size(); ++i) {
+    const RunState state = directory_.state_of(results_[i].point);
+    steps_[i] = state.step;
+    steps_before_ += state.step;
+    if (state.kind != RunState::Kind::finished) continue;
+    results_[i].state = SweepResult::State::finished;
+    results_[i].skipped = true;
+    results_[i].summary = state.summary;
+  }
+}
+
+Status Sweep::start(std::size_t index) {
+  const SweepPoint& point = results_[index].point;
+  const std::string folder = directory_.run_path(point);
+  const RunState state = directory_.state_of(point);
+  std::vector<std::string> command = {request_.program, "train", "llm"};
+  if (state.kind == RunState::Kind::resumable) {
+    command.push_back("--resume=" + folder);
+  } else {
+    TrainOptions options = point.options;
+    const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    if (options.threads == 0 && request_.jobs > 1) options.threads = std::max(1, cores / request_.jobs);
+    for (std::string& flag : flags_of(options)) command.push_back(std::move(flag));
+    command.push_back("--output=" + folder);
+    command.push_back("--name=" + point.name);
+    if (state.kind == RunState::Kind::begun) command.emplace_back("--force");
+  }
+  auto process = Process::start(command, directory_.log_path(point));
+  if (!process) return process.status();
+  running_.push_back({index, *std::move(process)});
+  return {};
+}
+
+Status Sweep::start_next() {
+  while (!stopping() && next_ < results_.size() &&
+         running_.size() < static_cast<std::size_t>(request_.jobs)) {
+    const std::size_t index = next_++;
+    if (results_[index].state == SweepResult::State::pending) GRADSTAB_RETURN_IF_ERROR(start(index));
+  }
+  return {};
+}
+
+void Sweep::finish(std::size_t index, int exit_code) {
+  SweepResult& result = results_[index];
+  const RunState state = directory_.state_of(result.point);
+  steps_[index] = state.step;
+  if (exit_code == kInterrupted) return;  // pending: it goes on with the next call
+  if (exit_code == 0 && state.kind == RunState::Kind::finished) {
+    result.state = SweepResult::State::finished;
+    result.summary = state.summary;
+    return;
+  }
+  result.state = SweepResult::State::failed;
+  result.exit_code = exit_code;
+  const auto log = read_file(directory_.log_path(result.point));
+  result.error = log ? last_line(*log) : "";
+}
+
+/// Whether any run has ended.
+Result<bool> Sweep::collect() {
+  bool any = false;
+  for (std::size_t i = running_.size(); i-- > 0;) {
+    const auto exit_code = running_[i].process.poll();
+    if (!exit_code) continue;
+    finish(running_[i].index, *exit_code);
+    running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    any = true;
+  }
+  if (any) GRADSTAB_RETURN_IF_ERROR(write_results());
+  return any;
+}
+
+SweepProgress Sweep::progress() {
+  SweepProgress progress;
+  progress.runs = results_.size();
+  double total = 0.0;
+  double done = 0.0;
+  for (const Running& running : running_) {
+    steps_[running.index] = directory_.state_of(results_[running.index].point).step;
+    progress.current += (progress.current.empty() ? "" : "  ") + results_[running.index].point.name;
+  }
+  for (std::size_t i = 0; i < results_.size(); ++i) {
+    const bool ended = results_[i].state != SweepResult::State::pending;
+    const auto steps = static_cast<double>(results_[i].point.options.steps);
+    total += steps;
+    done += ended ? steps : std::min(steps, static_cast<double>(steps_[i]));
+    progress.done += ended ? 1 : 0;
+    progress.failed += results_[i].state == SweepResult::State::failed ? 1 : 0;
+  }
+  progress.fraction = done / total;
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
+  const double gained = done - static_cast<double>(steps_before_);
+  progress.seconds_left =
+      gained > 0.0 ? seconds * (total - done) / gained : std::numeric_limits<double>::quiet_NaN();
+  return progress;
+}
+
+Status Sweep::write_results() const {
+  Json runs = Json::array();
+  for (const SweepResult& result : results_) {
+    Json run = {
+        {"name", result.point.name}, {"settings", Json::object()}, {"state", to_string(result.state)}};
+    for (const auto& [key, value] : result.point.settings) run["settings"][key] = value;
+    if (result.state == SweepResult::State::failed) {
+      run["exit_code"] = result.exit_code;
+      run["error"] = result.error;
+    }
+    for (const char* key :
+         {"final_validation_loss", "best_validation_loss", "diverged", "spikes", "seconds"}) {
+      if (result.summary.is_object() && result.summary.contains(key)) run[key] = result.summary[key];
+    }
+    runs.push_back(std::move(run));
+  }
+  return directory_.write_results({{"format", 1}, {"kind", "sweep results"}, {"runs", runs}});
+}
+
+Result<std::vector<SweepResult>> Sweep::run() {
+  constexpr auto kPoll = std::chrono::milliseconds(50);
+  constexpr int kPollsPerProgress = 10;
+  take_what_has_finished();
+  GRADSTAB_RETURN_IF_ERROR(write_results());
+  bool interrupted = false;
+  for (int poll = 0;; ++poll) {
+    GRADSTAB_RETURN_IF_ERROR(start_next());
+    if (running_.empty()) break;
+    std::this_thread::sleep_for(kPoll);
+    if (stopping() && !interrupted) {
+      interrupted = true;
+      for (const Running& running : running_) running.process.interrupt();
+    }
+    const auto ended = collect();
+    if (!ended) return ended.status();
+    if (request_.on_progress && (*ended || poll % kPollsPerProgress == 0)) request_.on_progress(progress());
+  }
+  return results_;
+}
+
+}  // namespace
+
+std::string_view to_string(SweepResult::State state) {
+  switch (state) {
+    case SweepResult::State::pending:
+      return "pending";
+    case SweepResult::State::finished:
+      return "finished";
+    case SweepResult::State::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+Result<std::vector<SweepResult>> run_sweep(const SweepDirectory& directory,
+                                           const std::vector<SweepPoint>& points,
+                                           const SweepRequest& request) {
+  return Sweep(directory, points, request).run();
+}
+
+}  // namespace gradstab::lab

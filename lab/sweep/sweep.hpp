@@ -1,0 +1,53 @@
+// Runs every point of a grid, each in a process of its own.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gradstab/status.hpp"
+#include "lab/sweep/grid.hpp"
+#include "lab/sweep/sweep_directory.hpp"
+
+namespace gradstab::lab {
+
+struct SweepProgress {
+  double fraction = 0.0;      ///< of all updates of all runs
+  double seconds_left = 0.0;  ///< estimated; NaN before anything is known
+  std::size_t runs = 0;
+  std::size_t done = 0;  ///< finished or failed, skipped ones included
+  std::size_t failed = 0;
+  std::string current;  ///< names of the running ones
+};
+
+struct SweepRequest {
+  std::string program;  ///< the one that `train llm` is given to
+  TrainOptions base;    ///< threads 0: the cores divided among the jobs
+  std::vector<SweepAxis> axes;
+  int jobs = 1;  ///< runs at the same time
+  std::function<void(const SweepProgress&)> on_progress;
+  std::function<bool()> should_stop;
+};
+
+/// What became of one run.
+struct SweepResult {
+  enum class State { pending, finished, failed };
+  SweepPoint point;
+  State state = State::pending;
+  bool skipped = false;    ///< had finished in an earlier call
+  int exit_code = 0;       ///< of a failed run
+  std::string error;       ///< its last words
+  nlohmann::json summary;  ///< of a finished one; "diverged" is a result like any other
+};
+
+std::string_view to_string(SweepResult::State state);
+
+/// Runs what has not finished: from its checkpoint where it has one, afresh otherwise. A run that fails does
+/// not keep the others from running. Stopped, it lets the runs write their checkpoints; the rest is pending.
+/// results.json is written after every run. Errors: those of the directory and of starting processes.
+Result<std::vector<SweepResult>> run_sweep(const SweepDirectory& directory,
+                                           const std::vector<SweepPoint>& points,
+                                           const SweepRequest& request);
+
+}  // namespace gradstab::lab

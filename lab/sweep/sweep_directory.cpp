@@ -1,0 +1,142 @@
+#include "lab/sweep/sweep_directory.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <utility>
+
+#include "lab/support/files.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// What two calls must agree on to be the same sweep. Threads change no result.
+Json describe(const TrainOptions& base, const std::vector<SweepAxis>& axes) {
+  Json over = Json::object();
+  for (const SweepAxis& axis : axes) over[axis.key] = axis.values;
+  Json settings = to_json(base);
+  settings.erase("threads");
+  for (const SweepAxis& axis : axes) settings.erase(axis.key);
+  return {{"format", 1}, {"kind", "sweep"}, {"task", "llm"}, {"over", over}, {"settings", settings}};
+}
+
+std::string first_difference(const Json& ours, const Json& theirs) {
+  if (ours.at("over") != theirs.value("over", Json()))
+    return fmt::format("over {}, not {}", theirs.value("over", Json()).dump(), ours.at("over").dump());
+  const Json found = theirs.value("settings", Json::object());
+  for (const auto& [key, value] : ours.at("settings").items()) {
+    const Json other = found.is_object() ? found.value(key, Json()) : Json();
+    if (other != value) return fmt::format("with {} {}, not {}", key, other.dump(), value.dump());
+  }
+  return "of another version";
+}
+
+Status io_error(const std::filesystem::path& path, const char* what, const std::string& reason) {
+  return {StatusCode::io_error, fmt::format("cannot {} '{}': {}", what, path.string(), reason)};
+}
+
+/// Of the last complete line of metrics.jsonl; 0 without any.
+std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
+  constexpr std::streamoff kTail = 16 * 1024;  // several lines
+  std::ifstream file(metrics, std::ios::binary | std::ios::ate);
+  if (!file) return 0;
+  const std::streamoff size = file.tellg();
+  const std::streamoff begin = std::max<std::streamoff>(0, size - kTail);
+  std::string tail(static_cast<std::size_t>(size - begin), '\0');
+  file.seekg(begin);
+  if (!file.read(tail.data(), size - begin)) return 0;
+  const std::size_t end = tail.rfind('\n');
+  if (end == std::string::npos) return 0;
+  const std::size_t previous = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
+  const std::size_t start = previous == std::string::npos ? 0 : previous + 1;
+  const Json line = Json::parse(tail.substr(start, end - start), nullptr, /*allow_exceptions=*/false);
+  if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return 0;
+  return line["step"].get<std::int64_t>();
+}
+
+Status check_or_begin(const std::filesystem::path& path, const Json& sweep) {
+  const std::filesystem::path file = path / "sweep.json";
+  if (!std::filesystem::exists(file)) return write_file_atomically(file, sweep.dump(2) + "\n");
+  const auto text = read_file(file);
+  if (!text) return text.status();
+  const Json found = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (found == sweep) return {};
+  if (!found.is_object())
+    return {StatusCode::corrupt_data, fmt::format("'{}' is not the description of a sweep", file.string())};
+  return {StatusCode::failed_precondition,
+          fmt::format("'{}' holds another sweep, {}; choose another --output", path.string(),
+                      first_difference(sweep, found))};
+}
+
+}  // namespace
+
+Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, const TrainOptions& base,
+                                            const std::vector<SweepAxis>& axes) {
+  std::error_code error;
+  const bool strange = std::filesystem::exists(path, error) &&
+                       !std::filesystem::exists(path / "sweep.json") &&
+                       (!std::filesystem::is_directory(path) || !std::filesystem::is_empty(path, error));
+  if (strange && !std::filesystem::exists(path / ".lock")) {
+    return Status(StatusCode::failed_precondition,
+                  fmt::format("'{}' is there and is no sweep; choose another --output", path.string()));
+  }
+  std::filesystem::create_directories(path / "logs", error);
+  if (error) return io_error(path, "create", error.message());
+  // Inherited by the runs, so that the folder stays locked until the last of them has ended.
+  const std::filesystem::path lock_file = path / ".lock";
+  const int lock = ::open(lock_file.c_str(), O_RDWR | O_CREAT, 0644);
+  if (lock < 0) return io_error(lock_file, "open", system_error_text(errno));
+  SweepDirectory directory(path, lock);
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    return Status(StatusCode::failed_precondition,
+                  fmt::format("a sweep is at work in '{}', or a run of one is still ending", path.string()));
+  }
+  GRADSTAB_RETURN_IF_ERROR(check_or_begin(path, describe(base, axes)));
+  return directory;
+}
+
+SweepDirectory::SweepDirectory(SweepDirectory&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+
+SweepDirectory& SweepDirectory::operator=(SweepDirectory&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(lock_, other.lock_);
+  return *this;
+}
+
+SweepDirectory::~SweepDirectory() {
+  if (lock_ >= 0) close(lock_);
+}
+
+RunState SweepDirectory::state_of(const SweepPoint& point) const {
+  const std::filesystem::path run = run_path(point);
+  RunState state;
+  std::error_code ignored;
+  if (!std::filesystem::exists(run, ignored)) return state;
+  state.kind = std::filesystem::exists(run / "checkpoint.gsck", ignored) ? RunState::Kind::resumable
+                                                                         : RunState::Kind::begun;
+  if (const auto text = read_file(run / "summary.json")) {
+    auto summary = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    if (summary.is_object() && summary.value("state", "") == "finished") {
+      state.kind = RunState::Kind::finished;
+      state.step = point.options.steps;
+      state.summary = std::move(summary);
+      return state;
+    }
+  }
+  state.step = last_recorded_step(run / "metrics.jsonl");
+  return state;
+}
+
+Status SweepDirectory::write_results(const Json& results) const {
+  return write_file_atomically(path_ / "results.json", results.dump(2) + "\n");
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,49 @@
+// The folder of a sweep: sweep.json, one folder per run, logs/, results.json (docs/run-format.md).
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gradstab/status.hpp"
+#include "lab/sweep/grid.hpp"
+
+namespace gradstab::lab {
+
+/// How far one run of a sweep is.
+struct RunState {
+  enum class Kind { untouched, begun, resumable, finished };
+  Kind kind = Kind::untouched;
+  std::int64_t step = 0;   ///< updates recorded so far
+  nlohmann::json summary;  ///< of a finished run
+};
+
+/// One sweep at a time works in it, and only this sweep.
+class SweepDirectory {
+ public:
+  /// Opens or begins the sweep and locks the folder, also for the processes that this one starts. Errors: it
+  /// holds another sweep or something else, another process works in it, it cannot be written.
+  static Result<SweepDirectory> open(const std::filesystem::path& path, const TrainOptions& base,
+                                     const std::vector<SweepAxis>& axes);
+
+  SweepDirectory(SweepDirectory&& other) noexcept;
+  SweepDirectory& operator=(SweepDirectory&& other) noexcept;
+  ~SweepDirectory();
+
+  std::filesystem::path run_path(const SweepPoint& point) const { return path_ / point.name; }
+  std::filesystem::path log_path(const SweepPoint& point) const {
+    return path_ / "logs" / (point.name + ".log");
+  }
+  RunState state_of(const SweepPoint& point) const;
+  Status write_results(const nlohmann::ordered_json& results) const;
+
+ private:
+  SweepDirectory(std::filesystem::path path, int lock) noexcept : path_(std::move(path)), lock_(lock) {}
+
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+}  // namespace gradstab::lab

@@ -1,0 +1,96 @@
+// From --over to the runs of a sweep.
+#include "lab/sweep/grid.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gradstab::lab {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<SweepAxis> axes(const std::vector<std::string>& texts) {
+  std::vector<SweepAxis> list;
+  for (const std::string& text : texts) list.push_back(parse_axis(text).value());
+  return list;
+}
+
+std::string refused(const std::string& text) {
+  const auto axis = parse_axis(text);
+  EXPECT_FALSE(axis) << text;
+  return axis ? "" : axis.status().message();
+}
+
+std::string refused_grid(const std::vector<std::string>& texts, const TrainOptions& base = {}) {
+  const auto points = make_grid(base, axes(texts));
+  EXPECT_FALSE(points) << texts.size();
+  return points ? "" : points.status().message();
+}
+
+TEST(SweepAxisTest, ValuesAreKeptAsWritten) {
+  EXPECT_THAT(parse_axis("lr=1e-3,0.01").value().values, ElementsAre("1e-3", "0.01"));
+  EXPECT_EQ(parse_axis("min-lr-ratio=0").value().key, "min_lr_ratio");
+  EXPECT_THAT(parse_axis("seed=0..3").value().values, ElementsAre("0", "1", "2", "3"));
+  EXPECT_THAT(parse_axis("seed=7..7").value().values, ElementsAre("7"));
+  EXPECT_THAT(parse_axis("seed=1..3,9").value().values, ElementsAre("1..3", "9"))
+      << "no range, and later no number";
+  EXPECT_THAT(parse_axis("inject_spikes=5:10;5:10,6:10").value().values, ElementsAre("5:10", "5:10,6:10"));
+  EXPECT_THAT(parse_axis("data=a=b.txt").value().values, ElementsAre("a=b.txt"));
+}
+
+TEST(SweepAxisTest, WhatCannotBeIsNamed) {
+  EXPECT_EQ(refused("lr"), "an axis must be KEY=VALUE,VALUE,..., got 'lr'");
+  EXPECT_EQ(refused("=1"), "an axis must be KEY=VALUE,VALUE,..., got '=1'");
+  EXPECT_EQ(refused("lr="), "lr: no values, so there is nothing to run");
+  EXPECT_EQ(refused("lr=1,2,1"), "lr: '1' is there twice");
+  EXPECT_EQ(refused("seeed=1"), "'seeed' is not a setting; did you mean seed?");
+  EXPECT_EQ(refused("transfrom=none"), "'transfrom' is not a setting; did you mean transform?");
+  EXPECT_EQ(refused("seed=4..1"), "seed: the range '4..1' is empty or too long");
+  EXPECT_EQ(refused("seed=0..10000"), "seed: the range '0..10000' is empty or too long");
+}
+
+TEST(SweepGridTest, TheLastAxisRunsFastestAndEverySettingArrives) {
+  TrainOptions base;
+  base.steps = 77;
+  base.warmup = 7;
+  const auto points =
+      make_grid(base, axes({"transform=none,clip+stabilize", "lr=1e-3,0.01", "step_in_backward=false,true"}))
+          .value();
+  ASSERT_EQ(points.size(), 8u);
+  EXPECT_EQ(points[0].name, "transform=none,lr=1e-3,step_in_backward=false");
+  EXPECT_EQ(points[1].name, "transform=none,lr=1e-3,step_in_backward=true");
+  EXPECT_EQ(points[2].name, "transform=none,lr=0.01,step_in_backward=false");
+  EXPECT_EQ(points[7].name, "transform=clip+stabilize,lr=0.01,step_in_backward=true");
+  EXPECT_EQ(points[7].options.transform, "clip+stabilize");
+  EXPECT_EQ(points[7].options.lr, 0.01);
+  EXPECT_TRUE(points[7].options.step_in_backward);
+  EXPECT_FALSE(points[6].options.step_in_backward);
+  for (const SweepPoint& point : points) EXPECT_EQ(point.options.steps, 77);
+}
+
+TEST(SweepGridTest, NamesAreNamesOfFolders) {
+  EXPECT_EQ(make_grid({}, axes({"data=../a/b.txt"})).value().front().name, "data=.._a_b.txt");
+  EXPECT_EQ(refused_grid({"data=a/b,a_b"}), "two runs would be named 'data=a_b'");
+}
+
+TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
+  EXPECT_EQ(make_grid({}, {}).status().message(),
+            "nothing to sweep over: give at least one --over KEY=VALUE,VALUE,...");
+  EXPECT_EQ(refused_grid({"lr=1", "seed=0", "lr=2"}), "lr is swept over twice");
+  EXPECT_EQ(refused_grid({"seed=0,fast"}), "seed: expected a whole number of at least 0, got 'fast'");
+  EXPECT_EQ(refused_grid({"seed=-1"}), "seed: expected a whole number of at least 0, got '-1'");
+  EXPECT_EQ(refused_grid({"steps=1.5"}), "steps: expected a whole number, got '1.5'");
+  EXPECT_EQ(refused_grid({"lr=quick"}), "lr: expected a number, got 'quick'");
+  EXPECT_EQ(refused_grid({"step_in_backward=1"}), "step_in_backward: expected true or false, got '1'");
+  EXPECT_THAT(refused_grid({"transform=none,magic"}),
+              HasSubstr("run 'transform=magic': transform must be none or"));
+  TrainOptions libtorch;
+  libtorch.optimizer_engine = "libtorch";
+  EXPECT_THAT(refused_grid({"optimizer=adamw,lion"}, libtorch),
+              HasSubstr("run 'optimizer=lion': optimizer_engine must be fused for this optimizer"));
+  EXPECT_EQ(refused_grid({"seed=0..999", "lr=1,2,3,4,5,6,7,8,9,10,11"}), "more than 10000 runs");
+}
+
+}  // namespace
+}  // namespace gradstab::lab
