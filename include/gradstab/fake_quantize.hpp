@@ -39,6 +39,7 @@ enum class QuantizerFormat : std::uint8_t {
 enum class QuantizerRounding : std::uint8_t {
   nearest_even,  ///< to the nearest level; half way, to the even one of the two
   /// To one of the two levels around, the nearer being the likelier, so that the mean is the value itself.
+  /// Beyond the last level, where the ends of a group of int4_weight may be by half a step, values saturate.
   stochastic,
 };
 
@@ -112,7 +113,8 @@ struct QuantizerArrays {
 ///
 /// Errors: invalid_argument for options that do not validate and for noise without stochastic rounding;
 /// shape_mismatch for a span of the wrong size, partly overlapping values and result, or under
-/// `Compat::released` a size that is not a multiple of group_size. Nothing has been written then.
+/// `Compat::released` a size that is not a multiple of group_size (fp4_e2m1 excepted). Nothing has been
+/// written then.
 GRADSTAB_API Status fake_quantize(std::span<const float> values, std::span<float> result,
                                   const QuantizerOptions& options, const QuantizerArrays<float>& arrays = {});
 GRADSTAB_API Status fake_quantize(std::span<const double> values, std::span<double> result,

@@ -12,6 +12,7 @@
 #include <limits>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace gradstab::detail {
 
@@ -34,8 +35,8 @@ bool is_finite_magnitude(Bits<T> bits) noexcept {
   return bits < std::bit_cast<Bits<T>>(std::numeric_limits<T>::infinity());
 }
 
-template <class T>
-Bits<T> largest_magnitude(std::span<const T> values) noexcept {
+template <class T, std::size_t kExtent>
+Bits<T> largest_magnitude(std::span<const T, kExtent> values) noexcept {
   Bits<T> largest = 0;
   for (const T value : values) largest = std::max(largest, magnitude_bits(value));
   return largest;
@@ -79,29 +80,32 @@ class Largest {
 
   /// Finds the `count` largest, at most kMost.
   Largest(std::span<const T> values, std::size_t count) noexcept : count_(count) {
-    // Few blocks hold one of the largest, once the first blocks are past.
-    constexpr std::size_t kBlock = 16;
+    // They are in the `count` blocks with the largest maxima, and maxima are found without branches.
+    constexpr std::size_t kBlock = 32;
     std::size_t begin = 0;
-    for (; begin + kBlock <= values.size(); begin += kBlock) {
-      const auto block = values.subspan(begin, kBlock);
-      if (largest_magnitude(block) > entries_[count_ - 1].magnitude) insert(block, begin);
+    for (; begin + kBlock <= values.size(); begin += kBlock)
+      insert(largest_magnitude(values.subspan(begin).template first<kBlock>()), begin);
+    if (begin < values.size()) insert(largest_magnitude(values.subspan(begin)), begin);
+    std::array<Entry, kMost> blocks = {};
+    std::swap(blocks, entries_);
+    std::sort(blocks.begin(), blocks.begin() + static_cast<std::ptrdiff_t>(count_),
+              [](const Entry& a, const Entry& b) { return a.index < b.index; });
+    for (std::size_t b = 0; b < count_; ++b) {
+      if (blocks[b].magnitude < 0) continue;
+      const std::size_t end = std::min(blocks[b].index + kBlock, values.size());
+      for (std::size_t i = blocks[b].index; i < end; ++i) insert(magnitude_bits(values[i]), i);
     }
-    insert(values.subspan(begin), begin);
   }
 
   /// The one of that rank, from 0; of magnitude -1 where there are not so many values.
   const Entry& operator[](std::size_t rank) const noexcept { return entries_[rank]; }
 
  private:
-  void insert(std::span<const T> block, std::size_t begin) noexcept {
-    for (std::size_t i = 0; i < block.size(); ++i) {
-      const Bits<T> magnitude = magnitude_bits(block[i]);
-      if (magnitude <= entries_[count_ - 1].magnitude) continue;
-      std::size_t rank = count_ - 1;
-      for (; rank > 0 && entries_[rank - 1].magnitude < magnitude; --rank)
-        entries_[rank] = entries_[rank - 1];
-      entries_[rank] = {magnitude, begin + i};
-    }
+  void insert(Bits<T> magnitude, std::size_t index) noexcept {
+    if (magnitude <= entries_[count_ - 1].magnitude) return;
+    std::size_t rank = count_ - 1;
+    for (; rank > 0 && entries_[rank - 1].magnitude < magnitude; --rank) entries_[rank] = entries_[rank - 1];
+    entries_[rank] = {magnitude, index};
   }
 
   std::size_t count_;
