@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "lab/replay/quantizers.hpp"
+
 namespace gradstab::lab {
 namespace {
 
@@ -319,39 +321,53 @@ Result<NonFinitePolicy> policy(const std::string& name) {
       fmt::format("setting nonfinite must be skip_tensor, skip_step, raise or pass_through, got '{}'", name));
 }
 
+const Entry* find_entry(std::string_view name) {
+  const auto found = std::ranges::find_if(entries(), [&](const Entry& entry) {
+    return entry.name.name == name || (!entry.also.empty() && entry.also == name);
+  });
+  return found == entries().end() ? nullptr : &*found;
+}
+
 }  // namespace
+
+Result<Compat> read_compat(Settings& settings) {
+  std::string compat = "robust";
+  settings.read("compat", compat);
+  if (compat == "robust") return Compat::robust;
+  if (compat == "released") return Compat::released;
+  return Status(StatusCode::invalid_argument,
+                fmt::format("setting compat must be robust or released, got '{}'", compat));
+}
 
 const std::vector<MethodName>& replayed_methods() {
   static const std::vector<MethodName> names = [] {
     std::vector<MethodName> list;
     for (const Entry& entry : entries()) list.push_back(entry.name);
+    for (const MethodName& name : quantizer_methods()) list.push_back(name);
     return list;
   }();
   return names;
 }
 
+Status check_method(std::string_view name) {
+  if (is_quantizer(name) || find_entry(name) != nullptr) return {};
+  std::string known;
+  for (const MethodName& method : replayed_methods())
+    known += (known.empty() ? "" : ", ") + std::string(method.name);
+  return {StatusCode::invalid_argument, fmt::format("unknown method '{}'; known are {}", name, known)};
+}
+
 Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide) {
-  const auto found = std::ranges::find_if(entries(), [&](const Entry& entry) {
-    return entry.name.name == name || (!entry.also.empty() && entry.also == name);
-  });
-  if (found == entries().end()) {
-    std::string known;
-    for (const Entry& entry : entries()) known += (known.empty() ? "" : ", ") + std::string(entry.name.name);
-    return Status(StatusCode::invalid_argument,
-                  fmt::format("unknown method '{}'; known are {}", name, known));
-  }
-  std::string compat = "robust";
-  settings.read("compat", compat);
-  if (compat != "robust" && compat != "released") {
-    return Status(StatusCode::invalid_argument,
-                  fmt::format("setting compat must be robust or released, got '{}'", compat));
-  }
-  const bool released = compat == "released";
+  const Entry* found = find_entry(name);
+  if (found == nullptr) return check_method(name);
+  const auto compat = read_compat(settings);
+  if (!compat) return compat.status();
+  const bool released = *compat == Compat::released;
   std::string nonfinite = released ? "pass_through" : "skip_tensor";
   settings.read("nonfinite", nonfinite);
   const auto chosen = policy(nonfinite);
   if (!chosen) return chosen.status();
-  auto method = found->make({settings, wide, released ? Compat::released : Compat::robust});
+  auto method = found->make({settings, wide, *compat});
   if (!method) return method;
   method->nonfinite = *chosen;
   GRADSTAB_RETURN_IF_ERROR(settings.status());

@@ -30,6 +30,12 @@ struct MethodName {
 };
 const std::vector<MethodName>& replayed_methods();
 
+/// Error: an unknown name, with the known ones.
+Status check_method(std::string_view name);
+
+/// The setting compat: robust, unless it says released.
+Result<Compat> read_compat(Settings& settings);
+
 /// Makes a method with the settings of a case. `wide`: the arithmetic is float64, for settings that differ by
 /// it. Errors: an unknown name, with the known ones; a setting of the wrong type or out of range.
 Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide);

@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "gradstab/version.hpp"
 #include "lab/replay/methods.hpp"
+#include "lab/replay/numbers.hpp"
+#include "lab/replay/quantizers.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -20,54 +19,28 @@ Status invalid(std::string message) {
   return {StatusCode::invalid_argument, std::move(message)};
 }
 
-/// A number, or one of the words for those that JSON has none for.
-std::optional<double> number(const json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
-  if (value == "inf") return std::numeric_limits<double>::infinity();
-  if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  return {};
-}
-
-/// The shortest decimal that reads back as the same number of its type.
-template <class T>
-void append(std::string& text, T value) {
-  if (std::isfinite(value)) {
-    fmt::format_to(std::back_inserter(text), "{}", value);
-  } else {
-    text += std::isnan(value) ? "\"nan\"" : value > 0 ? "\"inf\"" : "\"-inf\"";
-  }
-}
-
-template <class T>
-void append(std::string& text, std::span<const T> values) {
-  text += '[';
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i > 0) text += ',';
-    append(text, values[i]);
-  }
-  text += ']';
-}
-
 /// One case in numbers of type T.
 template <class T>
 class Replay {
  public:
-  Replay(const json& recorded, std::string where) : recorded_(recorded), where_(std::move(where)) {}
+  /// `hyper`: an object.
+  Replay(const json& recorded, const json& hyper, std::string where)
+      : recorded_(recorded), hyper_(hyper), where_(std::move(where)) {}
 
   /// The case as text.
   Result<std::string> run(const ReplayOptions& options, const std::string& method_name) {
     GRADSTAB_RETURN_IF_ERROR(read_tensors());
-    Settings settings(recorded_.value("hyper", json::object()), options.overrides);
+    GRADSTAB_RETURN_IF_ERROR(check_steps());
+    Settings settings(hyper_, options.overrides);
     auto method = make_replayed_method(method_name, settings, sizeof(T) == sizeof(double));
     if (!method) return in_case(method.status());
     const bool needs_values =
         method->optimizer || (method->transform && method->transform->needs_parameters());
     if (needs_values && !has_values_)
-      return invalid(fmt::format("{}: method '{}' needs 'init' of every tensor", where_, method_name));
+      return corrupt(fmt::format("{}: method '{}' needs 'init' of every tensor", where_, method_name));
     const RunOptions run{.nonfinite = method->nonfinite, .backend = options.backend};
     auto parameters = ParameterSet::create(parameters_);
-    if (!parameters) return in_case(parameters.status());
+    if (!parameters) return corrupt(in_case(parameters.status()).message());
     const Status bound = method->optimizer ? method->optimizer->init(*parameters, {.run = run})
                                            : method->transform->init(*parameters, run);
     if (!bound.ok()) return in_case(bound);
@@ -80,8 +53,6 @@ class Replay {
     text.pop_back();  // its closing brace
     text += ",\"steps\":[";
     bool first = true;
-    if (!recorded_.contains("steps") || !recorded_["steps"].is_array())
-      return invalid(where_ + ": has no list 'steps'");
     for (const json& step : recorded_["steps"]) {
       const auto line = one_step(*method, step);
       if (!line) return line.status();
@@ -103,48 +74,51 @@ class Replay {
   Status read_list(const json& list, std::size_t tensor, const std::string& what,
                    std::vector<T>& values) const {
     const auto count = static_cast<std::size_t>(element_count(parameters_[tensor].sizes));
-    if (!list.is_array() || list.size() != count)
-      return invalid(fmt::format("{}: {} of tensor '{}' must be a list of {} numbers", where_, what,
-                                 parameters_[tensor].name, count));
-    values.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto value = number(list[i]);
-      if (!value)
-        return invalid(fmt::format("{}: {} of tensor '{}' holds {}, expected a number", where_, what,
-                                   parameters_[tensor].name, list[i].dump()));
-      values[i] = static_cast<T>(static_cast<float>(*value));
-    }
-    return {};
+    return read_numbers(list, count,
+                        fmt::format("{}: {} of tensor '{}'", where_, what, parameters_[tensor].name), values);
   }
 
   Status read_tensors() {
     if (!recorded_.contains("tensors") || !recorded_["tensors"].is_array())
-      return invalid(where_ + ": has no list 'tensors'");
+      return corrupt(where_ + ": has no list 'tensors'");
     has_values_ = true;
     for (const json& tensor : recorded_["tensors"]) {
-      if (!tensor.is_object() || !tensor.value("name", json()).is_string() ||
-          !tensor.value("shape", json()).is_array())
-        return invalid(where_ + ": a tensor needs 'name' and 'shape'");
+      if (!tensor.is_object() || !tensor.value("name", json()).is_string() || !tensor.contains("shape"))
+        return corrupt(where_ + ": a tensor needs 'name' and 'shape'");
       Parameter parameter{tensor["name"].get<std::string>(), {}};
-      for (const json& size : tensor["shape"]) {
-        if (!size.is_number_unsigned())
-          return invalid(fmt::format("{}: shape of tensor '{}' holds {}, expected whole numbers", where_,
-                                     parameter.name, size.dump()));
-        parameter.sizes.push_back(size.get<std::int64_t>());
-      }
+      auto sizes =
+          read_shape(tensor["shape"], fmt::format("{}: shape of tensor '{}'", where_, parameter.name));
+      if (!sizes) return sizes.status();
+      parameter.sizes = std::move(*sizes);
       parameters_.push_back(std::move(parameter));
       values_.emplace_back();
-      gradients_.emplace_back(static_cast<std::size_t>(element_count(parameters_.back().sizes)));
+      gradients_.emplace_back();
       if (!tensor.contains("init")) {
         has_values_ = false;
       } else {
         GRADSTAB_RETURN_IF_ERROR(read_list(tensor["init"], parameters_.size() - 1, "'init'", values_.back()));
       }
     }
-    const json start = recorded_.value("hyper", json::object()).value("x0", json());
-    if (!has_values_ && !start.is_null() && parameters_.size() == 1) {
+    if (!has_values_ && hyper_.contains("x0") && parameters_.size() == 1) {
       has_values_ = true;
-      return read_list(start, 0, "'x0'", values_.front());
+      return read_list(hyper_["x0"], 0, "'x0'", values_.front());
+    }
+    return {};
+  }
+
+  /// Before memory for states is asked for, which a shape that no gradient has could make any amount of.
+  Status check_steps() {
+    if (!recorded_.contains("steps") || !recorded_["steps"].is_array() || recorded_["steps"].empty())
+      return corrupt(where_ + ": has no list 'steps' of at least one step");
+    for (const json& step : recorded_["steps"]) {
+      if (!step.is_object())
+        return corrupt(fmt::format("{}: a step is {}, expected an object", where_, shown(step)));
+      const json t = step.value("t", json());
+      if (!t.is_number_unsigned() || t.get<std::uint64_t>() - 1 >= std::uint64_t{1} << 62)
+        return corrupt(
+            fmt::format("{}: 't' of a step must be a whole number from 1, got {}", where_, shown(t)));
+      // Those of a quadratic are as many as its curvature.
+      if (step.contains("grad") || !is_quadratic()) GRADSTAB_RETURN_IF_ERROR(read_gradients(step));
     }
     return {};
   }
@@ -159,13 +133,15 @@ class Replay {
     return list;
   }
 
+  bool is_quadratic() const { return hyper_.contains("curvature"); }
+
   /// Those of the step; without any, of the objective that the case describes.
-  Status read_gradients(const json& step, const std::string& t) {
+  Status read_gradients(const json& step) {
+    const std::string t = step["t"].dump();
     const std::string what = fmt::format("'grad' of step {}", t);
-    if (!step.contains("grad") && recorded_.value("hyper", json::object()).contains("curvature"))
-      return gradients_of_quadratic(t);
+    if (!step.contains("grad") && is_quadratic()) return gradients_of_quadratic(t);
     if (!step.contains("grad") || !step["grad"].is_array() || step["grad"].size() != parameters_.size())
-      return invalid(fmt::format("{}: {} must be a list of {} tensors", where_, what, parameters_.size()));
+      return corrupt(fmt::format("{}: {} must be a list of {} tensors", where_, what, parameters_.size()));
     for (std::size_t i = 0; i < parameters_.size(); ++i)
       GRADSTAB_RETURN_IF_ERROR(read_list(step["grad"][i], i, what, gradients_[i]));
     return {};
@@ -173,25 +149,30 @@ class Replay {
 
   /// curvature * (x - target), times the multiplier of this step where there is one.
   Status gradients_of_quadratic(const std::string& t) {
-    const json& hyper = recorded_["hyper"];
-    if (parameters_.size() != 1) return invalid(where_ + ": a quadratic has one tensor");
+    if (parameters_.size() != 1 || !has_values_)
+      return corrupt(where_ + ": a quadratic has one tensor, with 'init' or 'x0'");
     std::vector<T> curvature;
     std::vector<T> target;
-    GRADSTAB_RETURN_IF_ERROR(read_list(hyper["curvature"], 0, "'curvature'", curvature));
-    GRADSTAB_RETURN_IF_ERROR(read_list(hyper.value("target", json()), 0, "'target'", target));
-    const auto multiplier = number(hyper.value("multipliers", json::object()).value(t, json(1.0)));
-    for (std::size_t i = 0; i < curvature.size(); ++i) {
-      const T slope = curvature[i] * (values_[0][i] - target[i]);
-      gradients_[0][i] = slope * static_cast<T>(multiplier.value_or(1.0));
-    }
+    GRADSTAB_RETURN_IF_ERROR(read_list(hyper_["curvature"], 0, "'curvature'", curvature));
+    GRADSTAB_RETURN_IF_ERROR(read_list(hyper_.value("target", json()), 0, "'target'", target));
+    const json multipliers = hyper_.value("multipliers", json::object());
+    if (!multipliers.is_object())
+      return corrupt(
+          fmt::format("{}: 'multipliers' must be an object of numbers, got {}", where_, shown(multipliers)));
+    const json recorded = multipliers.value(t, json(1.0));
+    const auto multiplier = number(recorded);
+    if (!multiplier)
+      return corrupt(
+          fmt::format("{}: multiplier of step {} must be a number, got {}", where_, t, shown(recorded)));
+    gradients_[0].resize(curvature.size());
+    for (std::size_t i = 0; i < curvature.size(); ++i)
+      gradients_[0][i] = curvature[i] * (values_[0][i] - target[i]) * static_cast<T>(*multiplier);
     return {};
   }
 
   Result<std::string> one_step(ReplayedMethod& method, const json& step) {
-    const auto t = step.value("t", json());
-    if (!t.is_number_integer()) return invalid(where_ + ": a step has no number 't'");
-    GRADSTAB_RETURN_IF_ERROR(read_gradients(step, t.dump()));
-    const auto number_of_step = t.get<std::int64_t>();
+    GRADSTAB_RETURN_IF_ERROR(read_gradients(step));
+    const auto number_of_step = step["t"].get<std::int64_t>();
     if (method.before_step) method.before_step(*method.optimizer, number_of_step);
     auto gradients = refs(gradients_);
     auto values = refs(values_);
@@ -298,6 +279,7 @@ class Replay {
   }
 
   const json& recorded_;
+  const json& hyper_;
   std::string where_;
   std::vector<Parameter> parameters_;
   bool has_values_ = false;
@@ -306,25 +288,42 @@ class Replay {
   std::map<std::size_t, double> rho_;  // norms last applied
 };
 
+Result<std::string> replay_case(const json& recorded, const std::string& where, const std::string& method,
+                                const ReplayOptions& options) {
+  const json hyper = recorded.value("hyper", json::object());
+  if (!hyper.is_object())
+    return corrupt(fmt::format("{}: 'hyper' must be an object, got {}", where, shown(hyper)));
+  if (is_quantizer(method)) return replay_quantizer(recorded, hyper, where, method, options);
+  if (options.dtype == DType::float64) return Replay<double>(recorded, hyper, where).run(options, method);
+  return Replay<float>(recorded, hyper, where).run(options, method);
+}
+
 }  // namespace
 
 Result<std::string> replay(const json& recording, const ReplayOptions& options) {
   if (!recording.is_object() || recording.value("format", json()) != 1)
-    return invalid("the recording must be a JSON object with \"format\": 1");
-  std::string method = options.method;
-  if (method.empty() && recording.value("method", json()).is_string()) method = recording["method"];
+    return corrupt("the recording must be a JSON object with \"format\": 1");
   if (!recording.contains("cases") || !recording["cases"].is_array() || recording["cases"].empty())
-    return invalid("the recording has no list 'cases'");
+    return corrupt("the recording has no list 'cases'");
+  std::string method = options.method;
+  if (method.empty()) {
+    const json named = recording.value("method", json());
+    if (!named.is_string())
+      return corrupt(fmt::format("'method' of the recording must be a word, got {}", shown(named)));
+    method = named.get<std::string>();
+  }
+  if (const Status known = check_method(method); !known.ok()) return known;
 
   std::string text = fmt::format("{{\"format\":1,\"method\":{},\n\"cases\":[", json(method).dump());
   bool first = true;
   for (const json& recorded : recording["cases"]) {
-    const std::string name = recorded.is_object() ? recorded.value("name", "") : "";
+    if (!recorded.is_object()) return corrupt("a case is not a JSON object");
+    const json name = recorded.value("name", json(""));
+    if (!name.is_string())
+      return corrupt(fmt::format("'name' of a case must be a text, got {}", shown(name)));
     if (!options.only_case.empty() && name != options.only_case) continue;
-    if (!recorded.is_object()) return invalid("a case is not a JSON object");
-    const std::string where = fmt::format("case '{}'", name);
-    const auto one = options.dtype == DType::float64 ? Replay<double>(recorded, where).run(options, method)
-                                                     : Replay<float>(recorded, where).run(options, method);
+    const auto one =
+        replay_case(recorded, fmt::format("case '{}'", name.get<std::string>()), method, options);
     if (!one) return one.status();
     text += (first ? "\n" : ",\n") + *one;
     first = false;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "lab/replay/numbers.hpp"
+
 namespace gradstab::lab {
 
 Settings::Settings(nlohmann::json recorded, const std::map<std::string, std::string>& overrides)
@@ -24,8 +26,8 @@ nlohmann::json Settings::take(const std::string& name) {
 
 void Settings::refuse(const std::string& name, const nlohmann::json& value, const char* expected) {
   if (!error_.ok()) return;
-  error_ = {StatusCode::invalid_argument,
-            fmt::format("setting {} must be {}, got {}", name, expected, value.dump())};
+  error_ = {overridden(name) ? StatusCode::invalid_argument : StatusCode::corrupt_data,
+            fmt::format("setting {} must be {}, got {}", name, expected, shown(value))};
 }
 
 bool Settings::has(const std::string& name) const {

@@ -3,24 +3,10 @@
 #include <utility>
 
 #include "core/optimizer_impl.hpp"
+#include "core/random_key.hpp"
 #include "core/text.hpp"
 
 namespace gradstab {
-namespace {
-
-/// A different number for every block of every step, from which stochastic rounding draws.
-std::uint32_t random_key(std::uint64_t seed, std::int64_t step, std::size_t parameter, std::int64_t begin) {
-  std::uint64_t x = seed;
-  for (const auto part : {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(parameter),
-                          static_cast<std::uint64_t>(begin)}) {
-    x = (x ^ part) * 0x9E3779B97F4A7C15u;
-    x ^= x >> 32;
-  }
-  return static_cast<std::uint32_t>(x);
-}
-
-}  // namespace
-
 Status Optimizer::Impl::take_target(std::size_t index, const TensorRef& parameter,
                                     const TensorRef& gradient) {
   const Parameter& registered = inner().parameters[index];
@@ -212,7 +198,7 @@ void Optimizer::Impl::take(const Block& block, const GradientView& gradient,
     update.states[k] = state.states[k].data() + static_cast<std::size_t>(begin) * state.element_bytes();
   update.count = static_cast<std::size_t>(block.count);
   if (update.storage == ParameterStorage::bfloat16_stochastic)
-    update.random_key = random_key(run.seed, state.step, t, begin);
+    update.random_key = detail::random_key(run.seed, state.step, t, begin);
   if (target.same_order && !report.zeroed) {
     update.gradient = gradients[t] + static_cast<std::size_t>(begin) * size_of(gradient.dtype);
     inner().backend->update(update, numbers);

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 
+#include "core/random_bits-inl.hpp"
+
 namespace gradstab {
 namespace {
 
@@ -104,16 +106,6 @@ struct LionRule {
     return Ops::sub(Ops::mul(s.keep, p), Ops::mul(s.step_size, Ops::sign(direction)));
   }
 };
-
-/// Bits for stochastic rounding, the same in every backend: a mix of a block's key and an element's index in
-/// which every bit of either moves about half of the result's. `Int` names mul(x, constant) and
-/// xor_shift<k>(x), which is x ^ (x >> k), on 32-bit unsigned integers.
-template <class Int, class U>
-GRADSTAB_RULE_INLINE U mixed_bits(U x) {
-  x = Int::mul(Int::template xor_shift<16>(x), 0x7FEB352Du);
-  x = Int::mul(Int::template xor_shift<15>(x), 0x846CA68Bu);
-  return Int::template xor_shift<16>(x);
-}
 
 }  // namespace
 }  // namespace gradstab

@@ -281,15 +281,15 @@ TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheCommand) {
 
 TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheRecording) {
   expect_refused(run("{"), 1, "'in.json' is not JSON");
-  expect_refused(run("[]"), 2, "must be a JSON object with \"format\": 1");
-  expect_refused(run(R"({"format":2})"), 2, "\"format\": 1");
-  expect_refused(run(R"({"format":1})"), 2, "has no list 'cases'");
-  expect_refused(run(R"({"format":1,"cases":[7]})"), 2, "a case is not a JSON object");
-  expect_refused(run(R"({"format":1,"method":"adam","cases":[{"name":"c"}]})"), 2,
+  expect_refused(run("[]"), 1, "must be a JSON object with \"format\": 1");
+  expect_refused(run(R"({"format":2})"), 1, "\"format\": 1");
+  expect_refused(run(R"({"format":1})"), 1, "has no list 'cases'");
+  expect_refused(run(R"({"format":1,"method":"adam","cases":[7]})"), 1, "a case is not a JSON object");
+  expect_refused(run(R"({"format":1,"method":"adam","cases":[{"name":"c"}]})"), 1,
                  "'c': has no list 'tensors'");
-  expect_refused(run(recording("[1]")), 2, "'grad' of step 1 of tensor 'w' must be a list of 2 numbers");
-  expect_refused(run(recording("[1,\"x\"]")), 2, "holds \"x\", expected a number");
-  expect_refused(run(recording("[1,2],[3]")), 2, "must be a list of 1 tensors");
+  expect_refused(run(recording("[1]")), 1, "'grad' of step 1 of tensor 'w' must be a list of 2 numbers");
+  expect_refused(run(recording("[1,\"x\"]")), 1, "holds \"x\", expected a number");
+  expect_refused(run(recording("[1,2],[3]")), 1, "must be a list of 1 tensors");
   expect_refused(run(recording("[1,\"nan\"]"), {"--set", "nonfinite=raise"}), 1,
                  "step 1: gradient holds NaN");
 }

@@ -101,12 +101,16 @@ std::vector<Case> load(std::string_view method) {
   return cases;
 }
 
-Case load_case(std::string_view method, std::string_view name) {
+json load_plain_case(std::string_view method, std::string_view name) {
   json document = read(method);
   for (json& source : document["cases"]) {
-    if (member(source, "name") == name) return to_case(std::move(source));
+    if (member(source, "name") == name) return std::move(source);
   }
   throw std::out_of_range("fixture '" + std::string(method) + "' has no case '" + std::string(name) + "'");
+}
+
+Case load_case(std::string_view method, std::string_view name) {
+  return to_case(load_plain_case(method, name));
 }
 
 std::vector<std::string> case_names(std::string_view method) {

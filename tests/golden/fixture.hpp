@@ -54,6 +54,9 @@ std::vector<Case> load(std::string_view method);
 /// The case of that name; throws where there is none.
 Case load_case(std::string_view method, std::string_view name);
 
+/// The same as it stands in the file, for cases without tensors and steps: those of the quantizers.
+nlohmann::json load_plain_case(std::string_view method, std::string_view name);
+
 /// Names of all cases, for test parameters.
 std::vector<std::string> case_names(std::string_view method);
 
