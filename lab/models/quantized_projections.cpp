@@ -1,0 +1,63 @@
+#include "lab/models/quantized_projections.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gradstab::lab {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+/// Groups that one task quantizes: the same ones whatever the number of threads, so that the same random
+/// numbers fall on them.
+constexpr std::int64_t kChunkGroups = 128;
+
+void quantize(const Tensor& x, const Tensor& y, const QuantizerOptions& options, std::uint64_t first_draw) {
+  const std::int64_t count = x.numel();
+  const std::int64_t chunk = kChunkGroups * options.group_size;
+  const float* from = x.data_ptr<float>();
+  float* to = y.data_ptr<float>();
+  // Errors are those of the whole: a chunk but the last one holds whole groups.
+  at::parallel_for(0, (count + chunk - 1) / chunk, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto size = static_cast<std::size_t>(std::min(chunk, count - i * chunk));
+      QuantizerArrays<float> arrays;
+      arrays.draw = first_draw + static_cast<std::uint64_t>(i);
+      fake_quantize({from + i * chunk, size}, {to + i * chunk, size}, options, arrays).check();
+    }
+  });
+}
+
+struct FakeQuantized : torch::autograd::Function<FakeQuantized> {
+  static Tensor forward(AutogradContext*, const Tensor& x_any, const QuantizerOptions& options,
+                        std::uint64_t first_draw) {
+    const Tensor x = x_any.contiguous();
+    TORCH_CHECK(x.scalar_type() == torch::kFloat, "quantized operands must be float, not ", x.scalar_type());
+    const Tensor y = torch::empty_like(x);
+    quantize(x, y, options, first_draw);
+    return y;
+  }
+  static tensor_list backward(AutogradContext*, const tensor_list& gradients) {
+    return {gradients[0], Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor fake_quantized(const Tensor& x, const QuantizerOptions& options, std::uint64_t first_draw) {
+  return FakeQuantized::apply(x, options, first_draw);
+}
+
+ProjectionHooks quantizing_hooks(const ProjectionQuantizers& quantizers,
+                                 std::shared_ptr<QuantizationDraws> draws) {
+  return {[options = quantizers.weights, draws](const Tensor& weight) {
+            return fake_quantized(weight, options, draws->next());
+          },
+          [options = quantizers.activations, draws](const Tensor& input) {
+            return fake_quantized(input, options, draws->next());
+          }};
+}
+
+}  // namespace gradstab::lab

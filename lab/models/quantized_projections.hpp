@@ -1,0 +1,45 @@
+// Quantization-aware training: the projections multiply with weights and inputs rounded to four bits, and
+// their gradients pass straight through.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "gradstab/fake_quantize.hpp"
+#include "lab/models/llama.hpp"
+
+namespace gradstab::lab {
+
+/// How both operands of a projection are rounded. Outputs, their gradients and everything outside the
+/// projections stay as they are.
+struct ProjectionQuantizers {
+  QuantizerOptions weights;
+  QuantizerOptions activations;
+};
+
+/// Which random numbers stochastic rounding takes: those of a forward pass's index, from its first operand
+/// on, whatever was computed before it and on however many threads.
+class QuantizationDraws {
+ public:
+  void begin(std::uint64_t forward_index) noexcept {
+    forward_ = forward_index;
+    operand_ = 0;
+  }
+  /// The first of the draws of the next operand, one for every chunk of it.
+  std::uint64_t next() noexcept { return (forward_ << 32) + (operand_++ << 20); }
+
+ private:
+  std::uint64_t forward_ = 0;
+  std::uint64_t operand_ = 0;
+};
+
+/// x, float and of any shape, in groups in the order of its elements; the gradient is passed straight through
+/// (arXiv 1308.3432). Throws gradstab::Error where fake_quantize refuses.
+torch::Tensor fake_quantized(const torch::Tensor& x, const QuantizerOptions& options,
+                             std::uint64_t first_draw);
+
+/// For LlamaImpl::set_projection_hooks. `draws` is shared with whoever begins the forward passes.
+ProjectionHooks quantizing_hooks(const ProjectionQuantizers& quantizers,
+                                 std::shared_ptr<QuantizationDraws> draws);
+
+}  // namespace gradstab::lab
