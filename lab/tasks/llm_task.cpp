@@ -17,7 +17,9 @@ class LlmTask final : public Task {
         model_(config, options.seed),
         training_(std::move(training)),
         validation_(std::move(validation)),
-        tokens_(torch::empty({options.batch, options.context + 1}, torch::kInt64)) {}
+        tokens_(torch::empty({options.batch, options.context + 1}, torch::kInt64)) {
+    model_->set_precision(options.number_format());
+  }
 
   std::string_view name() const noexcept override { return "llm"; }
   torch::nn::Module& model() override { return *model_; }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <sstream>
 #include <string_view>
@@ -53,6 +54,16 @@ constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor"
 
 Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(one_of("tokenizer", kTokenizers, tokenizer));
+  GRADSTAB_RETURN_IF_ERROR(one_of("precision", kPrecisionNames, precision));
+  if (!(loss_scale_init >= std::numeric_limits<float>::min() &&
+        loss_scale_init <= std::numeric_limits<float>::max()))
+    return invalid("loss_scale_init", "from 1.2e-38 to 3.4e38, the range of f32", loss_scale_init);
+  GRADSTAB_RETURN_IF_ERROR(at_least("loss_scale_growth_interval", 1, loss_scale_growth_interval));
+  if (step_in_backward && needs_loss_scaling(number_format()))
+    return invalid("precision",
+                   "fp32 or bf16 with step_in_backward, since loss scaling looks at all gradients before the "
+                   "first update",
+                   "'" + precision + "'");
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", kOptimizers, optimizer));
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer_engine", kOptimizerEngines, optimizer_engine));
   if (optimizer_engine == "libtorch") {
@@ -92,6 +103,13 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
   return at_least("threads", 0, threads);
+}
+
+LossScalerOptions loss_scaler_options(const TrainOptions& options) {
+  LossScalerOptions result;
+  result.initial_scale = static_cast<float>(options.loss_scale_init);
+  result.growth_interval = options.loss_scale_growth_interval;
+  return result;
 }
 
 Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text) {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
+#include "lab/models/precision.hpp"
+#include "lab/train/loss_scaler.hpp"
 
 namespace gradstab::lab {
 
@@ -18,6 +20,10 @@ struct TrainOptions {
 
   std::string model = "1m";
   std::int64_t context = 128;
+
+  std::string precision = "fp32";
+  double loss_scale_init = 65536.0;
+  std::int64_t loss_scale_growth_interval = 2000;
 
   std::string optimizer = "adamw";
   std::string optimizer_engine = "fused";
@@ -55,6 +61,9 @@ struct TrainOptions {
 
   /// Errors name the setting, its value and what was expected.
   Status validate() const;
+
+  /// `precision`, which is valid, as what it names.
+  Precision number_format() const { return precision_named(precision).value(); }
 };
 
 /// Calls visit(name, field, help) for every setting, in the order of the help text. The command line,
@@ -67,6 +76,12 @@ void for_each_setting(Options& options, Visit visit) {
   visit("model", options.model,
         "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
   visit("context", options.context, "tokens per sequence");
+  visit("precision", options.precision,
+        "of activations and their gradients: fp32, bf16 or fp16 (simulated in f32, with loss scaling for "
+        "fp16)");
+  visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
+  visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
+        "fp16: updates in a row without overflow after which the loss scale doubles");
   visit("optimizer", options.optimizer,
         "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini or spam");
   visit("optimizer_engine", options.optimizer_engine,
@@ -109,6 +124,8 @@ void for_each_setting(Options& options, Visit visit) {
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
+
+LossScalerOptions loss_scaler_options(const TrainOptions& options);
 
 /// A gradient spike made on purpose.
 struct InjectedSpike {

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "program.hpp"
 
@@ -73,6 +74,37 @@ TEST_F(ResumeTest, InterruptedRunResumesToTheSameWeights) {
   const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   expect_equal_runs(folder_, "whole", "stopped");
+}
+
+// The scale grows every third good update, so that a wrong count or scale after the resumption would show.
+TEST_F(ResumeTest, InterruptedRunInHalfPrecisionResumesToTheSameWeights) {
+  auto settings = kSettings;
+  settings.insert(settings.end(), {"--precision", "fp16", "--loss-scale-init", "1e9",
+                                   "--loss-scale-growth-interval", "3", "--transform", "clip+stabilize"});
+  run_whole(settings);
+  Child child(Folder::train("stopped", settings), folder_.path());
+  ASSERT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
+  child.signal(SIGKILL);
+  ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+
+  const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "stopped");
+  const int skipped = summary(folder_, "whole")["skipped_steps"];
+  EXPECT_EQ(summary(folder_, "stopped")["skipped_steps"], skipped);
+  EXPECT_GT(skipped, 0);
+  EXPECT_LT(skipped, 40);
+}
+
+TEST_F(ResumeTest, EachPrecisionGivesOtherWeights) {
+  std::set<std::string> checksums;
+  for (const char* precision : {"fp32", "bf16", "fp16"}) {
+    const Outcome outcome = folder_.run(Folder::train(precision, {"--steps", "4", "--precision", precision}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    checksums.insert(summary(folder_, precision)["weights_checksum"]);
+    EXPECT_EQ(outcome.out.find("simulated") == std::string::npos, precision == std::string("fp32"));
+  }
+  EXPECT_EQ(checksums.size(), 3u);
 }
 
 TEST_F(ResumeTest, KilledRunResumesToTheSameWeights) {
