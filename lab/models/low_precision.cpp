@@ -161,7 +161,7 @@ Tensor rounded(const Tensor& x, Precision precision) {
   if (!has_16_bit_activations(precision)) return x;
   if (x.scalar_type() == torch::kFloat && x.device().is_cpu()) {
     const Tensor in = x.contiguous();
-    const Tensor out = torch::empty(in.sizes(), in.options().requires_grad(false));
+    Tensor out = torch::empty(in.sizes(), in.options().requires_grad(false));
     round_into(in, precision, out);
     return out;
   }

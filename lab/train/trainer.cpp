@@ -186,7 +186,7 @@ Result<double> Run::update() {
   const auto failed = [&](const Status& status) {
     return Status(status.code(), fmt::format("update {}: {}", progress_.step + 1, status.message()));
   };
-  const auto loss = backward();
+  auto loss = backward();
   if (!loss) return failed(loss.status());
   step_.skipped = !unscale();
   if (!step_.skipped) {
