@@ -74,6 +74,9 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   fmt::print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
              options.model, model["parameters"].get<double>() / 1e6,
              model["non_embedding_parameters"].get<double>() / 1e6);
+  if (lab::has_16_bit_activations(options.number_format()))
+    fmt::print("format   {}, simulated: computed in f32 and rounded, which is slower than fp32\n",
+               options.precision);
   fmt::print("run      {} -> {}\n", arguments.name, arguments.output);
   std::fflush(stdout);
 
@@ -114,6 +117,9 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
              text("final_validation_loss", 4), text("final_perplexity", 2),
              summary["spikes"].get<std::int64_t>(), format_duration(summary["seconds"].get<double>()),
              text("tokens_per_second", 0), summary["diverged"].get<bool>() ? "  DIVERGED" : "");
+  if (lab::needs_loss_scaling(options.number_format()))
+    fmt::print("scaling  {} of {} steps skipped for gradients that were not finite\n",
+               summary["skipped_steps"].get<std::int64_t>(), summary["step"].get<std::int64_t>());
   return kExitOk;
 }
 

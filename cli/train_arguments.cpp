@@ -18,8 +18,10 @@ std::string default_name(const lab::TrainOptions& options) {
 }
 
 std::string default_output(const lab::TrainOptions& options) {
-  return fmt::format("runs/llm-{}-{}-lr{:g}-seed{}", options.model, default_name(options), options.lr,
-                     options.seed);
+  const std::string precision =
+      options.number_format() == lab::Precision::fp32 ? "" : "-" + options.precision;
+  return fmt::format("runs/llm-{}-{}{}-lr{:g}-seed{}", options.model, default_name(options), precision,
+                     options.lr, options.seed);
 }
 
 /// Fills the options of a run to continue from its run.json.
@@ -40,9 +42,10 @@ Status load_resumed(TrainArguments& arguments) {
 
 Status complete(TrainArguments& arguments) {
   if (!arguments.resume.empty()) GRADSTAB_RETURN_IF_ERROR(load_resumed(arguments));
+  GRADSTAB_RETURN_IF_ERROR(arguments.options.validate());
   if (arguments.name.empty()) arguments.name = default_name(arguments.options);
   if (arguments.output.empty()) arguments.output = default_output(arguments.options);
-  return arguments.options.validate();
+  return {};
 }
 
 void add_settings(CLI::App& verb, lab::TrainOptions& options) {
@@ -65,7 +68,8 @@ void add_train(CLI::App& app, Action& action, Train run) {
   CLI::Option* resume =
       llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
   add_settings(*llm, arguments->options);
-  llm->add_option("--output", arguments->output, "folder of the run [runs/llm-MODEL-NAME-lrLR-seedSEED]");
+  llm->add_option("--output", arguments->output,
+                  "folder of the run [runs/llm-MODEL-NAME[-PRECISION]-lrLR-seedSEED]");
   llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
   llm->footer(

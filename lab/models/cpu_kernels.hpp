@@ -5,9 +5,16 @@
 // alignment is needed. Sums run in the element type, in an order that does not depend on the number of
 // threads, so that results are the same bits for every thread count. NaN and Inf in the input reach the
 // output.
+//
+// The kernels of a 16-bit precision work on float arrays whose values are those of the format: swiglu,
+// attention and their gradients expect such input (gains, tables and log_sum excepted), compute in float and
+// round to the nearest value of the format, ties to even, where an operation in that format would. So
+// binary16 underflows and overflows as on a device that has it.
 #pragma once
 
 #include <cstdint>
+
+#include "lab/models/precision.hpp"
 
 namespace gradstab::lab {
 
@@ -54,16 +61,24 @@ struct CpuKernels {
   /// onehot), with rows of zeros for negative targets; otherwise what is left in logits is of no use.
   void (*cross_entropy)(Scalar* logits, const std::int64_t* targets, std::int64_t rows, std::int64_t classes,
                         Scalar scale, Scalar* losses);
+
+  /// y[i] = the value of the format nearest to x[i]; y may be x.
+  void (*round)(const Scalar* x, std::int64_t count, Scalar* y);
 };
 
 /// The build without AVX2, which every processor of the architecture runs; for tests.
 namespace baseline {
 extern const CpuKernels<float> kFloatKernels;
+extern const CpuKernels<float> kBFloat16Kernels;
+extern const CpuKernels<float> kHalfKernels;
 extern const CpuKernels<double> kDoubleKernels;
 }  // namespace baseline
 
 /// The best kernels that this processor can run; Scalar is float or double.
 template <class Scalar>
 const CpuKernels<Scalar>& cpu_kernels() noexcept;
+
+/// Those that round as `precision` says.
+const CpuKernels<float>& cpu_kernels(Precision precision) noexcept;
 
 }  // namespace gradstab::lab

@@ -77,7 +77,7 @@ Tensor LlamaImpl::project(const Tensor& input, const std::vector<Tensor>& weight
   std::vector<Tensor> used = weights;
   if (hooks_.weight)
     for (Tensor& weight : used) weight = hooks_.weight(weight);
-  return stacked_linear(hooks_.input ? hooks_.input(input) : input, used);
+  return stacked_linear(hooks_.input ? hooks_.input(input) : input, used, precision_);
 }
 
 const RotaryTable& LlamaImpl::rotary_for(std::int64_t length) {
@@ -97,9 +97,9 @@ Tensor LlamaImpl::hidden_states(const Tensor& tokens) {
   for (const Block& block : blocks_) {
     const Tensor attention_input = rms_norm(x, block.input_gain, config_.norm_epsilon);
     const Tensor qkv = project(attention_input, {block.q, block.k, block.v});
-    x = x + project(causal_attention(qkv, rotary, config_.heads), {block.o});
+    x = x + project(causal_attention(qkv, rotary, config_.heads, precision_), {block.o});
     const Tensor mlp_input = rms_norm(x, block.post_attention_gain, config_.norm_epsilon);
-    x = x + project(swiglu(project(mlp_input, {block.gate, block.up})), {block.down});
+    x = x + project(swiglu(project(mlp_input, {block.gate, block.up}), precision_), {block.down});
   }
   return rms_norm(x, final_gain_, config_.norm_epsilon);
 }
@@ -109,11 +109,12 @@ Tensor LlamaImpl::loss(const Tensor& tokens) {
               tokens.sizes());
   const std::int64_t length = tokens.size(1) - 1;
   const Tensor targets = tokens.narrow(1, 1, length).reshape({-1});
-  return linear_cross_entropy(hidden_states(tokens.narrow(1, 0, length).clamp_min(0)), head_, targets);
+  return linear_cross_entropy(hidden_states(tokens.narrow(1, 0, length).clamp_min(0)), head_, targets,
+                              precision_);
 }
 
 Tensor LlamaImpl::logits(const Tensor& tokens) {
-  return torch::mm(hidden_states(tokens), head_.t())
+  return stacked_linear(hidden_states(tokens), {head_}, precision_)
       .view({tokens.size(0), tokens.size(1), config_.vocab_size});
 }
 

@@ -49,6 +49,10 @@ class LlamaImpl : public torch::nn::Module {
   /// Sets or, with {}, removes the hooks of low-bit training.
   void set_projection_hooks(ProjectionHooks hooks) { hooks_ = std::move(hooks); }
 
+  /// How the projections, attention, the MLP's activation and the head compute from now on; embedding, norms,
+  /// residual stream, softmax and loss stay in f32. For f32 parameters.
+  void set_precision(Precision precision) { precision_ = precision; }
+
   const LlamaConfig& config() const noexcept { return config_; }
 
  private:
@@ -66,6 +70,7 @@ class LlamaImpl : public torch::nn::Module {
   torch::Tensor embedding_, final_gain_, head_;
   std::vector<Block> blocks_;
   ProjectionHooks hooks_;
+  Precision precision_ = Precision::fp32;
   RotaryTable rotary_;
 };
 TORCH_MODULE(Llama);

@@ -1,10 +1,11 @@
 #include "lab/models/llama_functions.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <type_traits>
 
 #include "lab/models/cpu_kernels.hpp"
+#include "lab/models/loss_slices.hpp"
+#include "lab/models/low_precision.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -19,6 +20,20 @@ bool has_kernels(const Tensor& first, const Tensors&... others) {
   const auto type = first.scalar_type();
   return (type == torch::kFloat || type == torch::kDouble) && first.device().is_cpu() &&
          ((others.scalar_type() == type && others.device().is_cpu()) && ...);
+}
+
+/// The same for kernels that round, which exist for float alone.
+template <class... Tensors>
+bool has_kernels(Precision precision, const Tensor& first, const Tensors&... others) {
+  return has_kernels(first, others...) &&
+         (!has_16_bit_activations(precision) || first.scalar_type() == torch::kFloat);
+}
+
+template <class Scalar>
+const CpuKernels<Scalar>& kernels_for(AutogradContext* context) {
+  if constexpr (std::is_same_v<Scalar, float>)
+    return cpu_kernels(static_cast<Precision>(context->saved_data["precision"].toInt()));
+  return cpu_kernels<Scalar>();
 }
 
 /// Calls `body` with a value of the tensor's element type, float or double.
@@ -66,13 +81,14 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 };
 
 struct SwiGlu : torch::autograd::Function<SwiGlu> {
-  static Tensor forward(AutogradContext* context, const Tensor& gate_up_any) {
+  static Tensor forward(AutogradContext* context, const Tensor& gate_up_any, Precision precision) {
+    context->saved_data["precision"] = static_cast<std::int64_t>(precision);
     const Tensor gate_up = gate_up_any.contiguous();
     const std::int64_t width = gate_up.size(1) / 2;
     const Tensor y = torch::empty({gate_up.size(0), width}, gate_up.options());
     with_scalar(gate_up, [&](auto scalar) {
       using Scalar = decltype(scalar);
-      cpu_kernels<Scalar>().swiglu(gate_up.data_ptr<Scalar>(), y.size(0), width, y.data_ptr<Scalar>());
+      kernels_for<Scalar>(context).swiglu(gate_up.data_ptr<Scalar>(), y.size(0), width, y.data_ptr<Scalar>());
     });
     context->save_for_backward({gate_up});
     return y;
@@ -84,10 +100,10 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
     const Tensor dgate_up = torch::empty_like(gate_up);
     with_scalar(dy, [&](auto scalar) {
       using Scalar = decltype(scalar);
-      cpu_kernels<Scalar>().swiglu_backward(dy.data_ptr<Scalar>(), gate_up.data_ptr<Scalar>(), dy.size(0),
-                                            dy.size(1), dgate_up.data_ptr<Scalar>());
+      kernels_for<Scalar>(context).swiglu_backward(dy.data_ptr<Scalar>(), gate_up.data_ptr<Scalar>(),
+                                                   dy.size(0), dy.size(1), dgate_up.data_ptr<Scalar>());
     });
-    return {dgate_up};
+    return {dgate_up, Tensor()};
   }
 };
 
@@ -97,16 +113,17 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     return {qkv.size(0) / length, length, heads, qkv.size(1) / (3 * heads)};
   }
   static Tensor forward(AutogradContext* context, const Tensor& qkv_any, const Tensor& cosine,
-                        const Tensor& sine, std::int64_t heads) {
+                        const Tensor& sine, std::int64_t heads, Precision precision) {
+    context->saved_data["precision"] = static_cast<std::int64_t>(precision);
     const Tensor qkv = qkv_any.contiguous();
     const AttentionShape shape = shape_of(qkv, cosine, heads);
     const Tensor y = torch::empty({qkv.size(0), qkv.size(1) / 3}, qkv.options());
     const Tensor log_sum = torch::empty({shape.batch, heads, shape.length}, qkv.options());
     with_scalar(qkv, [&](auto scalar) {
       using Scalar = decltype(scalar);
-      cpu_kernels<Scalar>().attention(qkv.data_ptr<Scalar>(), cosine.data_ptr<Scalar>(),
-                                      sine.data_ptr<Scalar>(), shape, y.data_ptr<Scalar>(),
-                                      log_sum.data_ptr<Scalar>());
+      kernels_for<Scalar>(context).attention(qkv.data_ptr<Scalar>(), cosine.data_ptr<Scalar>(),
+                                             sine.data_ptr<Scalar>(), shape, y.data_ptr<Scalar>(),
+                                             log_sum.data_ptr<Scalar>());
     });
     context->save_for_backward({qkv, cosine, sine, log_sum});
     context->saved_data["heads"] = heads;
@@ -120,12 +137,12 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     const Tensor dqkv = torch::empty_like(qkv);
     with_scalar(qkv, [&](auto scalar) {
       using Scalar = decltype(scalar);
-      cpu_kernels<Scalar>().attention_backward(
+      kernels_for<Scalar>(context).attention_backward(
           dy.data_ptr<Scalar>(), qkv.data_ptr<Scalar>(), saved[1].data_ptr<Scalar>(),
           saved[2].data_ptr<Scalar>(), saved[3].data_ptr<Scalar>(),
           shape_of(qkv, saved[1], context->saved_data["heads"].toInt()), dqkv.data_ptr<Scalar>());
     });
-    return {dqkv, Tensor(), Tensor(), Tensor()};
+    return {dqkv, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -156,23 +173,17 @@ struct StackedLinear : torch::autograd::Function<StackedLinear> {
 };
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
-  /// Logits of one slice: 8 MB in float, so that the passes over them find them in the cache.
-  static constexpr std::int64_t kSliceElements = 1 << 21;
-
   static Tensor forward(AutogradContext* context, const Tensor& x_any, const Tensor& weight,
                         const Tensor& targets_any, bool need_gradients) {
     const Tensor x = x_any.contiguous();
     const Tensor targets = targets_any.contiguous();
     const std::int64_t rows = x.size(0);
     const std::int64_t classes = weight.size(0);
-    TORCH_CHECK(targets.numel() == rows && rows > 0, "one target per row is needed");
-    TORCH_CHECK(targets.max().item<std::int64_t>() < classes, "a target is outside the ", classes,
-                " classes");
-    const auto counted = static_cast<double>((targets >= 0).sum().item<std::int64_t>());
+    const auto counted = static_cast<double>(count_targets(targets, rows, classes));
     if (counted == 0) need_gradients = false;  // 0/0: the loss is NaN, the gradients of nothing are zero
     const double scale = need_gradients ? 1 / counted : 0;
 
-    const std::int64_t slice_rows = std::clamp<std::int64_t>(kSliceElements / classes, 1, rows);
+    const std::int64_t slice_rows = loss_slice_rows(rows, classes);
     const Tensor buffer = torch::empty({slice_rows, classes}, x.options());
     const Tensor losses = torch::empty({rows}, x.options());
     const Tensor dx = need_gradients ? torch::empty_like(x) : torch::zeros_like(x);
@@ -219,73 +230,35 @@ Tensor rms_norm(const Tensor& x, const Tensor& gain, double epsilon) {
   return RmsNorm::apply(x, gain, epsilon);
 }
 
-Tensor swiglu(const Tensor& gate_up) {
-  return has_kernels(gate_up) ? SwiGlu::apply(gate_up) : composed::swiglu(gate_up);
+Tensor swiglu(const Tensor& gate_up, Precision precision) {
+  return has_kernels(precision, gate_up) ? SwiGlu::apply(gate_up, precision)
+                                         : composed::swiglu(gate_up, precision);
 }
 
-Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_t heads) {
-  if (!has_kernels(qkv, table.cosine, table.sine)) return composed::causal_attention(qkv, table, heads);
-  return CausalAttention::apply(qkv, table.cosine, table.sine, heads);
+Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_t heads,
+                        Precision precision) {
+  if (!has_kernels(precision, qkv, table.cosine, table.sine))
+    return composed::causal_attention(qkv, table, heads, precision);
+  return CausalAttention::apply(qkv, table.cosine, table.sine, heads, precision);
 }
 
-Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights) {
+Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights, Precision precision) {
+  if (has_16_bit_activations(precision)) {
+    return has_kernels(precision, x, weights[0]) ? low_precision_linear(x, weights, precision)
+                                                 : composed::stacked_linear(x, weights, precision);
+  }
   return weights.size() == 1 ? torch::mm(x, weights[0].t())
                              : StackedLinear::apply(x, at::TensorList(weights));
 }
 
-Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets) {
-  if (!has_kernels(x, weight) || !targets.device().is_cpu())
-    return composed::linear_cross_entropy(x, weight, targets);
+Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets,
+                            Precision precision) {
+  if (!has_kernels(precision, x, weight) || !targets.device().is_cpu())
+    return composed::linear_cross_entropy(x, weight, targets, precision);
+  if (has_16_bit_activations(precision)) return low_precision_cross_entropy(x, weight, targets, precision);
   // Inside forward() gradient mode is off, so the question has to be asked here.
   const bool need_gradients = torch::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
   return LinearCrossEntropy::apply(x, weight, targets, need_gradients);
 }
-
-namespace composed {
-
-Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights) {
-  return torch::mm(x, torch::cat(weights).t());
-}
-
-Tensor rms_norm(const Tensor& x, const Tensor& gain, double epsilon) {
-  const Tensor wide = x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);
-  const Tensor normalized = wide * torch::rsqrt(wide.square().mean(-1, true) + epsilon);
-  return normalized.to(x.scalar_type()) * gain.to(x.scalar_type());
-}
-
-Tensor swiglu(const Tensor& gate_up) {
-  const auto parts = gate_up.chunk(2, -1);
-  return torch::silu(parts[0]) * parts[1];
-}
-
-Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_t heads) {
-  const std::int64_t length = table.cosine.size(0);
-  const std::int64_t hidden = qkv.size(1) / 3;
-  // [3, batch, heads, length, head_dim]
-  const Tensor parts = qkv.view({-1, length, 3, heads, hidden / heads}).permute({2, 0, 3, 1, 4});
-  const Tensor cosine = torch::cat({table.cosine, table.cosine}, -1).to(qkv.scalar_type());
-  const Tensor sine = torch::cat({table.sine, table.sine}, -1).to(qkv.scalar_type());
-  const auto turn = [&](const Tensor& x) {
-    const auto halves = x.chunk(2, -1);
-    return x * cosine + torch::cat({-halves[1], halves[0]}, -1) * sine;
-  };
-  const Tensor scores = torch::matmul(turn(parts[0]), turn(parts[1]).transpose(-1, -2)) /
-                        std::sqrt(static_cast<double>(hidden / heads));
-  const Tensor future = torch::ones({length, length}, qkv.options().dtype(torch::kBool)).triu(1);
-  const Tensor weights =
-      torch::softmax(scores.masked_fill(future, -std::numeric_limits<double>::infinity()), -1);
-  return torch::matmul(weights, parts[2]).transpose(1, 2).reshape({-1, hidden});
-}
-
-Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets) {
-  const Tensor logits = torch::mm(x, weight.t());
-  const Tensor log_probabilities =
-      torch::log_softmax(logits, -1, logits.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat);
-  const Tensor counted = targets.ge(0);
-  const Tensor picked = log_probabilities.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1);
-  return -picked.masked_fill(counted.logical_not(), 0).sum() / counted.sum();
-}
-
-}  // namespace composed
 
 }  // namespace gradstab::lab

@@ -4,12 +4,17 @@
 // or device it is the composition of PyTorch operations in the namespace `composed`, which is also what the
 // tests compare the nodes with. The nodes give first derivatives only: a backward pass that records its own
 // graph throws c10::Error.
+//
+// With a 16-bit precision tensors stay f32 but hold values of that format wherever torch's autocast would
+// hold 16-bit tensors (low_precision.hpp); gate_up and qkv are expected to, as they come from stacked_linear.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <cstdint>
 #include <vector>
+
+#include "lab/models/precision.hpp"
 
 namespace gradstab::lab {
 
@@ -27,32 +32,37 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& gain, double
 
 /// silu(gate) * up (Shazeer 2020, arXiv:2002.05202), gate_up [rows, 2*width] holding gate and then up: [rows,
 /// width].
-torch::Tensor swiglu(const torch::Tensor& gate_up);
+torch::Tensor swiglu(const torch::Tensor& gate_up, Precision precision = Precision::fp32);
 
 /// Causal multi-head attention with rotary embedding in the half-split form: feature j of a head turns
 /// together with feature j + head_dim/2. qkv [batch*length, 3*heads*head_dim] holds queries, keys and values;
 /// the table has `length` rows; the result is [batch*length, heads*head_dim].
-torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);
+torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads,
+                               Precision precision = Precision::fp32);
 
 /// x times each of the weights, transposed, side by side: [rows, sum of out]. x [rows, in], each weight [out,
 /// in]. One product with stacked weights is faster than several narrow ones, and backward needs no sum of
 /// several input gradients.
-torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights);
+torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,
+                             Precision precision = Precision::fp32);
 
 /// Mean over the targets >= 0 of -log softmax(x weight^T)[target]: a scalar, NaN without such a target (as
 /// PyTorch's). x [rows, width], weight [classes, width], targets int64 [rows] below `classes`. The node never
-/// holds all the logits: it goes through the rows in slices and computes the gradients in the forward pass.
+/// holds all the logits: it goes through the rows in slices and, unless it rounds, computes the gradients in
+/// the forward pass.
 torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
-                                   const torch::Tensor& targets);
+                                   const torch::Tensor& targets, Precision precision = Precision::fp32);
 
 /// The same functions composed of PyTorch operations.
 namespace composed {
-torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights);
+torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,
+                             Precision precision = Precision::fp32);
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& gain, double epsilon);
-torch::Tensor swiglu(const torch::Tensor& gate_up);
-torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads);
+torch::Tensor swiglu(const torch::Tensor& gate_up, Precision precision = Precision::fp32);
+torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads,
+                               Precision precision = Precision::fp32);
 torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
-                                   const torch::Tensor& targets);
+                                   const torch::Tensor& targets, Precision precision = Precision::fp32);
 }  // namespace composed
 
 }  // namespace gradstab::lab

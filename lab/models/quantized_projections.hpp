@@ -5,17 +5,10 @@
 #include <cstdint>
 #include <memory>
 
-#include "gradstab/fake_quantize.hpp"
 #include "lab/models/llama.hpp"
+#include "lab/models/projection_quantizers.hpp"
 
 namespace gradstab::lab {
-
-/// How both operands of a projection are rounded. Outputs, their gradients and everything outside the
-/// projections stay as they are.
-struct ProjectionQuantizers {
-  QuantizerOptions weights;
-  QuantizerOptions activations;
-};
 
 /// Which random numbers stochastic rounding takes: those of a forward pass's index, from its first operand
 /// on, whatever was computed before it and on however many threads.

@@ -5,6 +5,7 @@
 
 #include "lab/data/batch_sampler.hpp"
 #include "lab/models/llama.hpp"
+#include "lab/models/quantized_projections.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -17,13 +18,20 @@ class LlmTask final : public Task {
         model_(config, options.seed),
         training_(std::move(training)),
         validation_(std::move(validation)),
-        tokens_(torch::empty({options.batch, options.context + 1}, torch::kInt64)) {}
+        tokens_(torch::empty({options.batch, options.context + 1}, torch::kInt64)) {
+    if (const auto quantizers = projection_quantizers(options)) {
+      model_->set_projection_hooks(quantizing_hooks(*quantizers, draws_));
+    } else {
+      model_->set_precision(options.number_format());
+    }
+  }
 
   std::string_view name() const noexcept override { return "llm"; }
   torch::nn::Module& model() override { return *model_; }
 
   torch::Tensor training_loss(std::uint64_t index) override {
     training_.batch(index, tokens());
+    draws_->begin(index);
     return model_->loss(tokens_);
   }
 
@@ -39,6 +47,7 @@ class LlmTask final : public Task {
     const std::int64_t count = micro_batches == 0 ? all : std::min(micro_batches, all);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t rows = validation_.batch(static_cast<std::uint64_t>(i), tokens());
+      draws_->begin(static_cast<std::uint64_t>(i));
       sum += model_->loss(tokens_.slice(0, 0, rows)).item<double>() * static_cast<double>(rows);
       windows += rows;
     }
@@ -75,6 +84,9 @@ class LlmTask final : public Task {
     return {tokens_.data_ptr<std::int64_t>(), static_cast<std::size_t>(tokens_.numel())};
   }
 
+  // Of stochastic rounding. Every forward pass begins its own, so that a resumed run goes on as if never
+  // stopped.
+  std::shared_ptr<QuantizationDraws> draws_ = std::make_shared<QuantizationDraws>();
   Dataset dataset_;  // owns the memory that the samplers read
   Llama model_;
   BatchSampler training_;

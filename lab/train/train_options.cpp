@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <sstream>
 #include <string_view>
@@ -44,6 +45,9 @@ Status not_negative(std::string_view name, double value) {
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
 constexpr std::array<std::string_view, 6> kOptimizers = {"adamw", "adam", "sgd", "lion", "adam_mini", "spam"};
 constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
+constexpr std::array<std::string_view, 2> kFp4Formats = {"e1m2", "e2m1"};
+constexpr std::array<std::string_view, 2> kQuantizationRoundings = {"nearest", "stochastic"};
+constexpr std::array<std::string_view, 2> kQuantizationCompats = {"robust", "released"};
 constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
 constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
 constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
@@ -53,6 +57,27 @@ constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor"
 
 Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(one_of("tokenizer", kTokenizers, tokenizer));
+  GRADSTAB_RETURN_IF_ERROR(one_of("precision", kPrecisionNames, precision));
+  if (!(loss_scale_init >= std::numeric_limits<float>::min() &&
+        loss_scale_init <= std::numeric_limits<float>::max()))
+    return invalid("loss_scale_init", "from 1.2e-38 to 3.4e38, the range of f32", loss_scale_init);
+  GRADSTAB_RETURN_IF_ERROR(at_least("loss_scale_growth_interval", 1, loss_scale_growth_interval));
+  GRADSTAB_RETURN_IF_ERROR(one_of("fp4_format", kFp4Formats, fp4_format));
+  GRADSTAB_RETURN_IF_ERROR(one_of("quantization_rounding", kQuantizationRoundings, quantization_rounding));
+  GRADSTAB_RETURN_IF_ERROR(one_of("quantization_compat", kQuantizationCompats, quantization_compat));
+  GRADSTAB_RETURN_IF_ERROR(at_least("quantization_group", 1, quantization_group));
+  if (const auto quantizers = projection_quantizers(*this)) {
+    for (const QuantizerOptions& options : {quantizers->weights, quantizers->activations}) {
+      const Status status = options.validate();
+      if (!status.ok())
+        return {status.code(), fmt::format("precision '{}': {}", precision, status.message())};
+    }
+  }
+  if (step_in_backward && needs_loss_scaling(number_format()))
+    return invalid("precision",
+                   "fp32 or bf16 with step_in_backward, since loss scaling looks at all gradients before the "
+                   "first update",
+                   "'" + precision + "'");
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", kOptimizers, optimizer));
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer_engine", kOptimizerEngines, optimizer_engine));
   if (optimizer_engine == "libtorch") {
@@ -92,6 +117,35 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
   return at_least("threads", 0, threads);
+}
+
+std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& options) {
+  const Precision precision = options.number_format();
+  if (!quantizes_projections(precision)) return {};
+  const bool released = options.quantization_compat == "released";
+  ProjectionQuantizers quantizers;
+  if (precision == Precision::int4) {
+    quantizers = {QuantizerOptions::int4_weights(), QuantizerOptions::int4_activations()};
+  } else if (options.fp4_format == "e2m1") {
+    quantizers = {QuantizerOptions::e2m1(), QuantizerOptions::e2m1()};
+  } else {
+    const auto fp4 = released ? QuantizerOptions::released_fp4() : QuantizerOptions::e1m2();
+    quantizers = {fp4, fp4};
+  }
+  for (QuantizerOptions* operand : {&quantizers.weights, &quantizers.activations}) {
+    operand->group_size = options.quantization_group;
+    operand->seed = options.seed;
+    operand->compat = released ? Compat::released : Compat::robust;
+    if (options.quantization_rounding == "stochastic") operand->rounding = QuantizerRounding::stochastic;
+  }
+  return quantizers;
+}
+
+LossScalerOptions loss_scaler_options(const TrainOptions& options) {
+  LossScalerOptions result;
+  result.initial_scale = static_cast<float>(options.loss_scale_init);
+  result.growth_interval = options.loss_scale_growth_interval;
+  return result;
 }
 
 Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text) {

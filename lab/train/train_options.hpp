@@ -3,10 +3,14 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gradstab/status.hpp"
+#include "lab/models/precision.hpp"
+#include "lab/models/projection_quantizers.hpp"
+#include "lab/train/loss_scaler.hpp"
 
 namespace gradstab::lab {
 
@@ -18,6 +22,14 @@ struct TrainOptions {
 
   std::string model = "1m";
   std::int64_t context = 128;
+
+  std::string precision = "fp32";
+  double loss_scale_init = 65536.0;
+  std::int64_t loss_scale_growth_interval = 2000;
+  std::string fp4_format = "e1m2";
+  std::int64_t quantization_group = 256;
+  std::string quantization_rounding = "nearest";
+  std::string quantization_compat = "robust";
 
   std::string optimizer = "adamw";
   std::string optimizer_engine = "fused";
@@ -55,6 +67,9 @@ struct TrainOptions {
 
   /// Errors name the setting, its value and what was expected.
   Status validate() const;
+
+  /// `precision`, which is valid, as what it names.
+  Precision number_format() const { return precision_named(precision).value(); }
 };
 
 /// Calls visit(name, field, help) for every setting, in the order of the help text. The command line,
@@ -67,6 +82,18 @@ void for_each_setting(Options& options, Visit visit) {
   visit("model", options.model,
         "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
   visit("context", options.context, "tokens per sequence");
+  visit("precision", options.precision,
+        "fp32; bf16 or fp16 (activations and their gradients, simulated in f32, with loss scaling for fp16); "
+        "fp4 "
+        "or int4 (weights and inputs of the projections; quantization-aware training)");
+  visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
+  visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
+        "fp16: updates in a row without overflow after which the loss scale doubles");
+  visit("fp4_format", options.fp4_format, "fp4: e1m2 (evenly spaced) or e2m1 (of the OCP formats)");
+  visit("quantization_group", options.quantization_group, "fp4, int4: values that share a scale");
+  visit("quantization_rounding", options.quantization_rounding, "fp4, int4: nearest or stochastic");
+  visit("quantization_compat", options.quantization_compat,
+        "fp4, int4: robust, or released: as the authors' code rounds (docs/methods.md)");
   visit("optimizer", options.optimizer,
         "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini or spam");
   visit("optimizer_engine", options.optimizer_engine,
@@ -109,6 +136,11 @@ void for_each_setting(Options& options, Visit visit) {
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
+
+LossScalerOptions loss_scaler_options(const TrainOptions& options);
+
+/// How the projections' operands are rounded; nothing unless the precision is fp4 or int4.
+std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& options);
 
 /// A gradient spike made on purpose.
 struct InjectedSpike {

@@ -11,9 +11,13 @@
 
 #include "lab/train/checkpoint.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/gradients.hpp"
+#include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
+#include "lab/train/progress.hpp"
 #include "lab/train/run_directory.hpp"
 #include "lab/train/schedule.hpp"
+#include "lab/train/step_line.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -22,62 +26,6 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-/// Everything about a run's progress that a checkpoint must bring back.
-struct Progress {
-  std::int64_t step = 0;
-  std::int64_t tokens = 0;
-  double seconds = 0.0;
-  std::int64_t spikes = 0;
-  std::int64_t nonfinite = 0;
-  double validation_loss = kNaN;
-  double best_validation_loss = kNaN;
-};
-
-Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-double number(const Json& value) {
-  return value.is_number() ? value.get<double>() : kNaN;
-}
-
-Json to_json(const Progress& progress) {
-  return {{"step", progress.step},
-          {"tokens", progress.tokens},
-          {"seconds", progress.seconds},
-          {"spikes", progress.spikes},
-          {"nonfinite", progress.nonfinite},
-          {"validation_loss", number(progress.validation_loss)},
-          {"best_validation_loss", number(progress.best_validation_loss)}};
-}
-
-Progress progress_from_json(const Json& json) {
-  Progress progress;
-  json.at("step").get_to(progress.step);
-  json.at("tokens").get_to(progress.tokens);
-  json.at("seconds").get_to(progress.seconds);
-  json.at("spikes").get_to(progress.spikes);
-  json.at("nonfinite").get_to(progress.nonfinite);
-  progress.validation_loss = number(json.at("validation_loss"));
-  progress.best_validation_loss = number(json.at("best_validation_loss"));
-  return progress;
-}
-
-/// Smallest, median and largest of a norm over the tensors that have a gradient, and where the largest is.
-Json norm_summary(const StepReport& report, const ParameterSet& parameters, bool raw) {
-  std::vector<std::pair<double, std::size_t>> norms;
-  for (std::size_t i = 0; i < report.tensors.size(); ++i) {
-    const TensorReport& tensor = report.tensors[i];
-    const double norm = raw ? tensor.raw_norm : tensor.norm();
-    if (tensor.present && std::isfinite(norm)) norms.emplace_back(norm, i);
-  }
-  if (norms.empty()) return {{"min", nullptr}, {"median", nullptr}, {"max", nullptr}, {"max_name", nullptr}};
-  std::ranges::sort(norms);
-  return {{"min", norms.front().first},
-          {"median", norms[norms.size() / 2].first},
-          {"max", norms.back().first},
-          {"max_name", parameters[norms.back().second].name}};
-}
 
 /// Identifies weights exactly: equal runs have equal checksums.
 std::string weights_checksum(const torch::nn::Module& model) {
@@ -111,7 +59,9 @@ class Run {
         options_(request.options),
         schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
-        optimizer_(make_optimizer(options_, task.model())) {}
+        optimizer_(make_optimizer(options_, task.model())) {
+    if (needs_loss_scaling(options_.number_format())) loss_scaler_.emplace(loss_scaler_options(options_));
+  }
 
   Result<TrainResult> train();
 
@@ -120,6 +70,8 @@ class Run {
   Status restore();
   Status checkpoint() const;
   Result<double> update();
+  Result<double> backward();
+  bool unscale();
   Status evaluate();
   Result<TrainResult> finish(TrainOutcome outcome);
 
@@ -129,9 +81,11 @@ class Run {
   CosineSchedule schedule_;
   std::vector<InjectedSpike> injected_spikes_;
   std::unique_ptr<TrainingOptimizer> optimizer_;
+  std::optional<LossScaler> loss_scaler_;
   std::optional<RunDirectory> directory_;
   Progress progress_;
   std::vector<double> speeds_;
+  StepFigures step_;  // of the latest update
 };
 
 Json Run::describe() const {
@@ -151,6 +105,7 @@ Status Run::checkpoint() const {
                        {"task", task_.name()},
                        {"model", task_.describe_model()},
                        {"settings", lab::to_json(options_)}};
+  if (loss_scaler_) checkpoint.header["loss_scaler"] = loss_scaler_->state();
   std::ostringstream model;
   torch::serialize::OutputArchive archive;
   task_.model().save(archive);
@@ -181,6 +136,7 @@ Status Run::restore() {
     current.erase("threads");
     if (saved != current) return mismatch("run", current, saved);
     progress_ = progress_from_json(header.at("progress"));
+    if (loss_scaler_) loss_scaler_->restore(header.at("loss_scaler"));
     std::istringstream model(checkpoint->blobs.at("model"));
     torch::serialize::InputArchive archive;
     archive.load_from(model);
@@ -195,66 +151,69 @@ Status Run::restore() {
   return {};
 }
 
-/// One optimizer update. Returns the training loss.
-Result<double> Run::update() {
-  const auto begin = Clock::now();
-  const double lr = schedule_.at(progress_.step);
-  for (auto& group : optimizer_->optimizer().param_groups()) group.options().set_lr(lr);
-  // Dropped rather than zeroed: backward then stores the gradient instead of adding it to zeros.
-  for (torch::Tensor& parameter : task_.model().parameters()) parameter.mutable_grad().reset();
-  const auto failed = [&](const Error& error) {
-    return Status(error.code(), fmt::format("update {}: {}", progress_.step + 1, error.what()));
-  };
+/// Scaled gradients of all micro-batches, accumulated. Returns the unscaled loss.
+Result<double> Run::backward() {
+  drop_gradients(task_.model());
   double loss = 0.0;
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
     const auto index = static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
     torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
     optimizer_->before_backward(i + 1 == options_.accumulation);
     try {
-      micro_loss.backward();
+      (loss_scaler_ ? micro_loss * loss_scaler_->scale() : micro_loss).backward();
     } catch (const Error& error) {
-      return failed(error);
+      return Status(error.code(), error.what());
     }
     loss += micro_loss.item<double>();
   }
-  for (const InjectedSpike& spike : injected_spikes_) {
-    if (spike.update != progress_.step + 1) continue;
-    for (torch::Tensor& parameter : task_.model().parameters()) {
-      if (parameter.grad().defined()) parameter.mutable_grad().mul_(spike.factor);
+  return loss;
+}
+
+/// Brings the gradients back to the scale of the loss. False if they cannot be used.
+bool Run::unscale() {
+  if (!loss_scaler_) return true;
+  step_.loss_scale = loss_scaler_->scale();
+  const bool found_inf = unscale_gradients(task_.model(), loss_scaler_->inverse_scale());
+  loss_scaler_->update(found_inf);
+  return !found_inf;
+}
+
+/// One optimizer update. Returns the training loss.
+Result<double> Run::update() {
+  const auto begin = Clock::now();
+  const double lr = schedule_.at(progress_.step);
+  for (auto& group : optimizer_->optimizer().param_groups()) group.options().set_lr(lr);
+  const auto failed = [&](const Status& status) {
+    return Status(status.code(), fmt::format("update {}: {}", progress_.step + 1, status.message()));
+  };
+  auto loss = backward();
+  if (!loss) return failed(loss.status());
+  step_.skipped = !unscale();
+  if (!step_.skipped) {
+    for (const InjectedSpike& spike : injected_spikes_)
+      if (spike.update == progress_.step + 1) multiply_gradients(task_.model(), spike.factor);
+    try {
+      optimizer_->step();
+    } catch (const Error& error) {
+      return failed(Status(error.code(), error.what()));
     }
-  }
-  try {
-    optimizer_->step();
-  } catch (const Error& error) {
-    return failed(error);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const std::int64_t tokens = task_.micro_batch_size() * options_.accumulation;
-  const StepReport& report = optimizer_->report();
   progress_.step += 1;
   progress_.tokens += tokens;
   progress_.seconds += seconds;
+  speeds_.push_back(static_cast<double>(tokens) / seconds);
+  step_.loss = *loss;
+  step_.lr = lr;
+  step_.tokens_per_second = speeds_.back();
+  // The optimizer's report is that of an earlier update if this one was skipped.
+  const StepReport report = step_.skipped ? StepReport() : optimizer_->report();
+  step_.grad_norm = step_.skipped ? kNaN : report.raw_global_norm;
   progress_.spikes += static_cast<std::int64_t>(report.spikes);
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
-  speeds_.push_back(static_cast<double>(tokens) / seconds);
-
-  const ParameterSet& parameters = optimizer_->parameters();
-  // A step that saw NaN or Inf has no norm worth drawing.
-  const bool finite = report.nonfinite == 0;
   GRADSTAB_RETURN_IF_ERROR(
-      directory_->append_metrics({{"kind", "step"},
-                                  {"step", progress_.step},
-                                  {"loss", number(loss)},
-                                  {"lr", lr},
-                                  {"tokens", progress_.tokens},
-                                  {"tokens_per_second", speeds_.back()},
-                                  {"seconds", progress_.seconds},
-                                  {"grad_norm", number(finite ? report.raw_global_norm : kNaN)},
-                                  {"stabilized_norm", number(finite ? report.global_norm : kNaN)},
-                                  {"spikes", report.spikes},
-                                  {"nonfinite", report.nonfinite},
-                                  {"raw_norm", norm_summary(report, parameters, true)},
-                                  {"transformed_norm", norm_summary(report, parameters, false)}}));
+      directory_->append_metrics(step_line(progress_, step_, report, optimizer_->parameters())));
   return loss;
 }
 
@@ -283,6 +242,7 @@ Result<TrainResult> Run::finish(TrainOutcome outcome) {
                     {"best_validation_loss", number(progress_.best_validation_loss)},
                     {"spikes", progress_.spikes},
                     {"nonfinite", progress_.nonfinite},
+                    {"skipped_steps", loss_scaler_ ? loss_scaler_->skipped_steps() : 0},
                     {"diverged", outcome == TrainOutcome::finished && !(loss < task_.uninformed_loss())},
                     {"seconds", progress_.seconds},
                     {"tokens_per_second", number(median(speeds_))},
@@ -308,9 +268,8 @@ Result<TrainResult> Run::train() {
     const bool done = progress_.step == options_.steps;
     if (done || progress_.step % options_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
-      request_.on_step({progress_.step, options_.steps, *loss, progress_.validation_loss,
-                        optimizer_->report().raw_global_norm, speeds_.back(),
-                        static_cast<std::size_t>(progress_.spikes)});
+      request_.on_step({progress_.step, options_.steps, *loss, progress_.validation_loss, step_.grad_norm,
+                        speeds_.back(), static_cast<std::size_t>(progress_.spikes)});
     }
     const bool stop = !done && request_.should_stop && request_.should_stop();
     if (done || stop || progress_.step % options_.checkpoint_every == 0)

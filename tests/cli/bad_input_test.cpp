@@ -72,6 +72,33 @@ TEST_F(BadInputTest, Settings) {
   refused("--scale", "-2", "scale must be finite and above 0");
   refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd, lion");
   refused("--model", "2m", "1m, 9m");
+  refused("--precision", "fp8", "precision must be one of fp32, bf16, fp16, fp4, int4, got 'fp8'");
+  refused("--fp4-format", "e3m0", "fp4_format must be one of e1m2, e2m1, got 'e3m0'");
+  refused("--quantization-group", "0", "quantization_group must be at least 1, got 0");
+  refused("--quantization-rounding", "up", "quantization_rounding must be one of nearest, stochastic");
+  refused("--quantization-compat", "old", "quantization_compat must be one of robust, released");
+  refused("--loss-scale-init", "0",
+          "loss_scale_init must be from 1.2e-38 to 3.4e38, the range of f32, got 0");
+  refused("--loss-scale-init", "1e+39", "loss_scale_init must be from 1.2e-38 to 3.4e38");
+  refused("--loss-scale-init", "nan", "loss_scale_init must be from 1.2e-38 to 3.4e38");
+  refused("--loss-scale-growth-interval", "0", "loss_scale_growth_interval must be at least 1, got 0");
+}
+
+TEST_F(BadInputTest, LossScalingCannotStepInBackward) {
+  expect_refused(
+      Folder::train("run", {"--precision", "fp16", "--step-in-backward"}), 2,
+      HasSubstr("precision must be fp32 or bf16 with step_in_backward, since loss scaling looks at all "
+                "gradients before the first update, got 'fp16'"));
+  expect_no_run("run");
+}
+
+TEST_F(BadInputTest, QuantizersThatTheAuthorsCodeDoesNotHave) {
+  expect_refused(Folder::train("run", {"--precision", "fp4", "--quantization-compat", "released",
+                                       "--quantization-rounding", "stochastic"}),
+                 2, HasSubstr("precision 'fp4': rounding must be nearest_even for format fp4_e1m2 under"));
+  expect_refused(Folder::train("run", {"--precision", "int4", "--quantization-group", "2"}), 2,
+                 HasSubstr("precision 'int4': keep_largest must be between 0 and 8 and below group_size 2"));
+  expect_no_run("run");
 }
 
 TEST_F(BadInputTest, BoundsSettings) {

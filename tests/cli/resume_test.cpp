@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "program.hpp"
 
@@ -73,6 +74,66 @@ TEST_F(ResumeTest, InterruptedRunResumesToTheSameWeights) {
   const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   expect_equal_runs(folder_, "whole", "stopped");
+}
+
+// The scale grows every third good update, so that a wrong count or scale after the resumption would show.
+TEST_F(ResumeTest, InterruptedRunInHalfPrecisionResumesToTheSameWeights) {
+  auto settings = kSettings;
+  settings.insert(settings.end(), {"--precision", "fp16", "--loss-scale-init", "1e9",
+                                   "--loss-scale-growth-interval", "3", "--transform", "clip+stabilize"});
+  run_whole(settings);
+  Child child(Folder::train("stopped", settings), folder_.path());
+  ASSERT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
+  child.signal(SIGKILL);
+  ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+
+  const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "stopped");
+  const int skipped = summary(folder_, "whole")["skipped_steps"];
+  EXPECT_EQ(summary(folder_, "stopped")["skipped_steps"], skipped);
+  EXPECT_GT(skipped, 0);
+  EXPECT_LT(skipped, 40);
+}
+
+// Random rounding goes on where it was: the second half of the run draws what it would have drawn.
+TEST_F(ResumeTest, InterruptedRunWithStochasticRoundingResumesToTheSameWeights) {
+  auto settings = kSettings;
+  settings.insert(settings.end(), {"--precision", "fp4", "--quantization-rounding", "stochastic"});
+  run_whole(settings);
+  Child child(Folder::train("stopped", settings), folder_.path());
+  ASSERT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
+  child.signal(SIGINT);
+  ASSERT_EQ(child.wait().exit_code, 130);
+  const Outcome resumed = folder_.run({"train", "llm", "--resume", "stopped"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "stopped");
+}
+
+TEST_F(ResumeTest, EachPrecisionGivesOtherWeights) {
+  const std::vector<std::vector<std::string>> precisions = {
+      {"--precision", "fp32"},
+      {"--precision", "bf16"},
+      {"--precision", "fp16"},
+      {"--precision", "fp4"},
+      {"--precision", "fp4", "--fp4-format", "e2m1"},
+      {"--precision", "fp4", "--quantization-compat", "released"},
+      {"--precision", "fp4", "--quantization-group", "64"},
+      {"--precision", "fp4", "--quantization-rounding", "stochastic"},
+      {"--precision", "int4"},
+      {"--precision", "int4", "--quantization-rounding", "stochastic"}};
+  std::set<std::string> checksums;
+  for (const auto& precision : precisions) {
+    const std::string name = "run" + std::to_string(checksums.size());
+    std::vector<std::string> settings = {"--steps", "4"};
+    settings.insert(settings.end(), precision.begin(), precision.end());
+    const Outcome outcome = folder_.run(Folder::train(name, settings));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    checksums.insert(summary(folder_, name)["weights_checksum"]);
+    const bool simulated = precision[1] == "bf16" || precision[1] == "fp16";
+    EXPECT_EQ(outcome.out.find("simulated") != std::string::npos, simulated);
+  }
+  EXPECT_EQ(checksums.size(), precisions.size());
 }
 
 TEST_F(ResumeTest, KilledRunResumesToTheSameWeights) {

@@ -1,0 +1,14 @@
+// How both operands of a projection are rounded in quantization-aware training. Without torch.
+#pragma once
+
+#include "gradstab/fake_quantize.hpp"
+
+namespace gradstab::lab {
+
+/// Outputs, their gradients and everything outside the projections stay as they are.
+struct ProjectionQuantizers {
+  QuantizerOptions weights;
+  QuantizerOptions activations;
+};
+
+}  // namespace gradstab::lab
