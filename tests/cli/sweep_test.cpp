@@ -105,7 +105,7 @@ TEST_F(SweepTest, FailuresAndDivergencesAreResults) {
 
 TEST_F(SweepTest, StoppedAndKilledSweepsGoOnToTheSameWeights) {
   const std::vector<std::string> grid = {"--over", "seed=0..2",          "--jobs", "2", "--steps",
-                                         "80",     "--checkpoint-every", "10"};
+                                         "40",     "--checkpoint-every", "5"};
   ASSERT_EQ(folder_.run(sweep(grid, "whole")).exit_code, 0);
 
   const auto checkpointed = [&](const char* seed) {
