@@ -94,8 +94,10 @@ class ZClip final : public NormTransform {
     const auto possible = [this](double value) {
       return released() || (std::isfinite(value) && value >= 0.0);
     };
-    if (loaded.collected < 0 || loaded.collected > options_.warmup_steps || !possible(loaded.mean) ||
-        !possible(loaded.variance) || !is_count(loaded.nonfinite) || !is_count(loaded.zeros)) {
+    const bool begun = loaded.collected > 0 || (loaded.mean == 0.0 && loaded.variance == 0.0);
+    if (loaded.collected < 0 || loaded.collected > options_.warmup_steps || !begun ||
+        !possible(loaded.mean) || !possible(loaded.variance) || !is_count(loaded.nonfinite) ||
+        !is_count(loaded.zeros)) {
       return {StatusCode::corrupt_data, "state holds impossible statistics of 'zclip'"};
     }
     statistics_ = loaded;

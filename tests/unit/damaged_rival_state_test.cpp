@@ -116,5 +116,23 @@ TEST_P(DamagedRivalStateTest, StateFollowsTheNamesOfParameters) {
 INSTANTIATE_TEST_SUITE_P(All, DamagedRivalStateTest, ::testing::ValuesIn(kMethods),
                          [](const auto& test) { return std::string(test.param.name); });
 
+/// A warm-up that has taken no norm knows nothing. With a mean of its own the next norms would leave a
+/// negative variance, which the next load would refuse.
+TEST(DamagedZClipStateTest, StatisticsOfNoNormsAreRefused) {
+  GradientTransform transform = zclip();
+  transform.init(testing::parameter_set({{"one", {2}}})).check();
+  const Bytes state = transform.save().value();
+  const auto inside = unwrap_state(state).value();
+  // The last five fields: norms collected, mean, variance, and two counts.
+  for (const std::size_t field : {std::size_t{4}, std::size_t{3}}) {
+    Bytes damaged(inside.begin(), inside.end());
+    const double value = 1e209;
+    std::memcpy(damaged.data() + damaged.size() - 8 * field, &value, sizeof value);
+    EXPECT_EQ(transform.load(wrap_state(damaged)).code(), StatusCode::corrupt_data) << field;
+    EXPECT_EQ(transform.save().value(), state);
+  }
+  EXPECT_TRUE(transform.load(state).ok());
+}
+
 }  // namespace
 }  // namespace gradstab
