@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly program=build/gradstab
 readonly common=(train llm --model 1m --tokenizer bytes --context 128 --batch 8 --lr 0.01 --steps 400 --warmup 20
-  --eval-every 50 --eval-batches 16 --checkpoint-every 400 --seed 0 --force)
+  --eval-every 50 --eval-batches 16 --checkpoint-every 400 --force)
 
 for transform in none clip stabilize; do
   "$program" "${common[@]}" --transform "$transform" --output "demo/$transform" "$@"
