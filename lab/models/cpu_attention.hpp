@@ -171,13 +171,22 @@ class Scratch {
   Index used_ = 0;
 };
 
+/// Query, scaled by 1/sqrt(head dimension), and key of one position, both rotated, and its value.
+template <class Rounding, class Scalar>
+void load_position(const Head& head, Index t, const Scalar* qkv, const Scalar* cosine, const Scalar* sine,
+                   Scalar* q, Scalar* k, Scalar* v) {
+  const Index half = head.dim / 2;
+  const Scalar scale = 1 / std::sqrt(static_cast<Scalar>(head.dim));
+  load_rotated<Rounding>(qkv + head.in_qkv(t, 0), cosine + t * half, sine + t * half, half, scale, q);
+  load_rotated<Rounding>(qkv + head.in_qkv(t, 1), cosine + t * half, sine + t * half, half, Scalar{1}, k);
+  std::copy_n(qkv + head.in_qkv(t, 2), head.dim, v);
+}
+
 template <class Scalar, class Rounding>
 void attention(const Scalar* qkv, const Scalar* cosine, const Scalar* sine, AttentionShape shape, Scalar* y,
                Scalar* log_sum) {
   const Index length = padded(shape.length);
   const Index dim = padded(shape.head_dim);
-  const Index half = shape.head_dim / 2;
-  const Scalar scale = 1 / std::sqrt(static_cast<Scalar>(shape.head_dim));
 #pragma omp parallel
   {
     Scratch<Scalar> scratch(4 * length * dim + kQueryBlock * (length + dim));
@@ -191,11 +200,7 @@ void attention(const Scalar* qkv, const Scalar* cosine, const Scalar* sine, Atte
     for (Index index = 0; index < shape.batch * shape.heads; ++index) {
       const Head head(shape, index);
       for (Index t = 0; t < head.length; ++t) {
-        load_rotated<Rounding>(qkv + head.in_qkv(t, 0), cosine + t * half, sine + t * half, half, scale,
-                               q + t * dim);
-        load_rotated<Rounding>(qkv + head.in_qkv(t, 1), cosine + t * half, sine + t * half, half, Scalar{1},
-                               k + t * dim);
-        std::copy_n(qkv + head.in_qkv(t, 2), head.dim, v + t * dim);
+        load_position<Rounding>(head, t, qkv, cosine, sine, q + t * dim, k + t * dim, v + t * dim);
       }
       transpose(k, dim, head.length, head.dim, k_transposed, length);
       for (Index begin = 0; begin < length; begin += kQueryBlock) {
@@ -261,11 +266,7 @@ void attention_backward(const Scalar* dy, const Scalar* qkv, const Scalar* cosin
     for (Index index = 0; index < shape.batch * shape.heads; ++index) {
       const Head head(shape, index);
       for (Index t = 0; t < head.length; ++t) {
-        load_rotated<Rounding>(qkv + head.in_qkv(t, 0), cosine + t * half, sine + t * half, half, scale,
-                               q + t * dim);
-        load_rotated<Rounding>(qkv + head.in_qkv(t, 1), cosine + t * half, sine + t * half, half, Scalar{1},
-                               k + t * dim);
-        std::copy_n(qkv + head.in_qkv(t, 2), head.dim, v + t * dim);
+        load_position<Rounding>(head, t, qkv, cosine, sine, q + t * dim, k + t * dim, v + t * dim);
         std::copy_n(dy + head.in_output(t), head.dim, dout + t * dim);
       }
       transpose(k, dim, head.length, head.dim, k_transposed, length);

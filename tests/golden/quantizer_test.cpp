@@ -6,6 +6,7 @@
 #include "golden/comparison.hpp"
 #include "golden/fixture.hpp"
 #include "gradstab/fake_quantize.hpp"
+#include "support/quantized.hpp"
 
 namespace gradstab {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 using fixture::difference;
 using fixture::Values;
 using nlohmann::json;
+using testing::quantize;
+using testing::Quantized;
 
 struct Golden {
   std::string method;
@@ -52,25 +55,6 @@ Values widened(const std::vector<T>& values) {
 }
 
 template <class T>
-struct Quantized {
-  std::vector<T> values, scales;
-  std::vector<std::uint8_t> codes, zero_points;
-};
-
-template <class T>
-Quantized<T> quantize(const std::vector<T>& input, const QuantizerOptions& options,
-                      const std::vector<T>& noise = {}) {
-  const std::size_t groups = options.group_count(input.size());
-  Quantized<T> result{std::vector<T>(input.size()), std::vector<T>(groups),
-                      std::vector<std::uint8_t>(input.size()), std::vector<std::uint8_t>(groups)};
-  fake_quantize(
-      input, result.values, options,
-      {.noise = noise, .codes = result.codes, .scales = result.scales, .zero_points = result.zero_points})
-      .check();
-  return result;
-}
-
-template <class T>
 constexpr double kTolerance = sizeof(T) == sizeof(double) ? 1e-12 : 1e-6;
 template <class T>
 const std::string kSuffix = sizeof(T) == sizeof(double) ? "64" : "32";
@@ -104,7 +88,7 @@ class QuantizerGoldenTest : public ::testing::TestWithParam<Golden> {
   template <class T>
   Quantized<T> quantized(const QuantizerOptions& options) const {
     return quantize(
-        numbers<T>(golden_.at("input")), options,
+        numbers<T>(golden_.at("input")), options, 0,
         golden_.contains("uniform_noise") ? numbers<T>(golden_.at("uniform_noise")) : std::vector<T>());
   }
 

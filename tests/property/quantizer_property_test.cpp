@@ -6,33 +6,16 @@
 #include "gradstab/fake_quantize.hpp"
 #include "property/generators.hpp"
 #include "property/property.hpp"
+#include "support/quantized.hpp"
 
 namespace gradstab {
 namespace {
 
+using testing::quantize;
+using testing::Quantized;
+
 template <class T>
 constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
-
-template <class T>
-struct Quantized {
-  std::vector<T> values, scales;
-  std::vector<std::uint8_t> codes, zero_points;
-};
-
-template <class T>
-Quantized<T> quantize(const std::vector<T>& input, const QuantizerOptions& options, std::uint64_t draw = 0) {
-  const std::size_t groups = options.group_count(input.size());
-  Quantized<T> result{std::vector<T>(input.size()), std::vector<T>(groups),
-                      std::vector<std::uint8_t>(input.size()), std::vector<std::uint8_t>(groups)};
-  fake_quantize(input, result.values, options,
-                {.noise = {},
-                 .draw = draw,
-                 .codes = result.codes,
-                 .scales = result.scales,
-                 .zero_points = result.zero_points})
-      .check();
-  return result;
-}
 
 /// Any format, group size and number of kept values, in the robust form.
 QuantizerOptions any_options() {

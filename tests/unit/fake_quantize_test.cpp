@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "support/quantized.hpp"
+
 namespace gradstab {
 namespace {
 
@@ -16,6 +18,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsNan;
 using ::testing::Pointwise;
+using testing::quantize;
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -23,27 +26,6 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 const QuantizerOptions kAll[] = {QuantizerOptions::e1m2(), QuantizerOptions::e2m1(),
                                  QuantizerOptions::int4_weights(), QuantizerOptions::int4_activations(),
                                  QuantizerOptions::released_fp4()};
-
-template <class T>
-struct Quantized {
-  std::vector<T> values, scales;
-  std::vector<std::uint8_t> codes, zero_points;
-};
-
-template <class T = float>
-Quantized<T> quantize(const std::vector<T>& input, const QuantizerOptions& options, std::uint64_t draw = 0) {
-  const std::size_t groups = options.group_count(input.size());
-  Quantized<T> result{std::vector<T>(input.size()), std::vector<T>(groups),
-                      std::vector<std::uint8_t>(input.size()), std::vector<std::uint8_t>(groups)};
-  fake_quantize(input, result.values, options,
-                {.noise = {},
-                 .draw = draw,
-                 .codes = result.codes,
-                 .scales = result.scales,
-                 .zero_points = result.zero_points})
-      .check();
-  return result;
-}
 
 /// Numbers of both signs and many magnitudes, no two alike.
 std::vector<float> mixed_values(std::size_t count) {
