@@ -25,6 +25,7 @@ void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
+void add_reproduce(CLI::App& app, Action& action);
 
 /// An option for every setting of a run.
 void add_settings(CLI::App& verb, lab::TrainOptions& options);

@@ -35,5 +35,6 @@ int main(int argc, char** argv) {
     add_data(app, action);
     add_replay(app, action);
     add_sweep(app, action);
+    add_reproduce(app, action);
   });
 }

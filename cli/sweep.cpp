@@ -4,14 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 
 #include "cli/commands.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/run_sweep.hpp"
 #include "cli/terminal.hpp"
-#include "cli/training_program.hpp"
 #include "lab/report/report.hpp"
 #include "lab/support/files.hpp"
 
@@ -26,21 +25,6 @@ struct SweepArguments {
   std::string output;
   int jobs = 1;
 };
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// The first Ctrl-C lets the runs write their checkpoints; a second one ends the program at once.
-void on_interrupt(int signal) {
-  interrupted = 1;
-  std::signal(signal, SIG_DFL);
-}
-
-std::string progress_text(const lab::SweepProgress& progress) {
-  std::string text = fmt::format("run {}/{}", progress.done, progress.runs);
-  if (progress.failed > 0) text += fmt::format("  {} failed", progress.failed);
-  if (!std::isnan(progress.seconds_left)) text += "  ETA " + format_duration(progress.seconds_left);
-  return text + "  " + progress.current;
-}
 
 std::string outcome_of(const SweepResult& result) {
   if (result.state == SweepResult::State::failed)
@@ -88,44 +72,30 @@ Status write_report(const lab::SweepDirectory& directory, const std::vector<Swee
 }
 
 int run_sweep_verb(const SweepArguments& arguments) {
-  lab::SweepRequest request;
-  request.base = arguments.base;
-  request.jobs = arguments.jobs;
+  std::vector<lab::SweepAxis> axes;
   for (const std::string& text : arguments.over) {
     auto axis = lab::parse_axis(text);
     if (!axis) return exit_code_for({axis.status().code(), "--over " + axis.status().message()});
-    request.axes.push_back(*std::move(axis));
+    axes.push_back(*std::move(axis));
   }
-  const auto points = lab::make_grid(request.base, request.axes);
+  const auto points = lab::make_grid(arguments.base, axes);
   if (!points) return exit_code_for(points.status());
-  const auto directory = lab::SweepDirectory::open(arguments.output, request.base, request.axes);
+  const auto directory =
+      lab::SweepDirectory::open(arguments.output, lab::describe_sweep(arguments.base, axes));
   if (!directory) return exit_code_for(directory.status());
   fmt::print("sweep    {} runs, {} at a time -> {}\n", points->size(), arguments.jobs, arguments.output);
   std::fflush(stdout);
 
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
-  request.program = training_program();
-  request.should_stop = [] { return interrupted != 0; };
-  ProgressLine line;
-  request.on_progress = [&](const lab::SweepProgress& progress) {
-    line.show(progress.fraction, progress_text(progress));
-  };
-  const auto results = lab::run_sweep(*directory, *points, request);
-  line.finish();
+  const auto results = run_with_progress(*directory, *points, arguments.jobs);
   if (!results) return exit_code_for(results.status());
   print_table(*results);
-  if (interrupted != 0) {
+  if (interrupted()) {
     fmt::print("interrupted; the same command goes on from here\n");
     return kExitInterrupted;
   }
   if (const Status written = write_report(*directory, *results, arguments.output); !written.ok())
     return exit_code_for(written);
-  const auto failed = std::ranges::count(*results, SweepResult::State::failed, &SweepResult::state);
-  if (failed == 0) return kExitOk;
-  print_error(fmt::format("{} of {} runs failed; their output is in '{}'", failed, results->size(),
-                          (std::filesystem::path(arguments.output) / "logs").string()));
-  return kExitFailure;
+  return exit_code_of_runs(*results, arguments.output);
 }
 
 }  // namespace

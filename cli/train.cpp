@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <thread>
 
+#include "cli/interrupt.hpp"
 #include "cli/terminal.hpp"
 #include "cli/train_arguments.hpp"
 #include "lab/support/files.hpp"
@@ -18,14 +18,6 @@
 
 namespace gradstab::cli {
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// The first Ctrl-C lets the step finish; a second one ends the program at once, as it always would.
-void on_interrupt(int signal) {
-  interrupted = 1;
-  std::signal(signal, SIG_DFL);
-}
 
 Result<lab::Dataset> prepare(const lab::DatasetOptions& options) {
   ProgressLine line;
@@ -80,8 +72,7 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   fmt::print("run      {} -> {}\n", arguments.name, arguments.output);
   std::fflush(stdout);
 
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
+  catch_interrupts();
   ProgressLine line;
   const auto begin = std::chrono::steady_clock::now();
   std::int64_t first_step = -1;
@@ -92,7 +83,7 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   request.command = command_line;
   request.force = arguments.force;
   request.resume = resume;
-  request.should_stop = [] { return interrupted != 0; };
+  request.should_stop = interrupted;
   request.on_step = [&](const lab::TrainProgress& progress) {
     if (first_step < 0) first_step = progress.step - 1;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -170,9 +170,13 @@ void for_each_field(auto& options, Visit visit) {
     visit("dim", options.dim);
     visit("n_heads", options.n_heads);
   }
+  if constexpr (requires { options.reset_interval; }) visit("reset_interval", options.reset_interval);
+  if constexpr (requires { options.amsgrad; }) {
+    visit("decoupled", options.decoupled);
+    visit("amsgrad", options.amsgrad);
+  }
   if constexpr (requires { options.threshold; }) {
     visit("threshold", options.threshold);
-    visit("reset_interval", options.reset_interval);
     visit("warmup_steps", options.warmup_steps);
     visit("quiet_steps", options.quiet_steps);
   }
@@ -211,6 +215,16 @@ void SpamTorchOptions::serialize(torch::serialize::InputArchive& archive) {
 }
 void SpamTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
   write_fields(archive, spam);
+}
+void AdamWithResetsTorchOptions::serialize(torch::serialize::InputArchive& archive) {
+  read_fields(archive, adam);
+  c10::IValue released;
+  archive.read("released", released);
+  adam.compat = released.toBool() ? Compat::released : Compat::robust;
+}
+void AdamWithResetsTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
+  write_fields(archive, adam);
+  archive.write("released", c10::IValue(adam.compat == Compat::released));
 }
 
 namespace {
@@ -298,6 +312,10 @@ OptimizerOptions library_options(const SpamTorchOptions& options) {
   return options.spam;
 }
 
+OptimizerOptions library_options(const AdamWithResetsTorchOptions& options) {
+  return options.adam;
+}
+
 namespace detail {
 
 template <>
@@ -340,6 +358,13 @@ States read_plain<SpamTorchOptions>(torch::serialize::InputArchive&,
                                     const std::vector<torch::optim::OptimizerParamGroup>&) {
   no_plain("SPAM");
 }
+
+template <>
+States read_plain<AdamWithResetsTorchOptions>(torch::serialize::InputArchive&,
+                                              const std::vector<torch::optim::OptimizerParamGroup>&) {
+  no_plain("Adam with resets");
+}
+
 }  // namespace detail
 
 }  // namespace gradstab

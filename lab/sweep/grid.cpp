@@ -90,22 +90,36 @@ std::string name_of(const std::vector<std::pair<std::string, std::string>>& sett
   return name;
 }
 
-Result<SweepPoint> make_point(const TrainOptions& base,
-                              std::vector<std::pair<std::string, std::string>> settings) {
-  SweepPoint point{name_of(settings), std::move(settings), base};
+Result<Json> overlaid(const TrainOptions& base,
+                      const std::vector<std::pair<std::string, std::string>>& settings) {
   Json json = to_json(base);
-  for (const auto& [key, value] : point.settings) {
+  for (const auto& [key, value] : settings) {
+    GRADSTAB_RETURN_IF_ERROR(check_key(key));
     const auto typed = value_like(json.at(key), value);
     if (!typed) return invalid(fmt::format("{}: {}", key, typed.status().message()));
     json[key] = *typed;
   }
-  auto options = train_options_from_json(json);
+  return json;
+}
+
+Result<SweepPoint> make_point(const TrainOptions& base,
+                              std::vector<std::pair<std::string, std::string>> settings) {
+  SweepPoint point{name_of(settings), std::move(settings), base};
+  const auto json = overlaid(base, point.settings);
+  if (!json) return json.status();
+  auto options = train_options_from_json(*json);
   if (!options) return invalid(fmt::format("run '{}': {}", point.name, options.status().message()));
   point.options = *std::move(options);
   return point;
 }
 
 }  // namespace
+
+Result<TrainOptions> with_settings(const TrainOptions& base,
+                                   const std::vector<std::pair<std::string, std::string>>& settings) {
+  const auto json = overlaid(base, settings);
+  return json ? train_options_from_json(*json) : json.status();
+}
 
 Result<SweepAxis> parse_axis(const std::string& text) {
   const std::size_t equals = text.find('=');

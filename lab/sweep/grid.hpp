@@ -27,6 +27,11 @@ struct SweepPoint {
   TrainOptions options;
 };
 
+/// `base` with some settings, given as on the command line, put over it, the last of a key counting. Errors:
+/// no such setting, a value that it cannot take, settings that do not go together.
+Result<TrainOptions> with_settings(const TrainOptions& base,
+                                   const std::vector<std::pair<std::string, std::string>>& settings);
+
 /// All combinations, the last axis running fastest. Errors: no axis, a key in two axes, a value that its
 /// setting cannot take, settings that do not go together; each names the run.
 Result<std::vector<SweepPoint>> make_grid(const TrainOptions& base, const std::vector<SweepAxis>& axes);

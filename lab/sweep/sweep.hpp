@@ -23,9 +23,7 @@ struct SweepProgress {
 
 struct SweepRequest {
   std::string program;  ///< the one that `train llm` is given to
-  TrainOptions base;    ///< threads 0: the cores divided among the jobs
-  std::vector<SweepAxis> axes;
-  int jobs = 1;  ///< runs at the same time
+  int jobs = 1;         ///< runs at the same time, which divide the cores among them unless told otherwise
   std::function<void(const SweepProgress&)> on_progress;
   std::function<bool()> should_stop;
 };

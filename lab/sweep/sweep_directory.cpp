@@ -17,23 +17,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// What two calls must agree on to be the same sweep. Threads change no result.
-Json describe(const TrainOptions& base, const std::vector<SweepAxis>& axes) {
-  Json over = Json::object();
-  for (const SweepAxis& axis : axes) over[axis.key] = axis.values;
-  Json settings = to_json(base);
-  settings.erase("threads");
-  for (const SweepAxis& axis : axes) settings.erase(axis.key);
-  return {{"format", 1}, {"kind", "sweep"}, {"task", "llm"}, {"over", over}, {"settings", settings}};
-}
+constexpr const char* kCheckpointName = "checkpoint.gsck";
 
+/// "with lr 0.01, not 0.001"
 std::string first_difference(const Json& ours, const Json& theirs) {
-  if (ours.at("over") != theirs.value("over", Json()))
-    return fmt::format("over {}, not {}", theirs.value("over", Json()).dump(), ours.at("over").dump());
-  const Json found = theirs.value("settings", Json::object());
-  for (const auto& [key, value] : ours.at("settings").items()) {
-    const Json other = found.is_object() ? found.value(key, Json()) : Json();
-    if (other != value) return fmt::format("with {} {}, not {}", key, other.dump(), value.dump());
+  for (const auto& [key, value] : ours.items()) {
+    const Json found = theirs.value(key, Json());
+    if (found == value) continue;
+    if (value.is_object() && found.is_object() && key == "settings") {
+      for (const auto& [name, setting] : value.items()) {
+        const Json other = found.value(name, Json());
+        if (other != setting) return fmt::format("with {} {}, not {}", name, other.dump(), setting.dump());
+      }
+    }
+    return fmt::format("{} {}, not {}", key, found.dump(), value.dump());
   }
   return "of another version";
 }
@@ -77,8 +74,16 @@ Status check_or_begin(const std::filesystem::path& path, const Json& sweep) {
 
 }  // namespace
 
-Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, const TrainOptions& base,
-                                            const std::vector<SweepAxis>& axes) {
+Json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes) {
+  Json over = Json::object();
+  for (const SweepAxis& axis : axes) over[axis.key] = axis.values;
+  Json settings = to_json(base);
+  settings.erase("threads");
+  for (const SweepAxis& axis : axes) settings.erase(axis.key);
+  return {{"format", 1}, {"kind", "sweep"}, {"task", "llm"}, {"over", over}, {"settings", settings}};
+}
+
+Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, const Json& description) {
   std::error_code error;
   const bool strange = std::filesystem::exists(path, error) &&
                        !std::filesystem::exists(path / "sweep.json") &&
@@ -98,7 +103,7 @@ Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, c
     return Status(StatusCode::failed_precondition,
                   fmt::format("a sweep is at work in '{}', or a run of one is still ending", path.string()));
   }
-  GRADSTAB_RETURN_IF_ERROR(check_or_begin(path, describe(base, axes)));
+  GRADSTAB_RETURN_IF_ERROR(check_or_begin(path, description));
   return directory;
 }
 
@@ -120,8 +125,8 @@ RunState SweepDirectory::state_of(const SweepPoint& point) const {
   RunState state;
   std::error_code ignored;
   if (!std::filesystem::exists(run, ignored)) return state;
-  state.kind = std::filesystem::exists(run / "checkpoint.gsck", ignored) ? RunState::Kind::resumable
-                                                                         : RunState::Kind::begun;
+  state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunState::Kind::resumable
+                                                                       : RunState::Kind::begun;
   if (const auto text = read_file(run / "summary.json")) {
     auto summary = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
     if (summary.is_object() && summary.value("state", "") == "finished") {
@@ -133,6 +138,12 @@ RunState SweepDirectory::state_of(const SweepPoint& point) const {
   }
   state.step = last_recorded_step(run / "metrics.jsonl");
   return state;
+}
+
+void SweepDirectory::drop_checkpoint(const SweepPoint& point) const {
+  std::error_code ignored;
+  if (state_of(point).kind == RunState::Kind::finished)
+    std::filesystem::remove(run_path(point) / kCheckpointName, ignored);
 }
 
 Status SweepDirectory::write_results(const Json& results) const {

@@ -20,13 +20,18 @@ struct RunState {
   nlohmann::json summary;  ///< of a finished run
 };
 
+/// What two calls must agree on to be the same sweep: the axes and all other settings but threads, which
+/// change no result.
+nlohmann::ordered_json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes);
+
 /// One sweep at a time works in it, and only this sweep.
 class SweepDirectory {
  public:
-  /// Opens or begins the sweep and locks the folder, also for the processes that this one starts. Errors: it
-  /// holds another sweep or something else, another process works in it, it cannot be written.
-  static Result<SweepDirectory> open(const std::filesystem::path& path, const TrainOptions& base,
-                                     const std::vector<SweepAxis>& axes);
+  /// Opens or begins the sweep and locks the folder, also for the processes that this one starts.
+  /// `description` is an object that only this sweep has. Errors: the folder holds another sweep or something
+  /// else, another process works in it, it cannot be written.
+  static Result<SweepDirectory> open(const std::filesystem::path& path,
+                                     const nlohmann::ordered_json& description);
 
   SweepDirectory(SweepDirectory&& other) noexcept;
   SweepDirectory& operator=(SweepDirectory&& other) noexcept;
@@ -37,6 +42,8 @@ class SweepDirectory {
     return path_ / "logs" / (point.name + ".log");
   }
   RunState state_of(const SweepPoint& point) const;
+  /// Frees the disk of a finished run's weights; what it measured stays.
+  void drop_checkpoint(const SweepPoint& point) const;
   Status write_results(const nlohmann::ordered_json& results) const;
 
  private:

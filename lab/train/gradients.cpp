@@ -6,16 +6,21 @@ void drop_gradients(const torch::nn::Module& model) {
   for (torch::Tensor& parameter : model.parameters()) parameter.mutable_grad().reset();
 }
 
-void multiply_gradients(const torch::nn::Module& model, double factor) {
+std::vector<torch::Tensor> defined_gradients(const torch::nn::Module& model) {
+  std::vector<torch::Tensor> gradients;
   for (torch::Tensor& parameter : model.parameters())
-    if (parameter.grad().defined()) parameter.mutable_grad().mul_(factor);
+    if (parameter.grad().defined()) gradients.push_back(parameter.mutable_grad());
+  return gradients;
+}
+
+void multiply_gradients(const torch::nn::Module& model, double factor) {
+  for (torch::Tensor& gradient : defined_gradients(model)) gradient.mul_(factor);
 }
 
 bool unscale_gradients(const torch::nn::Module& model, float inverse_scale) {
   bool found_inf = false;
-  for (torch::Tensor& parameter : model.parameters()) {
-    if (!parameter.grad().defined()) continue;
-    const torch::Tensor gradient = parameter.mutable_grad().mul_(inverse_scale);
+  for (torch::Tensor& gradient : defined_gradients(model)) {
+    gradient.mul_(inverse_scale);
     found_inf = found_inf || !torch::isfinite(gradient).all().item<bool>();
   }
   return found_inf;

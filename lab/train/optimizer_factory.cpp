@@ -108,8 +108,15 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
                                                          LionTorchOptions(with_moments(LionOptions())));
   }
   if (options.optimizer == "spam") {
-    return std::make_unique<LibraryOptimizer<FusedSpam>>(options, model,
-                                                         SpamTorchOptions(with_moments(SpamOptions())));
+    SpamOptions settings = with_moments(SpamOptions());
+    settings.reset_interval = options.reset_interval;
+    return std::make_unique<LibraryOptimizer<FusedSpam>>(options, model, SpamTorchOptions(settings));
+  }
+  if (options.optimizer == "stable_spam") {
+    AdamOptions settings = with_moments(AdamOptions::stable_spam());
+    settings.reset_interval = options.reset_interval;
+    return std::make_unique<LibraryOptimizer<FusedAdamWithResets>>(options, model,
+                                                                   AdamWithResetsTorchOptions(settings));
   }
   if (options.optimizer == "adam_mini") {
     AdamMiniOptions settings = with_moments(AdamMiniOptions());

@@ -51,6 +51,8 @@ Json step_line(const Progress& progress, const StepFigures& figures, const StepR
     line["loss_scale"] = *figures.loss_scale;
     line["step_skipped"] = figures.skipped;
   }
+  if (figures.injected)
+    line["injected"] = std::isnan(*figures.injected) ? Json("nan") : Json(*figures.injected);
   return line;
 }
 

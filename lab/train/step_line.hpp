@@ -19,6 +19,7 @@ struct StepFigures {
   double grad_norm = std::numeric_limits<double>::quiet_NaN();  ///< raw and global
   std::optional<float> loss_scale;                              ///< if the loss was scaled
   bool skipped = false;                                         ///< by found-inf
+  std::optional<double> injected;  ///< factor of a spike made on purpose; NaN: a NaN was put in
 };
 
 /// `progress` counts this update already.

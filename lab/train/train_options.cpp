@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 #include <span>
-#include <sstream>
 #include <string_view>
 
+#include "lab/train/injected_spikes.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
@@ -43,7 +43,8 @@ Status not_negative(std::string_view name, double value) {
 }
 
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
-constexpr std::array<std::string_view, 6> kOptimizers = {"adamw", "adam", "sgd", "lion", "adam_mini", "spam"};
+constexpr std::array<std::string_view, 7> kOptimizers = {"adamw",     "adam", "sgd",        "lion",
+                                                         "adam_mini", "spam", "stable_spam"};
 constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
 constexpr std::array<std::string_view, 2> kFp4Formats = {"e1m2", "e2m1"};
 constexpr std::array<std::string_view, 2> kQuantizationRoundings = {"nearest", "stochastic"};
@@ -87,6 +88,7 @@ Status TrainOptions::validate() const {
   }
   if (step_in_backward && !inject_spikes.empty())
     return invalid("inject_spikes", "empty with step_in_backward", "'" + inject_spikes + "'");
+  GRADSTAB_RETURN_IF_ERROR(at_least("reset_interval", 0, reset_interval));
   GRADSTAB_RETURN_IF_ERROR(check_transform(transform));
   GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
   GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));
@@ -115,6 +117,7 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(at_least("accumulation", 1, accumulation));
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", 1, eval_every));
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
+  GRADSTAB_RETURN_IF_ERROR(at_least("final_eval_batches", 0, final_eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
   return at_least("threads", 0, threads);
 }
@@ -146,23 +149,6 @@ LossScalerOptions loss_scaler_options(const TrainOptions& options) {
   result.initial_scale = static_cast<float>(options.loss_scale_init);
   result.growth_interval = options.loss_scale_growth_interval;
   return result;
-}
-
-Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text) {
-  std::vector<InjectedSpike> spikes;
-  std::istringstream list(text);
-  for (std::string part; std::getline(list, part, ',');) {
-    InjectedSpike spike;
-    char colon = 0;
-    std::istringstream fields(part);
-    fields >> spike.update >> colon >> spike.factor;
-    if (fields.fail() || colon != ':' || fields.peek() != std::istringstream::traits_type::eof() ||
-        spike.update < 1 || !std::isfinite(spike.factor)) {
-      return invalid("inject_spikes", "UPDATE:FACTOR with an update of at least 1", "'" + part + "'");
-    }
-    spikes.push_back(spike);
-  }
-  return spikes;
 }
 
 nlohmann::ordered_json to_json(const TrainOptions& options) {

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "gradstab/status.hpp"
 #include "lab/models/precision.hpp"
@@ -39,6 +38,7 @@ struct TrainOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double adam_epsilon = 1e-8;
+  std::int64_t reset_interval = 500;
 
   std::string transform = "stabilize";
   double gamma1 = 0.6;
@@ -62,6 +62,7 @@ struct TrainOptions {
 
   std::int64_t eval_every = 100;
   std::int64_t eval_batches = 16;
+  std::int64_t final_eval_batches = 0;
   std::int64_t checkpoint_every = 100;
   int threads = 0;
 
@@ -95,7 +96,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("quantization_compat", options.quantization_compat,
         "fp4, int4: robust, or released: as the authors' code rounds (docs/methods.md)");
   visit("optimizer", options.optimizer,
-        "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini or spam");
+        "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini, spam or stable_spam");
   visit("optimizer_engine", options.optimizer_engine,
         "fused (gradstab's own) or libtorch (adamw, adam and sgd only)");
   visit("step_in_backward", options.step_in_backward,
@@ -105,6 +106,8 @@ void for_each_setting(Options& options, Visit visit) {
   visit("beta1", options.beta1, "decay of the optimizer's first moment");
   visit("beta2", options.beta2, "decay of the optimizer's second moment");
   visit("adam_epsilon", options.adam_epsilon, "added to the root of the optimizer's second moment");
+  visit("reset_interval", options.reset_interval,
+        "spam, stable_spam: updates after which the moments start afresh; 0: never");
   visit(
       "transform", options.transform,
       "what happens to the gradients: none, or a chain, as in clip+stabilize, of stabilize, clip (by global "
@@ -129,10 +132,12 @@ void for_each_setting(Options& options, Visit visit) {
   visit("accumulation", options.accumulation, "micro-batches per update");
   visit("seed", options.seed, "of the weights and of the order of the data");
   visit("inject_spikes", options.inject_spikes,
-        "multiply the gradients of these updates: UPDATE:FACTOR[,UPDATE:FACTOR...], for example 100:1000");
+        "multiply gradients: UPDATE:FACTOR or random:PROBABILITY:FACTOR, several separated by commas, for "
+        "example 100:1000; the factor nan puts one NaN into one tensor instead");
   visit("eval_every", options.eval_every, "updates between evaluations");
-  visit("eval_batches", options.eval_batches,
-        "micro-batches per evaluation; the last one uses all held-out text");
+  visit("eval_batches", options.eval_batches, "micro-batches per evaluation, all but the last");
+  visit("final_eval_batches", options.final_eval_batches,
+        "micro-batches of the last evaluation; 0: all held-out text");
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
@@ -141,15 +146,6 @@ LossScalerOptions loss_scaler_options(const TrainOptions& options);
 
 /// How the projections' operands are rounded; nothing unless the precision is fp4 or int4.
 std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& options);
-
-/// A gradient spike made on purpose.
-struct InjectedSpike {
-  std::int64_t update = 0;  ///< from 1
-  double factor = 1.0;
-};
-
-/// "100:1000,200:1e6"; nothing for an empty text. Errors name the part that does not fit.
-Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text);
 
 nlohmann::ordered_json to_json(const TrainOptions& options);
 

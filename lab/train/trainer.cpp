@@ -12,6 +12,7 @@
 #include "lab/train/checkpoint.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/gradients.hpp"
+#include "lab/train/injected_spikes.hpp"
 #include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
 #include "lab/train/progress.hpp"
@@ -72,6 +73,7 @@ class Run {
   Result<double> update();
   Result<double> backward();
   bool unscale();
+  void inject_spike();
   Status evaluate();
   Result<TrainResult> finish(TrainOutcome outcome);
 
@@ -178,6 +180,15 @@ bool Run::unscale() {
   return !found_inf;
 }
 
+void Run::inject_spike() {
+  const std::int64_t update = progress_.step + 1;
+  step_.injected = injected_factor(injected_spikes_, options_.seed, update);
+  if (!step_.injected) return;
+  if (!std::isnan(*step_.injected)) return multiply_gradients(task_.model(), *step_.injected);
+  const auto gradients = defined_gradients(task_.model());
+  gradients.at(poisoned_gradient(options_.seed, update, gradients.size())).view(-1)[0] = kNaN;
+}
+
 /// One optimizer update. Returns the training loss.
 Result<double> Run::update() {
   const auto begin = Clock::now();
@@ -189,9 +200,9 @@ Result<double> Run::update() {
   auto loss = backward();
   if (!loss) return failed(loss.status());
   step_.skipped = !unscale();
+  step_.injected.reset();
   if (!step_.skipped) {
-    for (const InjectedSpike& spike : injected_spikes_)
-      if (spike.update == progress_.step + 1) multiply_gradients(task_.model(), spike.factor);
+    inject_spike();
     try {
       optimizer_->step();
     } catch (const Error& error) {
@@ -220,7 +231,7 @@ Result<double> Run::update() {
 Status Run::evaluate() {
   const auto begin = Clock::now();
   const bool last = progress_.step == options_.steps;
-  const double loss = task_.validation_loss(last ? 0 : options_.eval_batches);
+  const double loss = task_.validation_loss(last ? options_.final_eval_batches : options_.eval_batches);
   progress_.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   progress_.validation_loss = loss;
   if (!(loss >= progress_.best_validation_loss)) progress_.best_validation_loss = loss;

@@ -87,6 +87,10 @@ GradientTransform make_transform(const TrainOptions& options) {
     for (const std::string& part : parts_of(options.transform))
       links.push_back(find_method(part)->make(options));
   }
+  if (options.optimizer == "stable_spam") {  // the optimizer of that name is AdamW behind these two
+    links.push_back(adaptive_value_clip(AdaptiveValueClipOptions::stable_spam()));
+    links.push_back(adaptive_norm(AdaptiveNormOptions::stable_spam()));
+  }
   return chain_of(std::move(links));
 }
 

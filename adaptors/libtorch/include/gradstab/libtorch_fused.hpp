@@ -106,6 +106,17 @@ struct AdamMiniTorchOptions : torch::optim::OptimizerCloneableOptions<AdamMiniTo
   void serialize(torch::serialize::OutputArchive& archive) const override;
 };
 
+/// Options of Adam or AdamW beyond LibTorch's own, such as Stable-SPAM's momentum reset; fields as in
+/// AdamOptions. For Stable-SPAM, the transform is chain(adaptive_value_clip(), adaptive_norm()).
+struct AdamWithResetsTorchOptions : torch::optim::OptimizerCloneableOptions<AdamWithResetsTorchOptions> {
+  explicit AdamWithResetsTorchOptions(AdamOptions options = AdamOptions::stable_spam()) : adam(options) {}
+  AdamOptions adam;
+  double get_lr() const override { return adam.lr; }
+  void set_lr(double lr) override { adam.lr = lr; }
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
 /// Options of SPAM; fields as in SpamOptions.
 struct SpamTorchOptions : torch::optim::OptimizerCloneableOptions<SpamTorchOptions> {
   explicit SpamTorchOptions(SpamOptions options = {}) : spam(options) {}
@@ -123,6 +134,7 @@ OptimizerOptions library_options(const torch::optim::AdamWOptions& options);
 OptimizerOptions library_options(const LionTorchOptions& options);
 OptimizerOptions library_options(const AdamMiniTorchOptions& options);
 OptimizerOptions library_options(const SpamTorchOptions& options);
+OptimizerOptions library_options(const AdamWithResetsTorchOptions& options);
 
 namespace detail {
 
@@ -178,6 +190,7 @@ using FusedAdamW = Fused<torch::optim::AdamWOptions>;
 using FusedLion = Fused<LionTorchOptions>;
 using FusedAdamMini = Fused<AdamMiniTorchOptions>;
 using FusedSpam = Fused<SpamTorchOptions>;
+using FusedAdamWithResets = Fused<AdamWithResetsTorchOptions>;
 
 /// Steps parameters during backward: each as soon as its gradient is complete, which is then freed. The
 /// largest few gradients are all that exist at a time.

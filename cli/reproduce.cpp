@@ -1,0 +1,198 @@
+// gradstab reproduce
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "cli/commands.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/run_sweep.hpp"
+#include "cli/terminal.hpp"
+#include "lab/reproduce/items.hpp"
+#include "lab/reproduce/names.hpp"
+#include "lab/reproduce/outputs.hpp"
+#include "lab/reproduce/plan.hpp"
+#include "lab/support/files.hpp"
+
+namespace gradstab::cli {
+namespace {
+
+struct ReproduceArguments {
+  std::string item;
+  std::string scale = "smoke";
+  std::string output;
+  std::string data;
+  std::string records;
+  int seeds = 0;
+  int jobs = 0;
+  bool on_cpu = false;
+};
+
+Status invalid(std::string message) {
+  return {StatusCode::invalid_argument, std::move(message)};
+}
+
+std::string folder_of(const std::string& item, std::string_view scale) {
+  return fmt::format("reproductions/{}-{}", item, scale);
+}
+
+std::string names_of_items() {
+  std::string text;
+  for (const lab::Item& item : lab::all_items()) text += (text.empty() ? "" : ", ") + item.name;
+  return text;
+}
+
+int list_items() {
+  for (const lab::Item& item : lab::all_items()) {
+    fmt::print("{:<16} {}\n{:<16} {}\n", item.name, item.title, "", item.says);
+    bool begun = false;
+    for (const std::string_view scale : lab::kScaleNames) {
+      const std::string state = lab::state_of_reproduction(folder_of(item.name, scale));
+      if (state.empty()) continue;
+      begun = true;
+      fmt::print("{:<16} here: {}: {}\n", "", scale, state);
+    }
+    if (!begun) fmt::print("{:<16} here: not begun\n", "");
+    fmt::print("\n");
+  }
+  fmt::print("gradstab reproduce ITEM --scale smoke|cpu|gpu|paper runs one; its state is kept in {}\n",
+             folder_of("ITEM", "SCALE"));
+  return kExitOk;
+}
+
+/// What a scale needs that is not here.
+Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
+  if (scale == lab::Scale::paper && arguments.data.empty())
+    return invalid("--scale paper needs the text that the paper trained on: --data FILE with C4 as JSONL");
+  if ((scale == lab::Scale::gpu || scale == lab::Scale::paper) && !arguments.on_cpu) {
+    return {StatusCode::failed_precondition,
+            fmt::format(
+                "--scale {} is made for a GPU, which this build cannot train on; --on-cpu runs it on the CPU "
+                "all the same, which can take weeks",
+                arguments.scale)};
+  }
+  return {};
+}
+
+void print_verdicts(const std::vector<lab::ClaimResult>& results) {
+  for (const lab::ClaimResult& result : results) {
+    std::string horizons;
+    for (const auto& at : result.horizons)
+      horizons += fmt::format("{}{}: {}", horizons.empty() ? "" : ", ", at.horizon, to_string(at.verdict));
+    fmt::print("{:<15} {} ({})\n", to_string(result.verdict), result.claim.text, horizons);
+  }
+}
+
+Status judge_and_write(const lab::Item& item, const lab::Records& records, const std::string& output) {
+  const auto verdicts = lab::judge(item.claims(), records);
+  GRADSTAB_RETURN_IF_ERROR(lab::write_outputs(item, records, verdicts, output));
+  print_verdicts(verdicts);
+  fmt::print("report   {}\n", (std::filesystem::absolute(output) / "report.html").string());
+  return {};
+}
+
+/// Verdicts and page of runs that were recorded before, here or elsewhere.
+int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
+  const auto text = lab::read_file(arguments.records);
+  if (!text) return exit_code_for(text.status());
+  const auto records = lab::records_from_json_lines(*text);
+  if (!records)
+    return exit_code_for(
+        {records.status().code(), fmt::format("'{}' {}", arguments.records, records.status().message())});
+  if (records->item != item.name) {
+    return exit_code_for(invalid(
+        fmt::format("'{}' holds the runs of {}, not of {}", arguments.records, records->item, item.name)));
+  }
+  if (arguments.output.empty())
+    return exit_code_for(invalid("--records needs --output, a folder for the page"));
+  const Status written = judge_and_write(item, *records, arguments.output);
+  return written.ok() ? kExitOk : exit_code_for(written);
+}
+
+int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
+  const auto scale = *lab::scale_named(arguments.scale);
+  if (const Status ready = check_scale(arguments, scale); !ready.ok()) return exit_code_for(ready);
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const int jobs = arguments.jobs > 0 ? arguments.jobs : static_cast<int>(cores);
+  const std::string output =
+      arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
+  lab::Plan plan = item.plan(scale);
+  if (arguments.seeds > 0) plan.seeds = arguments.seeds;
+  lab::Settings common;
+  if (!arguments.data.empty()) common.emplace_back("data", arguments.data);
+  const auto planned = lab::planned_runs(plan, common);
+  if (!planned) return exit_code_for(planned.status());
+  std::vector<lab::SweepPoint> points;
+  for (const lab::PlannedRun& run : *planned) points.push_back(run.point);
+
+  const nlohmann::ordered_json description = {{"format", 1},
+                                              {"kind", "reproduction"},
+                                              {"item", item.name},
+                                              {"scale", arguments.scale},
+                                              {"settings", {{"data", points.front().options.data}}}};
+  const auto directory = lab::SweepDirectory::open(output, description);
+  if (!directory) return exit_code_for(directory.status());
+  const auto seconds = lab::expected_seconds(*planned, std::min(cores, static_cast<unsigned>(jobs)));
+  fmt::print("{}: {}\n{}\n", item.name, item.title, item.says);
+  fmt::print(
+      "{} runs, {} at a time, {} seeds; {} -> {}\n", points.size(), jobs, plan.seeds,
+      seconds ? fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
+                            format_duration(*seconds))
+              : std::string("how long they take was not measured"),
+      output);
+  std::fflush(stdout);
+
+  const auto results = run_with_progress(*directory, points, jobs);
+  if (!results) return exit_code_for(results.status());
+  for (const lab::SweepPoint& point : points) directory->drop_checkpoint(point);
+  if (interrupted()) {
+    fmt::print("interrupted; the same command goes on from here\n");
+    return kExitInterrupted;
+  }
+  const auto records = lab::collect_records(item.name, scale, plan, *planned, *results, *directory);
+  if (!records) return exit_code_for(records.status());
+  if (const Status written = judge_and_write(item, *records, output); !written.ok())
+    return exit_code_for(written);
+  return exit_code_of_runs(*results, output);
+}
+
+int run_reproduce_verb(const ReproduceArguments& arguments) {
+  if (arguments.item.empty()) return list_items();
+  const lab::Item* const item = lab::find_item(arguments.item);
+  if (item == nullptr)
+    return exit_code_for(
+        invalid(fmt::format("no item is called '{}'; there are {}", arguments.item, names_of_items())));
+  return arguments.records.empty() ? reproduce(*item, arguments) : judge_again(*item, arguments);
+}
+
+}  // namespace
+
+void add_reproduce(CLI::App& app, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "reproduce", "train what a figure or table of the paper was made of, and judge its claims");
+  auto arguments = std::make_shared<ReproduceArguments>();
+  verb->add_option("item", arguments->item,
+                   "what to reproduce; without it, all items are listed with their state here");
+  verb->add_option(
+          "--scale", arguments->scale,
+          "smoke: under 2 minutes, says nothing; cpu: at most 90 minutes on 2 cores; gpu: one H100, an hour "
+          "at most; paper: the published setting")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
+  verb->add_option("--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
+  verb->add_option("--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
+  verb->add_option("--seeds", arguments->seeds,
+                   "seeds per configuration [3; smoke: 2]; more can be added later")
+      ->check(CLI::Range(1, 1000));
+  verb->add_option("--jobs", arguments->jobs, "runs at the same time [the number of cores]")
+      ->check(CLI::Range(1, 1024));
+  verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
+  verb->add_option("--records", arguments->records,
+                   "judge the runs in this records.jsonl, and train nothing");
+  verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");
+  verb->callback([&action, arguments] { action = [arguments] { return run_reproduce_verb(*arguments); }; });
+}
+
+}  // namespace gradstab::cli

@@ -1,0 +1,13 @@
+// The texts embedded at build time; cmake/embed_texts.cmake writes the definitions.
+#pragma once
+
+#include <string_view>
+
+namespace gradstab::lab::assets {
+
+/// The body of an item's page, with `{{name}}` placeholders.
+extern const std::string_view item_html;
+/// Its script: the charts.
+extern const std::string_view item_js;
+
+}  // namespace gradstab::lab::assets

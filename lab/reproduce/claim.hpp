@@ -1,0 +1,43 @@
+// What an item is asked: statements about effects that hold or do not.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lab/reproduce/measures.hpp"
+
+namespace gradstab::lab {
+
+/// `weight` times a measure of an arm's runs in the contexts that have these coordinates.
+struct Term {
+  double weight = 1.0;
+  Measure measure = mean_loss;
+  std::string arm;
+  Settings where;  ///< empty: all contexts that the arm has
+};
+
+/// An effect: `offset` and the sum of the terms, of each seed. It supports the claim if it is below zero.
+struct Effect {
+  std::string label;
+  std::vector<Term> terms;
+  double offset = 0.0;
+  bool control = false;  ///< shown, but not part of the verdict
+};
+
+/// A statement of the paper, or of ours, and what it is judged by. It holds if all of its effects do.
+struct Claim {
+  std::string text;    ///< "Lower loss than without it and with every clipping rival"
+  std::string source;  ///< "claim 2"
+  std::string unit;    ///< of the effects: "nats per token"
+  std::vector<Effect> effects;
+};
+
+/// `arm` less `rival` by a measure.
+Effect compared(Measure measure, const std::string& arm, const std::string& rival, const std::string& label,
+                const Settings& where = {});
+
+/// `arm` less each of `rivals`; those among `controls` do not decide.
+std::vector<Effect> against(Measure measure, const std::string& arm, const std::vector<std::string>& rivals,
+                            const std::vector<std::string>& controls, const Settings& where = {});
+
+}  // namespace gradstab::lab

@@ -1,0 +1,22 @@
+// What each item is asked.
+#pragma once
+
+#include <vector>
+
+#include "lab/reproduce/claim.hpp"
+
+namespace gradstab::lab {
+
+// Of the paper; the numbers of the sources are those of the list "Claims in words" in docs/reproduction.md.
+std::vector<Claim> figure_1_claims();
+std::vector<Claim> figure_4_claims();
+std::vector<Claim> figure_7_claims();
+std::vector<Claim> table_1_claims();
+std::vector<Claim> table_4_claims();
+
+// Our own.
+std::vector<Claim> spike_injection_claims();
+std::vector<Claim> freeze_claims();
+std::vector<Claim> nan_injection_claims();
+
+}  // namespace gradstab::lab

@@ -1,0 +1,125 @@
+#include "lab/reproduce/arms.hpp"
+#include "lab/reproduce/claims.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+constexpr const char* kNats = "nats per token";
+
+Settings with(Settings settings, const std::string& key, const std::string& value) {
+  settings.emplace_back(key, value);
+  return settings;
+}
+
+/// A disturbance and the contexts that have it.
+struct Disturbance {
+  std::string key;
+  std::string value;
+  Settings where;
+};
+
+/// The loss of an arm's disturbed runs less that of its undisturbed ones: what the disturbance costs it.
+std::vector<Term> price(const std::string& arm, const Disturbance& disturbance, double weight = 1.0) {
+  return {{weight, mean_loss, arm, with(disturbance.where, disturbance.key, disturbance.value)},
+          {-weight, mean_loss, arm, with(disturbance.where, disturbance.key, "no")}};
+}
+
+Effect lower_price(const std::string& arm, const std::string& rival, const Disturbance& disturbance,
+                   const std::string& label) {
+  Effect effect{label, price(arm, disturbance)};
+  for (const Term& term : price(rival, disturbance, -1.0)) effect.terms.push_back(term);
+  return effect;
+}
+
+std::vector<Effect> lower_prices(const std::string& arm, const std::vector<std::string>& rivals,
+                                 const std::vector<std::string>& controls, const Disturbance& disturbance) {
+  std::vector<Effect> effects;
+  for (const std::string& rival : rivals)
+    effects.push_back(lower_price(arm, rival, disturbance, "against " + arm_named(rival).label));
+  for (const std::string& control : controls) {
+    effects.push_back(lower_price(arm, control, disturbance, "against " + arm_named(control).label));
+    effects.back().control = true;
+  }
+  return effects;
+}
+
+/// At most `limit` above the undisturbed runs.
+Effect price_below(double limit, const std::string& arm, const std::string& label,
+                   const Disturbance& disturbance) {
+  return {label, price(arm, disturbance), -limit};
+}
+
+}  // namespace
+
+std::vector<Claim> spike_injection_claims() {
+  const Disturbance spikes{"spikes", "1in100", {}};
+  const std::vector<std::string> rivals = {"none",  "clip_by_value", "clip", "adaptive_clip",
+                                           "zclip", "adagc",         "spam", "stable_spam"};
+  const std::vector<std::string> controls = {"normalize", "beta2"};
+  std::vector<Effect> faster =
+      against(recovery_updates, "stabilize", rivals, controls, {{spikes.key, spikes.value}});
+  std::vector<Effect> faster_robust =
+      against(recovery_updates, "robust", {"stabilize"}, controls, {{spikes.key, spikes.value}});
+  return {
+      {"Spikes cost the published rule less loss than they cost without it", "ours", kNats,
+       lower_prices("stabilize", {"none"}, {}, spikes)},
+      {"Spikes cost the published rule less loss than any rival", "ours", kNats,
+       lower_prices("stabilize", rivals, controls, spikes)},
+      {"With robust moments they cost less than with the published rule", "ours", kNats,
+       lower_prices("robust", {"stabilize"}, controls, spikes)},
+      {"With robust moments, at most 0.02 nats",
+       "ours",
+       "nats per token, less 0.02",
+       {price_below(0.02, "robust", "robust moments", spikes)}},
+      {"Training recovers sooner than with any rival", "ours", "updates", std::move(faster)},
+      {"Training recovers sooner with robust moments than with the published rule", "ours", "updates",
+       std::move(faster_robust)},
+      {"Lower loss than every rival although there are spikes", "ours", kNats,
+       against(mean_loss, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
+  };
+}
+
+std::vector<Claim> freeze_claims() {
+  std::vector<Claim> claims;
+  for (const char* optimizer : {"sgd", "adamw"}) {
+    const std::string shown = std::string(optimizer) == "sgd" ? "SGD" : "AdamW";
+    std::vector<Effect> cheaper;
+    std::vector<Effect> sooner;
+    std::vector<Effect> unharmed;
+    for (const char* size : {"10", "100", "1000"}) {
+      const Disturbance spike{"spike", size, {{"optimizer", optimizer}}};
+      const std::string label = std::string("a spike of ") + size;
+      cheaper.push_back(lower_price("robust", "stabilize", spike, label));
+      sooner.push_back(
+          compared(recovery_updates, "robust", "stabilize", label, with(spike.where, "spike", size)));
+      unharmed.push_back(price_below(0.02, "robust", label, spike));
+    }
+    claims.push_back(
+        {"Behind " + shown + ", one spike costs less loss with robust moments than with the published rule",
+         "ours", kNats, std::move(cheaper)});
+    claims.push_back({"Behind " + shown + ", training recovers sooner with robust moments", "ours", "updates",
+                      std::move(sooner)});
+    claims.push_back({"Behind " + shown + ", with robust moments one spike costs at most 0.02 nats", "ours",
+                      "nats per token, less 0.02", std::move(unharmed)});
+  }
+  return claims;
+}
+
+std::vector<Claim> nan_injection_claims() {
+  const Disturbance nan{"nan", "1in100", {}};
+  return {
+      {"NaNs cost the method, which skips the tensor, at most 0.02 nats",
+       "ours",
+       "nats per token, less 0.02",
+       {price_below(0.02, "stabilize", "published rule", nan),
+        price_below(0.02, "robust", "robust moments", nan)}},
+      {"Skipping the tensor costs no more than skipping the step",
+       "ours",
+       kNats,
+       {lower_price("stabilize", "stabilize-skip_step", nan, "published rule")}},
+      {"A NaN that reaches the optimizer costs more", "ours", kNats,
+       lower_prices("stabilize", {"none", "clip", "zclip"}, {"normalize", "beta2"}, nan)},
+  };
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,85 @@
+#include "lab/reproduce/items.hpp"
+
+#include <algorithm>
+
+#include "lab/reproduce/claims.hpp"
+#include "lab/reproduce/plans.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using What = SeriesPlot::What;
+
+Plots figure_1_plots() {
+  return {{{What::grad_norm, {}}, {What::evaluation_loss, {}}}, {}};
+}
+
+Plots figure_4_plots() {
+  return {{{What::grad_norm, {{"lr", "0.01"}}}, {What::training_loss, {{"lr", "0.01"}}}}, {{"lr", {}}}};
+}
+
+Plots figure_7_plots() {
+  return {{}, {{"gamma1", {{"gamma2", "0.999"}}}, {"gamma2", {{"gamma1", "0.6"}}}}};
+}
+
+Plots evaluation_plots() {
+  return {{{What::evaluation_loss, {}}}, {}};
+}
+
+Plots spike_injection_plots() {
+  return {{{What::training_loss, {{"spikes", "1in100"}}}, {What::evaluation_loss, {{"spikes", "1in100"}}}},
+          {}};
+}
+
+Plots freeze_plots() {
+  return {{{What::training_loss, {{"spike", "1000"}}}, {What::training_loss, {{"spike", "10"}}}}, {}};
+}
+
+Plots nan_injection_plots() {
+  return {{{What::training_loss, {{"nan", "1in100"}}}}, {}};
+}
+
+}  // namespace
+
+const std::vector<Item>& all_items() {
+  static const std::vector<Item> items = {
+      {"figure-1", "Gradient norms and evaluation loss at a high learning rate",
+       "LLaMA-130M at learning rate 3e-3: the norm explosions of AdamW, with and without clipping, vanish "
+       "behind "
+       "GradientStabilizer, and its loss is the lowest.",
+       figure_1_plan, figure_1_claims, figure_1_plots},
+      {"table-1", "Six methods, Adam and AdamW, FP16 and FP4",
+       "Validation perplexity of LLaMA-130M and 350M: GradientStabilizer is best in every column, more so in "
+       "FP4.",
+       table_1_plan, table_1_claims, evaluation_plots, published_table_1()},
+      {"table-4", "Other optimizers: Lion and Adam-mini in FP4",
+       "The method lowers perplexity in front of Lion and of Adam-mini too, more than any clipping does.",
+       table_4_plan, table_4_claims, evaluation_plots, published_table_4()},
+      {"figure-4", "Sensitivity to the learning rate in FP4 (with figure 8)",
+       "Validation loss against the learning rate: GradientStabilizer is flatter at both ends.",
+       figure_4_plan, figure_4_claims, figure_4_plots},
+      {"figure-7", "Sensitivity to gamma1 and gamma2",
+       "Validation loss stays within 0.02 for gamma1 from 0.4 to 0.8 and gamma2 from 0.95 to 0.99999.",
+       figure_7_plan, figure_7_claims, figure_7_plots},
+      {"spike-injection", "Gradients multiplied by 1000 in 1 % of the updates",
+       "Not in the paper. Which methods recover from injected spikes, at what price and how fast.",
+       spike_injection_plan, spike_injection_claims, spike_injection_plots},
+      {"freeze", "One spike of 10, 100 or 1000 times the norm",
+       "Not in the paper. After a huge spike the published rule keeps a tensor's steps small until its "
+       "second moment "
+       "has forgotten it; robust moments do not.",
+       freeze_plan, freeze_claims, freeze_plots},
+      {"nan-injection", "One NaN in one gradient in 1 % of the updates",
+       "Not in the paper. A NaN destroys a run whose optimizer sees it; skipping the tensor or the step "
+       "saves it.",
+       nan_injection_plan, nan_injection_claims, nan_injection_plots},
+  };
+  return items;
+}
+
+const Item* find_item(std::string_view name) {
+  const auto found = std::ranges::find(all_items(), name, &Item::name);
+  return found == all_items().end() ? nullptr : &*found;
+}
+
+}  // namespace gradstab::lab

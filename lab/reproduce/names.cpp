@@ -1,0 +1,69 @@
+#include "lab/reproduce/names.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lab/reproduce/arms.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+template <class Value>
+void add_once(std::vector<Value>& values, const Value& value) {
+  if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+}
+
+}  // namespace
+
+std::vector<std::string> horizons_in_order(const Records& records) {
+  std::vector<std::string> horizons;
+  for (const ItemRun& run : records.runs) add_once(horizons, run.horizon);
+  return horizons;
+}
+
+std::vector<std::string> arms_in_order(const Records& records) {
+  std::vector<std::string> arms;
+  for (const ItemRun& run : records.runs) add_once(arms, run.arm);
+  return arms;
+}
+
+std::vector<Settings> contexts_in_order(const Records& records, const std::string& horizon) {
+  std::vector<Settings> contexts;
+  for (const ItemRun& run : records.runs)
+    if (run.horizon == horizon) add_once(contexts, run.coordinates);
+  return contexts;
+}
+
+std::string arm_label(const std::string& name) {
+  const std::string suffix = "-skip_step";
+  if (!name.ends_with(suffix)) return arm_named(name).label;
+  return arm_named(name.substr(0, name.size() - suffix.size())).label + ", bad steps skipped";
+}
+
+bool is_control(const std::string& arm) {
+  return arm == "normalize" || arm == "beta2";
+}
+
+std::string context_text(const Settings& context) {
+  std::string text;
+  for (const auto& [key, value] : context)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, value);
+  return text;
+}
+
+std::string horizon_text(const Records& records, const std::string& horizon) {
+  const auto run = std::ranges::find(records.runs, horizon, &ItemRun::horizon);
+  if (run == records.runs.end()) return "";
+  const TrainOptions& options = run->options;
+  return fmt::format("{} updates of {} x {} tokens, LLaMA {}", options.steps,
+                     options.batch * options.accumulation, options.context, options.model);
+}
+
+bool lies_in(const Settings& coordinates, const Settings& where) {
+  return std::ranges::all_of(where, [&](const auto& coordinate) {
+    return std::ranges::find(coordinates, coordinate) != coordinates.end();
+  });
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,63 @@
+#include "lab/reproduce/outputs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "lab/reproduce/item_page.hpp"
+#include "lab/support/files.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json json_in(const std::filesystem::path& file) {
+  const auto text = read_file(file);
+  return text ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+}
+
+std::string verdict_counts(const Json& verdicts) {
+  std::string text;
+  for (const Verdict verdict : {Verdict::reproduced, Verdict::not_reproduced, Verdict::undecided}) {
+    const auto count = std::ranges::count_if(
+        verdicts, [&](const Json& claim) { return claim.value("verdict", "") == to_string(verdict); });
+    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, to_string(verdict));
+  }
+  return text;
+}
+
+}  // namespace
+
+Status write_outputs(const Item& item, const Records& records, const std::vector<ClaimResult>& results,
+                     const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) {
+    return {StatusCode::io_error, fmt::format("cannot create '{}': {}", directory.string(), error.message())};
+  }
+  const Json verdicts = {{"format", 1},
+                         {"kind", "verdicts"},
+                         {"item", records.item},
+                         {"scale", records.scale},
+                         {"rule", rule_of_verdicts()},
+                         {"claims", to_json(results)}};
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / "records.jsonl", to_json_lines(records)));
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / "verdicts.json", verdicts.dump(2) + "\n"));
+  return write_file_atomically(directory / "report.html", render_item_page(item, records, results));
+}
+
+std::string state_of_reproduction(const std::filesystem::path& directory) {
+  const Json results = json_in(directory / "results.json");
+  if (!results.is_object() || !results.contains("runs")) return "";
+  const Json& runs = results["runs"];
+  const auto finished =
+      std::ranges::count_if(runs, [](const Json& run) { return run.value("state", "") == "finished"; });
+  std::string text = fmt::format("{} of {} runs", finished, runs.size());
+  const Json verdicts = json_in(directory / "verdicts.json");
+  if (verdicts.is_object() && verdicts.contains("claims")) text += "; " + verdict_counts(verdicts["claims"]);
+  return text;
+}
+
+}  // namespace gradstab::lab

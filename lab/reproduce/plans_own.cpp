@@ -1,0 +1,71 @@
+#include "lab/reproduce/arms.hpp"
+#include "lab/reproduce/plans.hpp"
+#include "lab/reproduce/presets.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+/// The same runs without the disturbance and with it.
+std::vector<Context> without_and_with(const std::string& key,
+                                      const std::vector<std::pair<std::string, std::string>>& disturbances) {
+  std::vector<Context> contexts = {{{{key, "no"}}, {{"inject_spikes", ""}}}};
+  for (const auto& [name, setting] : disturbances)
+    contexts.push_back({{{key, name}}, {{"inject_spikes", setting}}});
+  return contexts;
+}
+
+Arm skipping_steps(std::string_view name) {
+  Arm arm = arm_named(name);
+  arm.name += "-skip_step";
+  arm.label += ", bad steps skipped";
+  arm.settings.emplace_back("nonfinite", "skip_step");
+  return arm;
+}
+
+}  // namespace
+
+Plan spike_injection_plan(Scale scale) {
+  Plan plan{{}, default_seeds(scale)};
+  for (const std::string& horizon : horizons(scale)) {
+    plan.parts.push_back(llm_part(
+        scale, horizon, {{"optimizer", "adamw"}, {"lr", "0.003"}},
+        horizon == "long" ? arms_named({"none", "clip", "zclip", "stabilize", "robust", "normalize", "beta2"})
+                          : arms_named({"none", "clip_by_value", "clip", "adaptive_clip", "zclip", "adagc",
+                                        "spam", "stable_spam", "stabilize", "robust", "normalize", "beta2"}),
+        without_and_with("spikes", {{"1in100", "random:0.01:1000"}})));
+  }
+  return plan;
+}
+
+Plan freeze_plan(Scale scale) {
+  Plan plan{{}, default_seeds(scale)};
+  for (const std::string& horizon : horizons(scale)) {
+    const std::string at = scale == Scale::smoke ? "3:" : "100:";
+    std::vector<std::pair<std::string, std::string>> spikes;
+    for (const char* size : {"10", "100", "1000"}) spikes.emplace_back(size, at + size);
+    if (horizon == "long") spikes.erase(spikes.begin(), spikes.begin() + 2);
+    const std::vector<Context> optimizers = {
+        {{{"optimizer", "adamw"}}, {{"optimizer", "adamw"}, {"lr", "0.003"}}},
+        {{{"optimizer", "sgd"}}, {{"optimizer", "sgd"}, {"lr", "0.3"}}}};
+    plan.parts.push_back(llm_part(scale, horizon, {},
+                                  arms_named({"none", "clip", "stabilize", "robust", "normalize", "beta2"}),
+                                  cross(optimizers, without_and_with("spike", spikes))));
+  }
+  return plan;
+}
+
+Plan nan_injection_plan(Scale scale) {
+  Plan plan{{}, default_seeds(scale)};
+  for (const std::string& horizon : horizons(scale)) {
+    std::vector<Arm> arms =
+        arms_named({"none", "clip", "zclip", "stabilize", "robust", "normalize", "beta2"});
+    if (horizon == "long") arms = arms_named({"none", "stabilize", "normalize", "beta2"});
+    arms.insert(arms.begin() + 1, skipping_steps("none"));
+    arms.push_back(skipping_steps("stabilize"));
+    plan.parts.push_back(llm_part(scale, horizon, {{"optimizer", "adamw"}, {"lr", "0.003"}}, std::move(arms),
+                                  without_and_with("nan", {{"1in100", "random:0.01:nan"}})));
+  }
+  return plan;
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,196 @@
+#include "lab/reproduce/plot.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "lab/report/downsample.hpp"
+#include "lab/report/grouping.hpp"
+#include "lab/reproduce/names.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMostPoints = 240;  // of a line; what is dropped is no extreme
+
+json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::strtod(fmt::format("{:.5g}", value).c_str(), nullptr);
+}
+
+struct Line {
+  std::vector<double> x;
+  std::vector<double> y;
+};
+
+json to_json(const Line& line) {
+  json points = json::array();
+  for (const std::size_t i : downsample(line.y, kMostPoints))
+    points.push_back({line.x[i], rounded(line.y[i])});
+  return points;
+}
+
+Line line_of(const ItemRun& run, SeriesPlot::What what) {
+  Line line;
+  if (what == SeriesPlot::What::evaluation_loss) {
+    for (const EvalPoint& point : run.evaluations) {
+      line.x.push_back(static_cast<double>(point.step));
+      line.y.push_back(point.loss);
+    }
+    return line;
+  }
+  line.y = run.grad_norm;
+  if (what == SeriesPlot::What::training_loss)
+    line.y = smooth(run.training_loss, smoothing_window(run.training_loss.size()));
+  for (std::size_t i = 0; i < line.y.size(); ++i) line.x.push_back(static_cast<double>(i + 1));
+  return line;
+}
+
+/// Where all lines have a point, their mean.
+Line mean_of(const std::vector<Line>& lines) {
+  std::map<double, std::vector<double>> values;
+  for (const Line& line : lines)
+    for (std::size_t i = 0; i < line.x.size(); ++i) values[line.x[i]].push_back(line.y[i]);
+  Line mean;
+  for (const auto& [x, at] : values) {
+    if (at.size() != lines.size()) continue;
+    mean.x.push_back(x);
+    mean.y.push_back(spread_of(at).mean);
+  }
+  return mean;
+}
+
+struct SeriesText {
+  const char* title;
+  const char* caption;
+  const char* unit;
+  bool logarithmic;
+};
+
+SeriesText text_of(SeriesPlot::What what) {
+  switch (what) {
+    case SeriesPlot::What::evaluation_loss:
+      return {"Evaluation loss", "Mean over seeds, thin lines the seeds. Lower is better.", "nats per token",
+              false};
+    case SeriesPlot::What::training_loss:
+      return {"Training loss",
+              "Averaged over neighbouring updates; mean over seeds. A jump upwards is a loss spike.",
+              "nats per token", false};
+    case SeriesPlot::What::grad_norm:
+      return {"Raw gradient norm",
+              "Of the first seed, log axis. Of every stretch the smallest and largest value stay.", "norm",
+              true};
+  }
+  return {};
+}
+
+json line_entry(const std::string& arm, const Line& mean, const std::vector<Line>& seeds) {
+  json entry = {
+      {"label", arm_label(arm)}, {"arm", arm}, {"control", is_control(arm)}, {"mean", to_json(mean)}};
+  entry["seeds"] = json::array();
+  for (const Line& line : seeds) entry["seeds"].push_back(to_json(line));
+  return entry;
+}
+
+/// The finished runs of a horizon and of a context.
+std::vector<const ItemRun*> runs_in(const Records& records, const std::string& horizon,
+                                    const Settings& context) {
+  std::vector<const ItemRun*> runs;
+  for (const ItemRun& run : records.runs)
+    if (run.horizon == horizon && run.state == "finished" && run.coordinates == context) runs.push_back(&run);
+  return runs;
+}
+
+json series_chart(const SeriesPlot& plot, const Records& records, const std::string& horizon,
+                  const Settings& context) {
+  const SeriesText text = text_of(plot.what);
+  json lines = json::array();
+  const auto runs = runs_in(records, horizon, context);
+  for (const std::string& arm : arms_in_order(records)) {
+    std::vector<Line> seeds;
+    for (const ItemRun* run : runs)
+      if (run->arm == arm) seeds.push_back(line_of(*run, plot.what));
+    if (seeds.empty()) continue;
+    if (plot.what == SeriesPlot::What::grad_norm) {
+      lines.push_back(line_entry(arm, seeds.front(), {}));
+    } else if (plot.what == SeriesPlot::What::training_loss) {
+      lines.push_back(line_entry(arm, mean_of(seeds), {}));
+    } else {
+      lines.push_back(line_entry(arm, mean_of(seeds), seeds));
+    }
+  }
+  const std::string at = context_text(context);
+  return {{"title", fmt::format("{}, {}{}{}", text.title, horizon, at.empty() ? "" : ", ", at)},
+          {"caption", text.caption},
+          {"x", "update"},
+          {"y", text.unit},
+          {"log_x", false},
+          {"log_y", text.logarithmic},
+          {"dots", false},
+          {"lines", lines}};
+}
+
+std::string coordinate_of(const ItemRun& run, const std::string& key) {
+  for (const auto& [name, value] : run.coordinates)
+    if (name == key) return value;
+  return "";
+}
+
+json curve_chart(const CurvePlot& plot, const Records& records, const std::string& horizon) {
+  json lines = json::array();
+  std::set<std::string> positions;
+  for (const std::string& arm : arms_in_order(records)) {
+    std::map<int, Line> seeds;
+    for (const ItemRun& run : records.runs) {
+      const std::string position = coordinate_of(run, plot.key);
+      const double loss = run.judged_loss();
+      if (run.horizon != horizon || run.arm != arm || position.empty() ||
+          !lies_in(run.coordinates, plot.where))
+        continue;
+      if (!std::isfinite(loss)) continue;
+      positions.insert(position);
+      Line& line = seeds[run.seed];
+      line.x.push_back(std::strtod(position.c_str(), nullptr));
+      line.y.push_back(loss);
+    }
+    if (seeds.empty()) continue;
+    std::vector<Line> all;
+    for (const auto& [seed, line] : seeds) all.push_back(line);
+    lines.push_back(line_entry(arm, mean_of(all), all));
+  }
+  if (positions.size() < 2) return nullptr;
+  return {{"title", fmt::format("Loss against {}, {}", plot.key, horizon)},
+          {"caption", "After the last update; dots are means over seeds, small dots the seeds."},
+          {"x", plot.key},
+          {"y", "nats per token"},
+          {"log_x", plot.key == "lr"},
+          {"even_x", plot.key == "gamma2"},
+          {"log_y", false},
+          {"dots", true},
+          {"lines", lines}};
+}
+
+}  // namespace
+
+json plot_data(const Plots& plots, const Records& records) {
+  json charts = json::array();
+  const auto add = [&](json chart) {
+    if (!chart.is_null() && !chart["lines"].empty()) charts.push_back(std::move(chart));
+  };
+  for (const std::string& horizon : horizons_in_order(records)) {
+    for (const CurvePlot& plot : plots.curves) add(curve_chart(plot, records, horizon));
+    for (const SeriesPlot& plot : plots.series) {
+      for (const Settings& context : contexts_in_order(records, horizon)) {
+        if (lies_in(context, plot.where)) add(series_chart(plot, records, horizon, context));
+      }
+    }
+  }
+  return charts;
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,22 @@
+// How long and how large the runs of a scale are.
+#pragma once
+
+#include "lab/reproduce/item.hpp"
+
+namespace gradstab::lab {
+
+/// The horizons of a scale, the longest last: "short" and "long", but for the published setting, which has
+/// one.
+std::vector<std::string> horizons(Scale scale);
+
+/// Model, data and length of a LLaMA's runs. `horizon` is one of horizons(scale).
+Settings llm_settings(Scale scale, const std::string& horizon);
+
+/// A part with the settings of its horizon and, over them, `more`.
+Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,
+              std::vector<Context> contexts);
+
+/// Seeds of a scale, unless the user says otherwise.
+int default_seeds(Scale scale);
+
+}  // namespace gradstab::lab

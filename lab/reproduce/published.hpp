@@ -1,0 +1,29 @@
+// The paper's own numbers, to stand beside ours.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lab/reproduce/item.hpp"
+
+namespace gradstab::lab {
+
+/// Validation perplexities, copied as figures from the paper (arXiv 2502.17055v4).
+struct PublishedTable {
+  struct Column {
+    Settings context;  ///< coordinates of the context that it belongs to
+    std::vector<std::pair<std::string, std::vector<double>>> rows;  ///< name of an arm, a value per model
+  };
+  std::string source;               ///< "Table 1"
+  std::vector<std::string> models;  ///< "130M"
+  std::vector<Column> columns;
+
+  /// The values of an arm in a context, one per model; empty if there are none.
+  std::vector<double> find(const Settings& context, const std::string& arm) const;
+};
+
+PublishedTable published_table_1();
+PublishedTable published_table_4();
+
+}  // namespace gradstab::lab

@@ -1,0 +1,66 @@
+// The runs of an item as plain data, and the file that holds them: all that verdicts and pages are made of.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gradstab/status.hpp"
+#include "lab/report/run_record.hpp"
+#include "lab/reproduce/plan.hpp"
+#include "lab/sweep/sweep.hpp"
+
+namespace gradstab::lab {
+
+/// One run: where it stands in the plan, how it was set, what it measured.
+struct ItemRun {
+  std::string name;
+  std::string part;
+  std::string horizon;
+  std::string arm;
+  Settings coordinates;  ///< of its context
+  int seed = 0;
+
+  std::string state = "pending";  ///< "finished", "failed" or "pending"
+  std::string error;              ///< the last words of a failed one
+  TrainOptions options;
+  bool diverged = false;
+  double final_loss = kNoValue;       ///< on held-out text, nats per token
+  double uninformed_loss = kNoValue;  ///< of a guess without knowledge: ln of the vocabulary
+  double seconds = kNoValue;
+  std::string weights_checksum;
+  std::vector<EvalPoint> evaluations;
+  std::vector<double> training_loss;    ///< of every update
+  std::vector<double> grad_norm;        ///< raw and global
+  std::vector<double> stabilized_norm;  ///< global, after the transform
+
+  /// The loss that it is judged by: `final_loss`, or `uninformed_loss` where that is lower, where the run
+  /// diverged or failed. NaN for a pending one.
+  double judged_loss() const;
+};
+
+/// All runs of an item at a scale.
+struct Records {
+  std::string item;
+  std::string scale;
+  nlohmann::ordered_json environment;  ///< of the first run that has finished
+  nlohmann::ordered_json data;         ///< likewise
+  std::vector<ItemRun> runs;
+
+  std::size_t finished() const;
+};
+
+/// Reads the folders of all runs. Errors: a run whose folder does not read, or that was made with other
+/// settings than the plan has now.
+Result<Records> collect_records(const std::string& item, Scale scale, const Plan& plan,
+                                const std::vector<PlannedRun>& planned,
+                                const std::vector<SweepResult>& results, const SweepDirectory& directory);
+
+/// JSON lines: a header, then a run each. Losses have five digits after the point, norms five in all.
+std::string to_json_lines(const Records& records);
+
+/// Errors name the line and what was expected.
+Result<Records> records_from_json_lines(const std::string& text);
+
+}  // namespace gradstab::lab
