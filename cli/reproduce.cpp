@@ -118,7 +118,7 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   const int jobs = arguments.jobs > 0 ? arguments.jobs : static_cast<int>(cores);
   const std::string output =
       arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
-  lab::Plan plan = item.plan(scale);
+  lab::Plan plan = lab::plan_of(item, scale);
   if (arguments.seeds > 0) plan.seeds = arguments.seeds;
   lab::Settings common;
   if (!arguments.data.empty()) common.emplace_back("data", arguments.data);
@@ -184,7 +184,7 @@ void add_reproduce(CLI::App& app, Action& action) {
   verb->add_option("--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
   verb->add_option("--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
   verb->add_option("--seeds", arguments->seeds,
-                   "seeds per configuration [3; smoke: 2]; more can be added later")
+                   "seeds per configuration [3; smoke: 1]; more can be added later")
       ->check(CLI::Range(1, 1000));
   verb->add_option("--jobs", arguments->jobs, "runs at the same time [the number of cores]")
       ->check(CLI::Range(1, 1024));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lab/reproduce/claims.hpp"
+#include "lab/reproduce/names.hpp"
 #include "lab/reproduce/plans.hpp"
 
 namespace gradstab::lab {
@@ -39,7 +40,24 @@ Plots nan_injection_plots() {
   return {{{What::training_loss, {{"nan", "1in100"}}}}, {}};
 }
 
+/// The first and the last context; of longer horizons the last alone, with the method and the controls.
+void thin_out(Part& part) {
+  if (part.horizon == "short") {
+    if (part.contexts.size() > 2) part.contexts = {part.contexts.front(), part.contexts.back()};
+    return;
+  }
+  part.contexts = {part.contexts.back()};
+  std::erase_if(part.arms,
+                [](const Arm& arm) { return arm.name != "none" && arm.name != "stabilize" && !is_control(arm.name); });
+}
+
 }  // namespace
+
+Plan plan_of(const Item& item, Scale scale) {
+  Plan plan = item.plan(scale);
+  if (scale == Scale::smoke) std::ranges::for_each(plan.parts, thin_out);
+  return plan;
+}
 
 const std::vector<Item>& all_items() {
   static const std::vector<Item> items = {

@@ -18,11 +18,14 @@ struct Item {
   std::string name;   ///< "figure-1"
   std::string title;  ///< "Gradient norms and evaluation loss at a high learning rate"
   std::string says;   ///< what the paper shows, or what ours is about, in a sentence or two
-  Plan (*plan)(Scale scale);
+  Plan (*plan)(Scale scale);  ///< see plan_of
   std::vector<Claim> (*claims)();
   Plots (*plots)();
   std::optional<PublishedTable> published = {};
 };
+
+/// The runs of an item. At the scale smoke they are thinned out: that everything works can be seen in a few.
+Plan plan_of(const Item& item, Scale scale);
 
 /// Nothing if there is no such item.
 const Item* find_item(std::string_view name);

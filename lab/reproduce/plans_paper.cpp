@@ -11,7 +11,7 @@ const Settings kAdamW = {{"optimizer", "adamw"}, {"weight_decay", "0.01"}};
 const std::vector<std::string_view> kTableArms = {"none",  "clip_by_value", "clip",      "adaptive_clip",
                                                   "zclip", "stabilize",     "normalize", "beta2"};
 /// The same for the longer horizons.
-const std::vector<std::string_view> kFewArms = {"none", "clip", "zclip", "stabilize", "normalize", "beta2"};
+const std::vector<std::string_view> kFewArms = {"none", "clip", "stabilize", "normalize", "beta2"};
 
 Settings with(Settings settings, const Settings& more) {
   settings.insert(settings.end(), more.begin(), more.end());
@@ -48,16 +48,14 @@ Plan figure_4_plan(Scale scale) {
   for (const std::string& horizon : horizons(scale)) {
     std::vector<std::string> rates = {"0.0001", "0.0003", "0.001", "0.003"};
     if (is_small(scale)) rates = {"0.0003", "0.001", "0.003", "0.01", "0.03"};
-    if (horizon == "long") rates = {"0.001", "0.01"};
-    plan.parts.push_back(llm_part(
-        scale, horizon, fp4,
-        horizon == "long"
-            ? arms_named({"none", "clip", "stabilize", "normalize", "beta2"})
-            : arms_named({"none", "clip", "zclip", "stabilize", "stable_spam", "normalize", "beta2"}),
-        over("lr", rates)));
+    if (horizon == "long") rates = {"0.001", is_small(scale) ? "0.01" : "0.003"};
+    std::vector<Arm> arms = arms_named(kFewArms);
+    if (horizon != "long") arms.insert(arms.begin() + 2, arm_named("zclip"));
+    plan.parts.push_back(llm_part(scale, horizon, fp4, std::move(arms), over("lr", rates)));
     if (horizon == "long") continue;
     // Figure 8's other rivals, at one rate.
-    plan.parts.push_back(llm_part(scale, horizon, fp4, arms_named({"clip_by_value", "adaptive_clip", "spam"}),
+    plan.parts.push_back(llm_part(scale, horizon, fp4,
+                                  arms_named({"clip_by_value", "adaptive_clip", "spam", "stable_spam"}),
                                   over("lr", {is_small(scale) ? "0.01" : "0.001"})));
     plan.parts.back().name = horizon + "-rivals";
   }

@@ -90,7 +90,7 @@ Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std
 }
 
 int default_seeds(Scale scale) {
-  return scale == Scale::smoke ? 2 : 3;
+  return scale == Scale::smoke ? 1 : 3;
 }
 
 }  // namespace gradstab::lab

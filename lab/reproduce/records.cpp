@@ -182,7 +182,8 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
   // A run that failed has no model to take it from.
   for (ItemRun& run : records.runs)
     if (run.state == "failed") run.uninformed_loss = uninformed_loss;
-  return records;
+  // What is judged is what is kept, rounding included: so everybody comes to the same verdicts.
+  return records_from_json_lines(to_json_lines(records));
 }
 
 std::string to_json_lines(const Records& records) {
@@ -201,22 +202,28 @@ Result<Records> records_from_json_lines(const std::string& text) {
   Records records;
   std::istringstream lines(text);
   std::size_t number = 0;
+  const auto wrong = [&](const std::string& what) {
+    return Status(StatusCode::corrupt_data, fmt::format("line {}: {}", number, what));
+  };
   for (std::string line; std::getline(lines, line);) {
     ++number;
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) return wrong("expected a JSON object; the file may be cut off");
     try {
-      const Json json = Json::parse(line);
       if (number > 1) {
         records.runs.push_back(run_from_json(json));
         continue;
       }
       if (json.value("kind", "") != "reproduction" || json.value("format", 0) != kFormat)
-        return Status(StatusCode::corrupt_data, "line 1: expected the header of a reproduction, format 1");
+        return wrong("expected the header of a reproduction, format 1");
       records.item = json.at("item");
       records.scale = json.at("scale");
       records.environment = json.at("environment");
       records.data = json.at("data");
-    } catch (const std::exception& error) {
-      return Status(StatusCode::corrupt_data, fmt::format("line {}: {}", number, error.what()));
+    } catch (const Error& error) {
+      return wrong(error.what());
+    } catch (const Json::exception&) {
+      return wrong("expected the record of a run, with all of its fields");
     }
   }
   if (number == 0) return Status(StatusCode::corrupt_data, "no lines");

@@ -189,6 +189,38 @@ TEST(FusedTest, ResumesBitForBitFromItsCheckpoint) {
   expect_resumes<FusedAdamMini>(AdamMiniTorchOptions(AdamMiniOptions{.lr = 0.01, .weight_decay = 0.1}));
   expect_resumes<FusedSpam>(
       SpamTorchOptions(SpamOptions{.lr = 0.01, .reset_interval = 15, .warmup_steps = 5}));
+  gradstab::AdamOptions resetting = gradstab::AdamOptions::stable_spam();
+  resetting.lr = 0.01;
+  resetting.reset_interval = 15;
+  for (const Compat compat : {Compat::robust, Compat::released}) {
+    resetting.compat = compat;
+    expect_resumes<FusedAdamWithResets>(AdamWithResetsTorchOptions(resetting));
+  }
+}
+
+TEST(FusedTest, ResetsAreThoseOfTheLibrarysAdam) {
+  // Without resets it is AdamW; with them it differs from the first one on.
+  const auto after = [](std::int64_t interval, int steps) {
+    auto list = parameters(6);
+    gradstab::AdamOptions options = gradstab::AdamOptions::stable_spam();
+    options.lr = 0.01;
+    options.reset_interval = interval;
+    FusedAdamWithResets optimizer(list, AdamWithResetsTorchOptions(options));
+    for (int step = 0; step < steps; ++step) {
+      set_gradients(list, static_cast<std::uint64_t>(step));
+      optimizer.step();
+    }
+    return list;
+  };
+  auto plain = parameters(6);
+  FusedAdamW optimizer(plain, AdamWOptions(0.01).weight_decay(0.0));
+  for (int step = 0; step < 12; ++step) {
+    set_gradients(plain, static_cast<std::uint64_t>(step));
+    optimizer.step();
+  }
+  EXPECT_EQ(distance(after(0, 12), plain), 0.0);
+  EXPECT_EQ(distance(after(13, 12), plain), 0.0);
+  EXPECT_GT(distance(after(12, 12), plain), 1e-4);
 }
 
 template <class Plain, class FusedKind, class Options>

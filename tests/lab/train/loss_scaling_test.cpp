@@ -174,6 +174,22 @@ TEST_P(LossScalingTest, InjectedSpikesMultiplyUnscaledGradients) {
   EXPECT_NEAR(first.steps[1]["grad_norm"].get<double>() / before, 1e6, 0.02e6);  // a step of 0.01 per weight
 }
 
+TEST_P(LossScalingTest, AnInjectedNaNIsSkippedOrReachesTheWeights) {
+  TrainOptions skipping = options(4, kFitting);
+  skipping.inject_spikes = "2:nan";
+  skipping.nonfinite = "skip_step";
+  const Record skipped = run(skipping);
+  EXPECT_FALSE(skipped.steps[0].contains("injected"));
+  EXPECT_EQ(skipped.steps[1]["injected"], "nan");
+  EXPECT_EQ(skipped.steps[1]["nonfinite"], 1);
+  EXPECT_TRUE(skipped.steps[1]["grad_norm"].is_null());
+  EXPECT_EQ(skipped.summary["nonfinite"], 1);
+  EXPECT_EQ(skipped.weights, run(options(3, kFitting)).weights) << "as if the update had not been";
+  TrainOptions passing = skipping;
+  passing.nonfinite = "pass_through";
+  EXPECT_EQ(run(passing).summary["diverged"], true);
+}
+
 TEST_P(LossScalingTest, FoundInfInOneMicroBatchSkipsTheWholeStep) {
   TrainOptions accumulating = options(3, kFitting);
   accumulating.accumulation = 2;

@@ -1,0 +1,131 @@
+// The page of an item, and the pages and verdicts that are kept in docs/results.
+#include "lab/reproduce/item_page.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "lab/reproduce/item_tables.hpp"
+#include "lab/support/files.hpp"
+#include "test_records.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Records table_records() {
+  std::vector<ItemRun> runs;
+  for (const char* horizon : {"short", "long"}) {
+    for (int seed = 0; seed < 2; ++seed) {
+      const Settings context = {{"optimizer", "adamw"}, {"precision", "fp4"}};
+      runs.push_back(finished_run("none", seed, 2.0 + 0.1 * seed, context, horizon));
+      runs.push_back(finished_run("stabilize", seed, 1.9 + 0.1 * seed, context, horizon));
+    }
+  }
+  runs.back().final_loss = 9.0;
+  runs.back().diverged = true;
+  Records records = records_of(std::move(runs));
+  records.item = "table-1";
+  return records;
+}
+
+std::string page_of(const Records& records) {
+  const Item& item = *find_item(records.item);
+  return render_item_page(item, records, judge(item.claims(), records));
+}
+
+TEST(ItemTablesTest, OurFiguresStandBesideThePublishedOnes) {
+  const std::string table = configuration_table(table_records(), "short", find_item("table-1")->published);
+  EXPECT_THAT(table, HasSubstr(">2.0500<small>± 0.0707</small>"));
+  EXPECT_THAT(table, HasSubstr(">7.77<"));  // exp(2.05)
+  EXPECT_THAT(table, HasSubstr("−0.1000<small>± 0.0000</small>"));
+  EXPECT_THAT(table, HasSubstr("<td>28.72 / 21.35</td>"));
+  EXPECT_THAT(table, HasSubstr("<td>26.66 / 18.84</td>"));
+  EXPECT_THAT(table, HasSubstr("130M / 350M: another scale"));
+  EXPECT_THAT(table, HasSubstr("<td>0/2</td>"));
+  EXPECT_THAT(table, Not(HasSubstr("<td>1/2</td>")));
+}
+
+TEST(ItemTablesTest, DivergenceHasItsColumn) {
+  const std::string table = configuration_table(table_records(), "long", {});
+  EXPECT_THAT(table, HasSubstr("<td>1/2</td>"));
+  EXPECT_THAT(table, Not(HasSubstr("Published")));
+}
+
+TEST(ItemTablesTest, AClaimShowsItsSeedsAndItsInterval) {
+  Claim claim{"lower <than>", "a test", "nats per token", {compared(mean_loss, "stabilize", "none", "against none")}};
+  const std::string section = claim_section(judge({claim}, table_records()).front());
+  EXPECT_THAT(section, HasSubstr("lower &lt;than&gt;"));
+  EXPECT_THAT(section, HasSubstr("short: reproduced. long: undecided."));
+  EXPECT_THAT(section, HasSubstr("−0.1000&ensp;−0.1000"));
+  EXPECT_THAT(section, HasSubstr("<span class=\"state open\">undecided</span>"));
+}
+
+TEST(ItemPageTest, HoldsEverythingAndLoadsNothing) {
+  Records records = table_records();
+  records.runs.front().name = "</script><b>";
+  records.runs.front().state = "failed";
+  records.runs.front().error = "<i>";
+  const std::string page = page_of(records);
+  EXPECT_THAT(page, HasSubstr("table-1: Six methods"));
+  EXPECT_THAT(page, HasSubstr("Student&#39;s t"));
+  EXPECT_THAT(page, HasSubstr("gradstab reproduce table-1 --scale cpu"));
+  EXPECT_THAT(page, HasSubstr("default-src 'none'"));
+  EXPECT_THAT(page, Not(HasSubstr("</script><b>")));
+  EXPECT_THAT(page, Not(HasSubstr("<i>")));
+  EXPECT_EQ(page, page_of(records)) << "a function of the records";
+}
+
+TEST(PlotTest, DrawsEveryArmOfEveryHorizon) {
+  Records records = table_records();
+  for (ItemRun& run : records.runs) run.evaluations = {{1, 3.0}, {2, run.final_loss}};
+  const auto charts = plot_data(find_item("table-1")->plots(), records);
+  ASSERT_EQ(charts.size(), 2u);
+  ASSERT_EQ(charts[0]["lines"].size(), 2u);
+  EXPECT_EQ(charts[0]["title"], "Evaluation loss, short, optimizer adamw, precision fp4");
+  EXPECT_EQ(charts[0]["lines"][0]["label"], "no method");
+  EXPECT_EQ(charts[0]["lines"][0]["mean"], nlohmann::json::parse("[[1.0,3.0],[2.0,2.05]]"));
+  EXPECT_EQ(charts[0]["lines"][0]["seeds"].size(), 2u);
+}
+
+/// What is kept in the repository.
+std::vector<std::filesystem::path> kept_results() {
+  std::vector<std::filesystem::path> folders;
+  if (!std::filesystem::exists(GRADSTAB_RESULTS)) return folders;
+  for (const auto& entry : std::filesystem::directory_iterator(GRADSTAB_RESULTS))
+    if (entry.is_directory()) folders.push_back(entry.path());
+  std::ranges::sort(folders);
+  return folders;
+}
+
+TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
+  for (const auto& folder : kept_results()) {
+    SCOPED_TRACE(folder.filename().string());
+    const Records records = records_from_json_lines(read_file(folder / "records.jsonl").value()).value();
+    EXPECT_EQ(records.finished(), records.runs.size());
+    const Item& item = *find_item(records.item);
+    const auto results = judge(item.claims(), records);
+    const auto kept = nlohmann::ordered_json::parse(read_file(folder / "verdicts.json").value());
+    EXPECT_EQ(kept.at("claims").dump(), to_json(results).dump());
+    EXPECT_EQ(read_file(folder / "report.html").value() == render_item_page(item, records, results), true);
+  }
+}
+
+TEST(KeptResultsTest, TheReadmeSaysWhatTheVerdictsAre) {
+  const std::string readme = read_file(GRADSTAB_README).value();
+  for (const auto& folder : kept_results()) {
+    const auto kept = nlohmann::json::parse(read_file(folder / "verdicts.json").value());
+    for (const auto& claim : kept.at("claims")) {
+      std::string row = "| " + claim.at("claim").get<std::string>();
+      for (const auto& at : claim.at("horizons"))
+        row += " | " + at.at("verdict").get<std::string>();
+      EXPECT_THAT(readme, HasSubstr(row));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gradstab::lab

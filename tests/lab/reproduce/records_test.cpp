@@ -1,0 +1,85 @@
+#include "lab/reproduce/records.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "test_records.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+using ::testing::HasSubstr;
+
+Records two_runs() {
+  ItemRun run = finished_run("clip", 1, 2.123456789, {{"lr", "0.003"}, {"precision", "fp4"}}, "long");
+  run.options.lr = 0.003;
+  run.options.precision = "fp4";
+  run.options.transform = "clip";
+  run.seconds = 12.34;
+  run.weights_checksum = "0123abcd";
+  run.evaluations = {{100, 2.5}, {200, 2.123456789}};
+  run.training_loss = {5.54517, 2.25, std::numeric_limits<double>::quiet_NaN()};
+  run.grad_norm = {1.23456789, std::numeric_limits<double>::infinity(), 1e-9};
+  run.stabilized_norm = {1.0, 0.5, 0.25};
+  ItemRun failed = finished_run("none", 0, 0.0);
+  failed.state = "failed";
+  failed.error = "update 3: a \"NaN\"\nin it";
+  failed.final_loss = std::numeric_limits<double>::quiet_NaN();
+  return records_of({run, failed});
+}
+
+TEST(RecordsTest, ComeBackFromTheirFile) {
+  const Records records = two_runs();
+  const Records back = records_from_json_lines(to_json_lines(records)).value();
+  EXPECT_EQ(back.item, "figure-1");
+  EXPECT_EQ(back.scale, "cpu");
+  EXPECT_EQ(back.environment, records.environment);
+  EXPECT_EQ(back.data, records.data);
+  ASSERT_EQ(back.runs.size(), 2u);
+  const ItemRun& run = back.runs[0];
+  EXPECT_EQ(run.name, records.runs[0].name);
+  EXPECT_EQ(run.horizon, "long");
+  EXPECT_EQ(run.arm, "clip");
+  EXPECT_EQ(run.coordinates, records.runs[0].coordinates);
+  EXPECT_EQ(run.seed, 1);
+  EXPECT_EQ(to_json(run.options), to_json(records.runs[0].options));
+  EXPECT_EQ(run.final_loss, 2.12346);
+  EXPECT_EQ(run.weights_checksum, "0123abcd");
+  ASSERT_EQ(run.evaluations.size(), 2u);
+  EXPECT_EQ(run.evaluations[1].step, 200);
+  EXPECT_EQ(run.evaluations[1].loss, 2.12346);
+  EXPECT_EQ(run.training_loss[0], 5.5452);
+  EXPECT_TRUE(std::isnan(run.training_loss[2]));
+  EXPECT_EQ(run.grad_norm[0], 1.235);
+  EXPECT_TRUE(std::isnan(run.grad_norm[1]));
+  EXPECT_EQ(run.grad_norm[2], 1e-9);
+  EXPECT_EQ(back.runs[1].state, "failed");
+  EXPECT_EQ(back.runs[1].error, records.runs[1].error);
+  // Rounding again changes nothing.
+  EXPECT_EQ(to_json_lines(back), to_json_lines(records));
+}
+
+std::string refused(const std::string& text) {
+  const auto records = records_from_json_lines(text);
+  return records ? "" : records.status().message();
+}
+
+TEST(RecordsTest, SayWhichLineIsWrong) {
+  const std::string text = to_json_lines(two_runs());
+  EXPECT_EQ(refused(text), "");
+  EXPECT_EQ(refused(""), "no lines");
+  EXPECT_THAT(refused("{}\n"), HasSubstr("line 1: expected the header of a reproduction, format 1"));
+  EXPECT_THAT(refused(text.substr(0, text.size() - 30)), HasSubstr("line 3: expected a JSON object"));
+  EXPECT_THAT(refused(text + "{\"run\":\"x\"}\n"), HasSubstr("line 4: expected the record of a run"));
+  std::string other = text;
+  other.replace(other.find("\"format\":1"), 10, "\"format\":2");
+  EXPECT_THAT(refused(other), HasSubstr("format 1"));
+  std::string wrong = text;
+  wrong.replace(wrong.find("\"lr\":0.003,"), 11, "\"lr\":-1.00,");
+  EXPECT_THAT(refused(wrong), HasSubstr("line 2: lr must be finite and above 0"));
+}
+
+}  // namespace
+}  // namespace gradstab::lab

@@ -1,0 +1,39 @@
+// Runs made by hand.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "lab/reproduce/records.hpp"
+
+namespace gradstab::lab {
+
+inline ItemRun finished_run(const std::string& arm, int seed, double loss, Settings coordinates = {},
+                            const std::string& horizon = "short") {
+  ItemRun run;
+  run.name = horizon + "," + arm + ",seed=" + std::to_string(seed);
+  for (const auto& [key, value] : coordinates) run.name += "," + key + "=" + value;
+  run.part = horizon;
+  run.horizon = horizon;
+  run.arm = arm;
+  run.coordinates = std::move(coordinates);
+  run.seed = seed;
+  run.state = "finished";
+  run.final_loss = loss;
+  run.uninformed_loss = std::log(256.0);
+  run.diverged = !(loss < run.uninformed_loss);
+  return run;
+}
+
+inline Records records_of(std::vector<ItemRun> runs) {
+  Records records;
+  records.item = "figure-1";
+  records.scale = "cpu";
+  records.environment = {{"cpu", "a test"}};
+  records.data = {{"source", "by hand"}};
+  records.runs = std::move(runs);
+  return records;
+}
+
+}  // namespace gradstab::lab
