@@ -6,11 +6,6 @@ namespace {
 
 constexpr const char* kNats = "nats per token";
 
-Settings with(Settings settings, const std::string& key, const std::string& value) {
-  settings.emplace_back(key, value);
-  return settings;
-}
-
 /// A disturbance and the contexts that have it.
 struct Disturbance {
   std::string key;
@@ -20,8 +15,8 @@ struct Disturbance {
 
 /// The loss of an arm's disturbed runs less that of its undisturbed ones: what the disturbance costs it.
 std::vector<Term> price(const std::string& arm, const Disturbance& disturbance, double weight = 1.0) {
-  return {{weight, mean_loss, arm, with(disturbance.where, disturbance.key, disturbance.value)},
-          {-weight, mean_loss, arm, with(disturbance.where, disturbance.key, "no")}};
+  return {{weight, mean_loss, arm, joined(disturbance.where, {{disturbance.key, disturbance.value}})},
+          {-weight, mean_loss, arm, joined(disturbance.where, {{disturbance.key, "no"}})}};
 }
 
 Effect lower_price(const std::string& arm, const std::string& rival, const Disturbance& disturbance,
@@ -91,7 +86,7 @@ std::vector<Claim> freeze_claims() {
       const std::string label = std::string("a spike of ") + size;
       cheaper.push_back(lower_price("robust", "stabilize", spike, label));
       sooner.push_back(
-          compared(recovery_updates, "robust", "stabilize", label, with(spike.where, "spike", size)));
+          compared(recovery_updates, "robust", "stabilize", label, joined(spike.where, {{"spike", size}})));
       unharmed.push_back(price_below(0.02, "robust", label, spike));
     }
     claims.push_back(

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace gradstab::lab {
+Settings joined(Settings first, const Settings& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
 std::string_view to_string(Scale scale) {
   return kScaleNames.at(static_cast<std::size_t>(scale));
 }
@@ -23,10 +28,8 @@ std::vector<Context> cross(const std::vector<Context>& outer, const std::vector<
   std::vector<Context> contexts;
   for (const Context& first : outer) {
     for (const Context& second : inner) {
-      Context both = first;
-      both.coordinates.insert(both.coordinates.end(), second.coordinates.begin(), second.coordinates.end());
-      both.settings.insert(both.settings.end(), second.settings.begin(), second.settings.end());
-      contexts.push_back(std::move(both));
+      contexts.push_back(
+          {joined(first.coordinates, second.coordinates), joined(first.settings, second.settings)});
     }
   }
   return contexts;

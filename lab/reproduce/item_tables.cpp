@@ -108,7 +108,7 @@ std::string claim_section(const ClaimResult& result) {
     for (const EffectResult& effect : at.effects) rows += effect_row(effect, at.horizon, digits);
   return html +
          scrolling(
-             "<table class=\"numbers\"><thead><tr><th scope=\"col\">Effect</th><th "
+             "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Effect</th><th "
              "scope=\"col\">Mean<small>below zero "
              "supports the claim</small></th><th scope=\"col\">95 % interval</th><th scope=\"col\">Seed by "
              "seed</th>"
@@ -120,7 +120,8 @@ std::string claim_section(const ClaimResult& result) {
 std::string configuration_table(const Records& records, const std::string& horizon,
                                 const std::optional<PublishedTable>& published) {
   std::string html =
-      "<table class=\"numbers\"><thead><tr><th scope=\"col\">Method</th><th scope=\"col\">Loss<small>mean ± "
+      "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Method</th><th "
+      "scope=\"col\">Loss<small>mean ± "
       "sd over "
       "seeds</small></th><th scope=\"col\">Perplexity<small>of the mean loss</small></th><th "
       "scope=\"col\">Difference<small>to no method, "

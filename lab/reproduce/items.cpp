@@ -47,8 +47,9 @@ void thin_out(Part& part) {
     return;
   }
   part.contexts = {part.contexts.back()};
-  std::erase_if(part.arms,
-                [](const Arm& arm) { return arm.name != "none" && arm.name != "stabilize" && !is_control(arm.name); });
+  std::erase_if(part.arms, [](const Arm& arm) {
+    return arm.name != "none" && arm.name != "stabilize" && !is_control(arm.name);
+  });
 }
 
 }  // namespace

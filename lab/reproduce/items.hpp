@@ -15,9 +15,9 @@ namespace gradstab::lab {
 
 /// A figure or table of the paper (arXiv 2502.17055v4), or an experiment of our own.
 struct Item {
-  std::string name;   ///< "figure-1"
-  std::string title;  ///< "Gradient norms and evaluation loss at a high learning rate"
-  std::string says;   ///< what the paper shows, or what ours is about, in a sentence or two
+  std::string name;           ///< "figure-1"
+  std::string title;          ///< "Gradient norms and evaluation loss at a high learning rate"
+  std::string says;           ///< what the paper shows, or what ours is about, in a sentence or two
   Plan (*plan)(Scale scale);  ///< see plan_of
   std::vector<Claim> (*claims)();
   Plots (*plots)();

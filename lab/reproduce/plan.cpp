@@ -7,10 +7,6 @@
 namespace gradstab::lab {
 namespace {
 
-void set(Settings& settings, const Settings& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-}
-
 std::string run_name(const Part& part, const Context& context, const Arm& arm, int seed) {
   std::string name = part.name;
   for (const auto& [key, value] : context.coordinates) name += fmt::format(",{}={}", key, value);
@@ -19,10 +15,8 @@ std::string run_name(const Part& part, const Context& context, const Arm& arm, i
 
 Result<PlannedRun> planned_run(const Plan& plan, const Settings& common, PlannedRun run) {
   const Part& part = plan.parts[run.part];
-  Settings settings = part.base;
-  set(settings, part.contexts[run.context].settings);
-  set(settings, part.arms[run.arm].settings);
-  set(settings, common);
+  Settings settings = joined(part.base, part.contexts[run.context].settings);
+  settings = joined(joined(std::move(settings), part.arms[run.arm].settings), common);
   settings.emplace_back("seed", std::to_string(run.seed));
   run.point.name = run_name(part, part.contexts[run.context], part.arms[run.arm], run.seed);
   run.point.settings = part.contexts[run.context].coordinates;

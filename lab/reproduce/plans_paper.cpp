@@ -13,11 +13,6 @@ const std::vector<std::string_view> kTableArms = {"none",  "clip_by_value", "cli
 /// The same for the longer horizons.
 const std::vector<std::string_view> kFewArms = {"none", "clip", "stabilize", "normalize", "beta2"};
 
-Settings with(Settings settings, const Settings& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-  return settings;
-}
-
 /// The published setting, or what stands for it in a model a hundred times smaller.
 bool is_small(Scale scale) {
   return scale == Scale::smoke || scale == Scale::cpu;
@@ -34,7 +29,7 @@ Plan figure_1_plan(Scale scale) {
   for (const std::string& horizon : horizons(scale)) {
     const bool also_higher = is_small(scale) && horizon == "short";
     plan.parts.push_back(
-        llm_part(scale, horizon, with(kAdamW, {{"precision", "bf16"}}),
+        llm_part(scale, horizon, joined(kAdamW, {{"precision", "bf16"}}),
                  arms_named({"none", "clip", "zclip", "stabilize", "robust", "normalize", "beta2"}),
                  over("lr", also_higher ? std::vector<std::string>{"0.003", "0.01"}
                                         : std::vector<std::string>{"0.003"})));
@@ -44,7 +39,7 @@ Plan figure_1_plan(Scale scale) {
 
 Plan figure_4_plan(Scale scale) {
   Plan plan{{}, default_seeds(scale)};
-  const Settings fp4 = with(kAdamW, {{"precision", "fp4"}});
+  const Settings fp4 = joined(kAdamW, {{"precision", "fp4"}});
   for (const std::string& horizon : horizons(scale)) {
     std::vector<std::string> rates = {"0.0001", "0.0003", "0.001", "0.003"};
     if (is_small(scale)) rates = {"0.0003", "0.001", "0.003", "0.01", "0.03"};
@@ -64,7 +59,7 @@ Plan figure_4_plan(Scale scale) {
 
 Plan figure_7_plan(Scale scale) {
   Plan plan{{}, default_seeds(scale)};
-  const Settings base = with(kAdamW, {{"precision", "fp4"}, {"lr", is_small(scale) ? "0.003" : "0.001"}});
+  const Settings base = joined(kAdamW, {{"precision", "fp4"}, {"lr", is_small(scale) ? "0.003" : "0.001"}});
   for (const std::string& horizon : horizons(scale)) {
     const bool few = horizon == "long" || scale == Scale::smoke;
     const auto gammas = [](const std::string& gamma1, const std::string& gamma2) {

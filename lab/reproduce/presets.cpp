@@ -6,10 +6,6 @@
 namespace gradstab::lab {
 namespace {
 
-void add(Settings& settings, const Settings& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-}
-
 /// Updates, and after how many of them the learning rate has risen.
 struct Length {
   const char* steps;
@@ -41,52 +37,47 @@ std::vector<std::string> horizons(Scale scale) {
 
 Settings llm_settings(Scale scale, const std::string& horizon) {
   const Length length = length_of(scale, horizon);
-  Settings settings = {{"steps", length.steps}, {"warmup", length.warmup}, {"eval_every", length.eval_every}};
+  const Settings settings = {
+      {"steps", length.steps}, {"warmup", length.warmup}, {"eval_every", length.eval_every}};
   switch (scale) {
     case Scale::smoke:
-      add(settings, {{"tokenizer", "bytes"},
-                     {"model", "1m"},
-                     {"context", "16"},
-                     {"batch", "2"},
-                     {"eval_batches", "1"},
-                     {"final_eval_batches", "2"}});
-      break;
+      return joined(settings, {{"tokenizer", "bytes"},
+                               {"model", "1m"},
+                               {"context", "16"},
+                               {"batch", "2"},
+                               {"eval_batches", "1"},
+                               {"final_eval_batches", "2"}});
     case Scale::cpu:
-      add(settings, {{"tokenizer", "bytes"},
-                     {"model", "1m"},
-                     {"context", "128"},
-                     {"batch", "8"},
-                     {"eval_batches", "16"},
-                     {"final_eval_batches", "48"}});
-      break;
+      return joined(settings, {{"tokenizer", "bytes"},
+                               {"model", "1m"},
+                               {"context", "128"},
+                               {"batch", "8"},
+                               {"eval_batches", "16"},
+                               {"final_eval_batches", "48"}});
     case Scale::gpu:
-      add(settings, {{"tokenizer", "bpe"},
-                     {"vocab_size", "8192"},
-                     {"model", "20m"},
-                     {"context", "256"},
-                     {"batch", "64"},
-                     {"eval_batches", "16"},
-                     {"final_eval_batches", "64"}});
-      break;
+      return joined(settings, {{"tokenizer", "bpe"},
+                               {"vocab_size", "8192"},
+                               {"model", "20m"},
+                               {"context", "256"},
+                               {"batch", "64"},
+                               {"eval_batches", "16"},
+                               {"final_eval_batches", "64"}});
     case Scale::paper:
-      add(settings, {{"tokenizer", "bpe"},
-                     {"vocab_size", "32000"},
-                     {"model", "130m"},
-                     {"context", "256"},
-                     {"batch", "128"},
-                     {"accumulation", "4"},
-                     {"eval_batches", "64"},
-                     {"final_eval_batches", "320"}});
-      break;
+      return joined(settings, {{"tokenizer", "bpe"},
+                               {"vocab_size", "32000"},
+                               {"model", "130m"},
+                               {"context", "256"},
+                               {"batch", "128"},
+                               {"accumulation", "4"},
+                               {"eval_batches", "64"},
+                               {"final_eval_batches", "320"}});
   }
-  return settings;
+  throw std::out_of_range("no such scale");
 }
 
 Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,
               std::vector<Context> contexts) {
-  Part part{horizon, horizon, llm_settings(scale, horizon), std::move(arms), std::move(contexts)};
-  add(part.base, more);
-  return part;
+  return {horizon, horizon, joined(llm_settings(scale, horizon), more), std::move(arms), std::move(contexts)};
 }
 
 int default_seeds(Scale scale) {

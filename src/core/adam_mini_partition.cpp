@@ -90,7 +90,7 @@ Result<ParameterRule> adam_mini_rule(const AdamMiniOptions& options, const Param
   rule.rule = UpdateRule::momentum;
   rule.unit_moments = true;
   const std::int64_t count = element_count(parameter.sizes);
-  if (*unit == AdamMiniUnit::row) rule.pieces = row_count(parameter.sizes);
+  if (*unit == AdamMiniUnit::row) rule.units = row_count(parameter.sizes);
   if (*unit == AdamMiniUnit::head) {
     if (options.dim < 1 || options.n_heads < 1) {
       return Status(StatusCode::invalid_argument,
@@ -104,7 +104,7 @@ Result<ParameterRule> adam_mini_rule(const AdamMiniOptions& options, const Param
       return unclear(parameter, detail::concat("its ", count, " elements are no whole number of heads of ",
                                                options.dim, " x ", options.dim, " / ", options.n_heads));
     }
-    rule.pieces = static_cast<std::size_t>(count / head);
+    rule.units = static_cast<std::size_t>(count / head);
   }
   return rule;
 }

@@ -98,7 +98,7 @@ Status Optimizer::set_options(std::size_t group, OptimizerOptions options) {
     const auto before = parameter_rule(settings, parameter);
     const auto rule = parameter_rule(options, parameter);
     if (!rule) return rule.status();
-    if (!before || rule->unit_moments != before->unit_moments || rule->pieces != before->pieces) {
+    if (!before || rule->unit_moments != before->unit_moments || rule->units != before->units) {
       return {StatusCode::failed_precondition,
               detail::concat("how '", parameter.name,
                              "' is divided is settled by init; dim, n_heads and overrides cannot change it "

@@ -22,7 +22,7 @@ void allocate(ParameterMemory& memory, const ParameterRule& rule, ParameterStora
     const auto* low = static_cast<const BFloat16*>(parameter);
     for (std::size_t i = 0; low != nullptr && i < count; ++i) master[i] = to_float(low[i]);
   }
-  if (rule.unit_moments) fresh.unit_second.assign(rule.pieces, 0.0);
+  if (rule.unit_moments) fresh.unit_second.assign(rule.units, 0.0);
   memory = std::move(fresh);
 }
 

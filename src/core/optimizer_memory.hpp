@@ -43,7 +43,7 @@ struct ParameterMemory {  // NOLINT(bugprone-reserved-identifier): the compiler'
   std::int64_t step = 0;                    ///< steps in which there was a gradient
   ZeroedArray states[kMaxStates];
   ZeroedArray master;
-  std::vector<double> unit_second;  ///< Adam-mini: per segment
+  std::vector<double> unit_second;  ///< Adam-mini: per unit
 
   std::size_t element_bytes() const noexcept { return storage == ParameterStorage::float64 ? 8 : 4; }
 };

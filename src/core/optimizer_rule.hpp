@@ -14,15 +14,16 @@ namespace gradstab {
 /// How one parameter is updated; fixed when the optimizer is bound.
 struct ParameterRule {
   UpdateRule rule = UpdateRule::plain;
-  std::size_t pieces = 1;     ///< segments that its gradient is measured in
-  bool unit_moments = false;  ///< one second moment per segment, from the segment's norm (Adam-mini)
+  std::size_t pieces = 1;     ///< segments that its gradient is measured in, a whole number per unit
+  bool unit_moments = false;  ///< one second moment per unit, from the unit's norm (Adam-mini)
+  std::size_t units = 1;      ///< equal parts of the parameter, one after the other
   bool decays = true;         ///< weight decay applies
 };
 
 /// Whether a state of the one can go on under the other.
 inline bool same_state(const ParameterRule& a, const ParameterRule& b) noexcept {
   return state_count(a.rule) == state_count(b.rule) && a.unit_moments == b.unit_moments &&
-         (!a.unit_moments || a.pieces == b.pieces);
+         (!a.unit_moments || a.units == b.units);
 }
 
 /// Errors: negative, or not finite.

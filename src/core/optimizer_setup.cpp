@@ -63,9 +63,10 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     auto rule = parameter_rule(new_groups[new_group_of[i]], parameters[i]);
     if (!rule) return rule.status();
-    // Per-row links and whole-tensor updates agree on rows: the update does not care how finely it is
-    // measured.
-    if (rows && !rule->unit_moments) rule->pieces = row_count(parameters[i].sizes);
+    // The update does not care how finely it is measured, as long as each of its units is so many segments.
+    const std::size_t row_segments = row_count(parameters[i].sizes);
+    const bool by_row = rows && row_segments % std::max<std::size_t>(rule->units, 1) == 0;
+    rule->pieces = by_row ? row_segments : rule->units;
     divided = divided || rule->unit_moments;
     pieces.push_back(rule->pieces);
     new_rules.push_back(*rule);

@@ -196,7 +196,7 @@ Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const Para
   }
   const auto count = static_cast<std::size_t>(element_count(parameter.sizes));
   std::vector<std::size_t> lengths(state_count(rule.rule), count);
-  if (rule.unit_moments) lengths.push_back(rule.pieces);
+  if (rule.unit_moments) lengths.push_back(rule.units);
   const bool fits = state.step >= 0 && state.step <= kLargestStep &&
                     std::ranges::equal(state.values, lengths, {}, &std::vector<double>::size);
   if (!fits) {

@@ -165,11 +165,15 @@ void Optimizer::Impl::prepare(IndexRange tensors, std::span<const TensorReport> 
       std::fill_n(array.data(), array.bytes(), std::byte{0});
     if (!rules[t].unit_moments) continue;
     const auto& options = std::get<AdamMiniOptions>(options_of(t));
+    const std::size_t units = rules[t].units;
+    const std::size_t segments = own.size() / units;  // of each unit
     const std::int64_t elements =
-        element_count(inner().parameters[t].sizes) / static_cast<std::int64_t>(own.size());
-    for (std::size_t s = own.begin; s < own.end; ++s) {
-      unit_root[s] = advance_unit_moment(options, state.step, reports[s].norm(), elements,
-                                         state.unit_second[s - own.begin]);
+        element_count(inner().parameters[t].sizes) / static_cast<std::int64_t>(units);
+    for (std::size_t unit = 0; unit < units; ++unit) {
+      const std::size_t first = own.begin + unit * segments;
+      const double norm = global_norm(reports.subspan(first, segments));
+      const double root = advance_unit_moment(options, state.step, norm, elements, state.unit_second[unit]);
+      std::fill_n(unit_root.begin() + static_cast<std::ptrdiff_t>(first), segments, root);
     }
   }
 }

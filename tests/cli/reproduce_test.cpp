@@ -62,8 +62,8 @@ TEST_P(SmokeTest, RunsToTheEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Items, SmokeTest,
-                         ::testing::Values("figure-1", "table-1", "table-4", "figure-4", "figure-7", "spike-injection",
-                                           "freeze", "nan-injection"),
+                         ::testing::Values("figure-1", "table-1", "table-4", "figure-4", "figure-7",
+                                           "spike-injection", "freeze", "nan-injection"),
                          [](const auto& item) {
                            std::string name = item.param;
                            std::ranges::replace(name, '-', '_');
@@ -72,7 +72,8 @@ INSTANTIATE_TEST_SUITE_P(Items, SmokeTest,
 
 class ReproduceTest : public ::testing::Test {
  protected:
-  void expect_refused(const std::vector<std::string>& arguments, int exit_code, const std::string& message) const {
+  void expect_refused(const std::vector<std::string>& arguments, int exit_code,
+                      const std::string& message) const {
     const Outcome outcome = folder_.run(arguments);
     EXPECT_EQ(outcome.exit_code, exit_code);
     EXPECT_THAT(outcome.err, HasSubstr(message));
@@ -103,7 +104,8 @@ TEST_F(ReproduceTest, StoppedItGoesOnAndJudgesAgain) {
   EXPECT_EQ(read(folder_.path() / "again" / "report.html"), page);
   EXPECT_EQ(read(folder_.path() / "again" / "verdicts.json"), verdicts);
 
-  expect_refused(reproduce("figure-1", {"--output", "out"}), 1, "'out' holds another sweep, item \"figure-7\", not");
+  expect_refused(reproduce("figure-1", {"--output", "out"}), 1,
+                 "'out' holds another sweep, item \"figure-7\", not");
   write(folder_.path() / "other.txt", read(folder_.path() / "corpus.txt"));
   expect_refused({"reproduce", "figure-7", "--data", "other.txt", "--output", "out"}, 1,
                  "'out' holds another sweep, with data \"corpus.txt\", not \"other.txt\"");
@@ -111,7 +113,8 @@ TEST_F(ReproduceTest, StoppedItGoesOnAndJudgesAgain) {
                  "'out/records.jsonl' holds the runs of figure-7, not of figure-1");
   expect_refused({"reproduce", "figure-7", "--records", "out/records.jsonl"}, 2, "--records needs --output");
   write(folder_.path() / "cut.jsonl", read(folder_.path() / "out" / "records.jsonl").substr(0, 2000));
-  expect_refused({"reproduce", "figure-7", "--records", "cut.jsonl", "--output", "x"}, 1, ": expected a JSON object; the file may be cut off");
+  expect_refused({"reproduce", "figure-7", "--records", "cut.jsonl", "--output", "x"}, 1,
+                 ": expected a JSON object; the file may be cut off");
 }
 
 TEST_F(ReproduceTest, RunsMadeOtherwiseAreNotJudged) {
@@ -122,14 +125,15 @@ TEST_F(ReproduceTest, RunsMadeOtherwiseAreNotJudged) {
   const auto place = text.find("\"lr\": 0.003");
   ASSERT_NE(place, std::string::npos);
   write(run, text.replace(place, 11, "\"lr\": 0.001"));
-  expect_refused(arguments, 1, "run 'short-others,none,seed=0' was made with other settings than 'figure-7' has");
+  expect_refused(arguments, 1,
+                 "run 'short-others,none,seed=0' was made with other settings than 'figure-7' has");
 }
 
 TEST_F(ReproduceTest, ListsWhatThereIs) {
   const Outcome outcome = folder_.run({"reproduce"});
   EXPECT_EQ(outcome.exit_code, 0);
-  for (const char* item : {"figure-1", "table-1", "table-4", "figure-4", "figure-7", "spike-injection", "freeze",
-                           "nan-injection", "here: not begun"})
+  for (const char* item : {"figure-1", "table-1", "table-4", "figure-4", "figure-7", "spike-injection",
+                           "freeze", "nan-injection", "here: not begun"})
     EXPECT_THAT(outcome.out, HasSubstr(item));
 }
 
@@ -141,7 +145,8 @@ TEST_F(ReproduceTest, SaysWhatIsWrong) {
   expect_refused({"reproduce", "figure-1", "--scale", "paper"}, 2, "--scale paper needs the text");
   expect_refused({"reproduce", "figure-1", "--scale", "paper", "--data", "corpus.txt"}, 1, "made for a GPU");
   expect_refused({"reproduce", "figure-1", "--records", "none.jsonl", "--output", "x"}, 1, "none.jsonl");
-  expect_refused({"reproduce", "figure-1", "--output", "corpus.txt"}, 1, "'corpus.txt' is there and is no sweep");
+  expect_refused({"reproduce", "figure-1", "--output", "corpus.txt"}, 1,
+                 "'corpus.txt' is there and is no sweep");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "reproductions"));
 }
 

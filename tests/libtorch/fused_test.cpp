@@ -220,7 +220,7 @@ TEST(FusedTest, ResetsAreThoseOfTheLibrarysAdam) {
   }
   EXPECT_EQ(distance(after(0, 12), plain), 0.0);
   EXPECT_EQ(distance(after(13, 12), plain), 0.0);
-  EXPECT_GT(distance(after(12, 12), plain), 1e-4);
+  EXPECT_GT(distance(after(10, 12), plain), 1e-4) << "each tensor has missed one or two of the steps";
 }
 
 template <class Plain, class FusedKind, class Options>

@@ -56,7 +56,8 @@ TEST(ItemTablesTest, DivergenceHasItsColumn) {
 }
 
 TEST(ItemTablesTest, AClaimShowsItsSeedsAndItsInterval) {
-  Claim claim{"lower <than>", "a test", "nats per token", {compared(mean_loss, "stabilize", "none", "against none")}};
+  Claim claim{
+      "lower <than>", "a test", "nats per token", {compared(mean_loss, "stabilize", "none", "against none")}};
   const std::string section = claim_section(judge({claim}, table_records()).front());
   EXPECT_THAT(section, HasSubstr("lower &lt;than&gt;"));
   EXPECT_THAT(section, HasSubstr("short: reproduced. long: undecided."));
@@ -120,8 +121,7 @@ TEST(KeptResultsTest, TheReadmeSaysWhatTheVerdictsAre) {
     const auto kept = nlohmann::json::parse(read_file(folder / "verdicts.json").value());
     for (const auto& claim : kept.at("claims")) {
       std::string row = "| " + claim.at("claim").get<std::string>();
-      for (const auto& at : claim.at("horizons"))
-        row += " | " + at.at("verdict").get<std::string>();
+      for (const auto& at : claim.at("horizons")) row += " | " + at.at("verdict").get<std::string>();
       EXPECT_THAT(readme, HasSubstr(row));
     }
   }

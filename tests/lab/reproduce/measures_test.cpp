@@ -18,7 +18,8 @@ double measured(Measure measure, const std::vector<ItemRun>& runs) {
 }
 
 TEST(MeasuresTest, LossesOverContexts) {
-  const std::vector<ItemRun> runs = {finished_run("a", 0, 2.0), finished_run("a", 0, 2.5), finished_run("a", 0, 3.3)};
+  const std::vector<ItemRun> runs = {finished_run("a", 0, 2.0), finished_run("a", 0, 2.5),
+                                     finished_run("a", 0, 3.3)};
   EXPECT_DOUBLE_EQ(measured(mean_loss, runs), 2.6);
   EXPECT_DOUBLE_EQ(measured(best_loss, runs), 2.0);
   EXPECT_DOUBLE_EQ(measured(worst_loss, runs), 3.3);
@@ -38,7 +39,8 @@ TEST(MeasuresTest, WhatIsNotThereIsNotInvented) {
 }
 
 TEST(MeasuresTest, DivergedAndFailedRunsAreCountedAndCapped) {
-  std::vector<ItemRun> runs = {finished_run("a", 0, kNaN), finished_run("a", 0, 9.0), finished_run("a", 0, 2.0)};
+  std::vector<ItemRun> runs = {finished_run("a", 0, kNaN), finished_run("a", 0, 9.0),
+                               finished_run("a", 0, 2.0)};
   runs[2].state = "failed";
   EXPECT_EQ(measured(divergence_count, runs), 3.0);
   EXPECT_DOUBLE_EQ(measured(mean_loss, runs), std::log(256.0));

@@ -56,7 +56,8 @@ TEST_P(ItemTest, HasBothControlsAtEveryHorizon) {
     for (const Part& part : plan.parts)
       if (part.horizon == horizon)
         for (const Arm& arm : part.arms) arms.insert(arm.name);
-    for (const char* needed : {"none", "stabilize", "normalize", "beta2"}) EXPECT_TRUE(arms.contains(needed)) << needed;
+    for (const char* needed : {"none", "stabilize", "normalize", "beta2"})
+      EXPECT_TRUE(arms.contains(needed)) << needed;
   }
 }
 
@@ -102,7 +103,8 @@ TEST_P(ItemTest, TakesNoLongerThanItsScaleAllows) {
 
 INSTANTIATE_TEST_SUITE_P(All, ItemTest,
                          ::testing::Combine(::testing::Range<std::size_t>(0, 8),
-                                            ::testing::Values(Scale::smoke, Scale::cpu, Scale::gpu, Scale::paper)),
+                                            ::testing::Values(Scale::smoke, Scale::cpu, Scale::gpu,
+                                                              Scale::paper)),
                          [](const auto& place) {
                            std::string name = all_items().at(std::get<0>(place.param)).name + "_" +
                                               std::string(to_string(std::get<1>(place.param)));
@@ -125,7 +127,8 @@ TEST(ItemsTest, PublishedNumbersStandWhereOursDo) {
     EXPECT_EQ(contexts.size(), item.published->columns.size());
     for (const Settings& context : contexts) {
       for (const std::string& arm : arms_in_order(records))
-        EXPECT_EQ(item.published->find(context, arm).size(), is_control(arm) ? 0u : 2u) << context_text(context) << arm;
+        EXPECT_EQ(item.published->find(context, arm).size(), is_control(arm) ? 0u : 2u)
+            << context_text(context) << arm;
     }
   }
 }
@@ -146,7 +149,8 @@ TEST(PlanTest, ASettingThatDoesNotFitNamesItsRun) {
 
 TEST(PlanTest, WholeSeedsComeFirst) {
   const auto runs = planned_runs(plan_of(*find_item("figure-1"), Scale::cpu), {}).value();
-  EXPECT_TRUE(std::ranges::is_sorted(runs, {}, [](const PlannedRun& run) { return std::pair(run.part, run.seed); }));
+  EXPECT_TRUE(
+      std::ranges::is_sorted(runs, {}, [](const PlannedRun& run) { return std::pair(run.part, run.seed); }));
 }
 
 TEST(PlanTest, PaperIsThePublishedSetting) {

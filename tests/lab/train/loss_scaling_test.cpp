@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -187,7 +188,8 @@ TEST_P(LossScalingTest, AnInjectedNaNIsSkippedOrReachesTheWeights) {
   EXPECT_EQ(skipped.weights, run(options(3, kFitting)).weights) << "as if the update had not been";
   TrainOptions passing = skipping;
   passing.nonfinite = "pass_through";
-  EXPECT_EQ(run(passing).summary["diverged"], true);
+  const auto poisoned = run(passing).weights;
+  EXPECT_TRUE(std::ranges::any_of(poisoned, [](float weight) { return std::isnan(weight); }));
 }
 
 TEST_P(LossScalingTest, FoundInfInOneMicroBatchSkipsTheWholeStep) {
