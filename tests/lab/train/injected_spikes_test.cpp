@@ -71,8 +71,8 @@ TEST(InjectedSpikesTest, EveryGradientCanBePoisoned) {
 }
 
 TEST(InjectedSpikesTest, TheRestIsRefused) {
-  for (const char* text : {"7", "0:2", "-1:2", "3:", "3:inf", "3:1e999", ":5", "random:5", "random:0:5", "random:1.5:5",
-                           "random:nan:5", "1.5:2", "3:2x", "3:2,,"})
+  for (const char* text : {"7", "0:2", "-1:2", "3:", "3:inf", "3:1e999", ":5", "random:5", "random:0:5",
+                           "random:1.5:5", "random:nan:5", "1.5:2", "3:2x", "3:2,,"})
     EXPECT_THAT(refused(text), HasSubstr("inject_spikes must be UPDATE:FACTOR")) << text;
   EXPECT_THAT(refused("1:2,x:3"), HasSubstr("got 'x:3'"));
 }
