@@ -31,7 +31,14 @@ class QuantizationDraws {
 torch::Tensor fake_quantized(const torch::Tensor& x, const QuantizerOptions& options,
                              std::uint64_t first_draw);
 
-/// For LlamaImpl::set_projection_hooks. `draws` is shared with whoever begins the forward passes.
+/// The same with groups that begin anew in every row, which is the last dimension of x.
+torch::Tensor fake_quantized_rows(const torch::Tensor& x, const QuantizerOptions& options,
+                                  std::uint64_t first_draw);
+
+/// For LlamaImpl::set_projection_hooks. The groups of an input lie within a token: in one that reached into
+/// the next token, the scale would tell the model about it. `Compat::released` has such groups, as the
+/// authors' code, where the width is no multiple of the group size. `draws` is shared with whoever begins the
+/// forward passes.
 ProjectionHooks quantizing_hooks(const ProjectionQuantizers& quantizers,
                                  std::shared_ptr<QuantizationDraws> draws);
 

@@ -24,7 +24,7 @@ std::vector<Claim> figure_1_claims() {
 }
 
 std::vector<Claim> figure_4_claims() {
-  const std::vector<std::string> rivals = {"none", "clip", "zclip"};
+  const std::vector<std::string> rivals = {"none", "clip"};
   const std::vector<std::string> controls = {"normalize", "beta2"};
   const std::vector<std::string> at_one_rate = {"none",          "clip", "zclip",      "clip_by_value",
                                                 "adaptive_clip", "spam", "stable_spam"};

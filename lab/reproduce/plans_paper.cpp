@@ -45,13 +45,13 @@ Plan figure_4_plan(Scale scale) {
     if (is_small(scale)) rates = {"0.0003", "0.001", "0.003", "0.01", "0.03"};
     if (horizon == "long") rates = {"0.001", is_small(scale) ? "0.01" : "0.003"};
     std::vector<Arm> arms = arms_named(kFewArms);
-    if (horizon != "long") arms.insert(arms.begin() + 2, arm_named("zclip"));
+    if (horizon == "long") std::erase_if(arms, [](const Arm& arm) { return arm.name == "clip"; });
     plan.parts.push_back(llm_part(scale, horizon, fp4, std::move(arms), over("lr", rates)));
     if (horizon == "long") continue;
     // Figure 8's other rivals, at one rate.
-    plan.parts.push_back(llm_part(scale, horizon, fp4,
-                                  arms_named({"clip_by_value", "adaptive_clip", "spam", "stable_spam"}),
-                                  over("lr", {is_small(scale) ? "0.01" : "0.001"})));
+    plan.parts.push_back(llm_part(
+        scale, horizon, fp4, arms_named({"clip_by_value", "adaptive_clip", "zclip", "spam", "stable_spam"}),
+        over("lr", {is_small(scale) ? "0.01" : "0.001"})));
     plan.parts.back().name = horizon + "-rivals";
   }
   return plan;
