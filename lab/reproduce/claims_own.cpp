@@ -29,6 +29,7 @@ Effect lower_price(const std::string& arm, const std::string& rival, const Distu
 std::vector<Effect> lower_prices(const std::string& arm, const std::vector<std::string>& rivals,
                                  const std::vector<std::string>& controls, const Disturbance& disturbance) {
   std::vector<Effect> effects;
+  effects.reserve(rivals.size() + controls.size());
   for (const std::string& rival : rivals)
     effects.push_back(lower_price(arm, rival, disturbance, "against " + arm_named(rival).label));
   for (const std::string& control : controls) {

@@ -69,9 +69,9 @@ std::optional<double> expected_seconds(const std::vector<PlannedRun>& runs, unsi
                                                         : 1.10;
     const auto batch = static_cast<double>(options.batch * options.context);
     // An evaluated batch has no backward pass, which is two thirds of an update.
-    const double evaluated = static_cast<double>(options.steps / options.eval_every * options.eval_batches +
-                                                 options.final_eval_batches) /
-                             3.0;
+    const std::int64_t evaluations = options.steps / options.eval_every;
+    const double evaluated =
+        static_cast<double>(evaluations * options.eval_batches + options.final_eval_batches) / 3.0;
     const double updates = static_cast<double>(options.steps * options.accumulation) + evaluated;
     seconds += kStartSeconds + slower * updates * batch / kTokensPerSecond;
   }

@@ -85,7 +85,8 @@ Result<Json> value_like(const Json& present, const std::string& text) {
 /// Names are folders too.
 std::string name_of(const std::vector<std::pair<std::string, std::string>>& settings) {
   std::string name;
-  for (const auto& [key, value] : settings) name += (name.empty() ? "" : ",") + key + "=" + value;
+  for (const auto& [key, value] : settings)
+    name += fmt::format("{}{}={}", name.empty() ? "" : ",", key, value);
   std::ranges::replace(name, '/', '_');
   return name;
 }

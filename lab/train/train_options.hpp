@@ -58,7 +58,7 @@ struct TrainOptions {
   std::int64_t accumulation = 1;
   std::uint64_t seed = 0;
 
-  std::string inject_spikes = "";
+  std::string inject_spikes;
 
   std::int64_t eval_every = 100;
   std::int64_t eval_batches = 16;
