@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/custom_class.h>
 #include <torch/library.h>
+#include <torch/version.h>
 
 #include "gradstab/backend.hpp"
 #include "gradstab/version.hpp"
@@ -58,6 +59,11 @@ std::string version() {
   return GRADSTAB_VERSION;
 }
 
+/// The version of torch whose headers this was compiled with.
+std::string built_for() {
+  return TORCH_VERSION;
+}
+
 /// The backends that this machine can run, the fastest last.
 std::vector<std::string> supported_backends() {
   std::vector<std::string> names;
@@ -101,6 +107,7 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
   library.def("make_transform", make_transform_object);
   library.def("make_optimizer", make_optimizer_object);
   library.def("version", version);
+  library.def("built_for", built_for);
   library.def("supported_backends", supported_backends);
   library.def(
       "update_(int transform, int[] positions, Tensor(a!)[] gradients, Tensor[] parameters) -> Tensor");

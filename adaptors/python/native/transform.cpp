@@ -42,7 +42,8 @@ Transform::Transform(const Description& description, const std::string& nonfinit
     : transform_(make_transform(description)), run_(make_run_options(nonfinite, backend)) {
   run_.executor = torch_executor();
   // Settings are wrong or right whatever the parameters are; say so where the object is made.
-  check(transform_.init({}, run_));
+  check(transform_.validate());
+  check(find_backend(run_.backend).status());
   const std::lock_guard lock(registry().mutex);
   id_ = ++registry().last;
   registry().objects.emplace(id_, this);
