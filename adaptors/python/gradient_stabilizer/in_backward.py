@@ -22,6 +22,7 @@ class OptimizerInBackward:
         self._held = False
         self._steps = 0
         self._seen: dict[int, list[float]] = {}
+        self._begun = False  # this backward has updated a parameter
         self._hooks: list[Any] = []
         # A parameter holds the node that accumulates its gradient only weakly.
         self._nodes: list[Any] = []
@@ -41,12 +42,17 @@ class OptimizerInBackward:
 
     def _step(self, index: int, parameter: torch.Tensor) -> None:
         optimizer = self.optimizer
-        if not self._seen:
-            optimizer._bind()  # schedulers write into the groups
+        if not self._begun:
+            optimizer._bind()  # schedulers write into the groups between one backward and the next
+            self._begun = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._end)
         if parameter.grad is None or not optimizer._binding.holds_at(index, parameter):
             return
         self._seen[index] = _native.call(optimizer._native.step_one, index)
         parameter.grad = None
+
+    def _end(self) -> None:
+        self._begun = False
 
     def hold(self, held: bool = True) -> None:
         """While held, backward only accumulates gradients: for all but the last micro-step of an accumulation."""
@@ -55,7 +61,7 @@ class OptimizerInBackward:
     def report(self) -> StepReport:
         """What happened since the last call, with an entry for every parameter."""
         names = self.optimizer._binding.names
-        seen, self._seen = self._seen, {}
+        seen, self._seen, self._begun = self._seen, {}, False
         self._steps += 1
         tensors = []
         for index, name in enumerate(names):
