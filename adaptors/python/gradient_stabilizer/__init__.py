@@ -6,7 +6,7 @@
 is the one line that changes in a training loop. docs/python.md is the manual.
 """
 
-from . import _native, optim
+from . import _native, compat, optim
 from ._native import backends
 from .in_backward import OptimizerInBackward, optimizer_in_backward
 from .methods import (
@@ -48,6 +48,7 @@ __all__ = [
     "chain",
     "clip_by_global_norm",
     "clip_by_value",
+    "compat",
     "normalize",
     "optim",
     "optimizer_in_backward",

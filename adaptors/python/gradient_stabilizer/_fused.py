@@ -47,6 +47,8 @@ class FusedOptimizer(Optimizer):
         if transform is not None and not isinstance(transform, Method):
             raise TypeError(f"transform must be a method such as stabilize(), or None, got {transform!r}")
         groups, named = split_groups(params)
+        if len(groups) == 1 and not groups[0]["params"]:
+            raise ValueError("the optimizer got an empty list of parameters")
         self._how = (transform, nonfinite, backend, low_precision, int(seed))
         self._binding = Binding(named)
         self._known: list[Settings] = []

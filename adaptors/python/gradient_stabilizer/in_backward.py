@@ -13,7 +13,7 @@ from .report import StepReport, TensorReport
 
 
 class OptimizerInBackward:
-    """What `optimizer_in_backward` returns. While it is there, `backward` updates the parameters."""
+    """What `optimizer_in_backward` returns. Until `remove`, `backward` updates the parameters."""
 
     def __init__(self, optimizer: FusedOptimizer) -> None:
         self.optimizer = optimizer  #: for schedulers and checkpoints
@@ -24,8 +24,6 @@ class OptimizerInBackward:
         self._seen: dict[int, list[float]] = {}
         self._begun = False  # this backward has updated a parameter
         self._hooks: list[Any] = []
-        # A parameter holds the node that accumulates its gradient only weakly.
-        self._nodes: list[Any] = []
         for index, parameter in enumerate(optimizer._binding.tensors):
             if parameter.requires_grad:
                 self._hook(index, parameter)
@@ -35,10 +33,18 @@ class OptimizerInBackward:
             if not self._held:
                 self._step(index, parameter)
 
+        # The hooks belong to the parameter and keep this object alive, whether or not the caller does.
+        if hasattr(parameter, "register_post_accumulate_grad_hook"):
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(complete))
+            return
         with torch.enable_grad():
             node = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
-        self._nodes.append(node)
         self._hooks.append(node.register_hook(complete))
+
+        def hold_node(_: torch.Tensor, node: Any = node) -> None:
+            """The parameter itself holds the node that accumulates its gradient only weakly."""
+
+        self._hooks.append(parameter.register_hook(hold_node))
 
     def _step(self, index: int, parameter: torch.Tensor) -> None:
         optimizer = self.optimizer
@@ -83,7 +89,6 @@ class OptimizerInBackward:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        self._nodes.clear()
 
 
 def optimizer_in_backward(
