@@ -8,6 +8,7 @@ import torch
 
 from . import _native
 from ._parameters import Binding, Named
+from ._sharding import Sharding, check_tensors, is_dtensor
 from .methods import Method
 from .report import StepReport, make_report
 
@@ -18,7 +19,7 @@ FORMAT = 1
 class Engine:
     """The part that `GradientTransform`, `wrap` and `compat` share."""
 
-    def __init__(self, method: Method, named: Named, nonfinite: str, backend: str) -> None:
+    def __init__(self, method: Method, named: Named, nonfinite: str, backend: str, shard_group: Any = None) -> None:
         if not isinstance(method, Method):
             raise TypeError(f"expected a method such as stabilize(), got {method!r}")
         self.method = method
@@ -26,6 +27,8 @@ class Engine:
         self.backend = backend
         self.native = method.make(nonfinite, backend)
         self.binding = Binding(named)
+        self.shard_group = shard_group
+        self.sharding: Sharding | None = None
 
     def bind(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Registers the parameters of the groups, if they are not those that are registered."""
@@ -36,7 +39,13 @@ class Engine:
         self.binding = Binding(before.named, before)
         try:
             fresh = self.binding.bind(groups)
-            _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)
+            check_tensors(tensors, self.binding.names, self.shard_group)
+            if self.shard_group is not None or any(map(is_dtensor, tensors)):
+                sharding = Sharding(self.method, tensors, self.shard_group)
+                _native.call(self.native.bind_shapes, self.binding.names, sharding.sizes, fresh)
+                self.sharding = sharding
+            else:
+                _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)
         except Exception:
             self.binding = before
             raise
@@ -44,6 +53,8 @@ class Engine:
     def transform(self, groups: Sequence[Mapping[str, Any]]) -> bool:
         """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
         self.bind(groups)
+        if self.sharding is not None:
+            return self.sharding.transform(self.native, self.binding.names, self.binding.tensors)
         return _native.call(self.native.step)
 
     def report(self) -> StepReport:
@@ -70,6 +81,8 @@ class Engine:
     # Copies and pickles carry the parameters, so that a copy of model and object together belongs together.
     def __getstate__(self) -> dict[str, Any]:
         binding = self.binding
+        if self.sharding is not None:
+            raise TypeError("what is bound to sharded parameters cannot be copied or pickled; use state_dict")
         return {
             "method": self.method,
             "nonfinite": self.nonfinite,

@@ -29,16 +29,25 @@ class GradientTransform:
         "skip_step" (nothing is changed, `step` returns False), "raise" (nothing is changed, RuntimeError), or
         "pass_through" (left in place, as in the authors' code).
     backend: one of `backends()`; "" for the fastest.
+    shard_group: a process group of torch.distributed (True: all processes) in which every process has a part of each
+        parameter. Norms are then those over all parts, by one collective per step; only methods of Euclidean norms
+        (TypeError). DTensor parameters say themselves how they are divided and need no group.
 
     Gradients are float32, float64, float16 or bfloat16, dense with any strides or sparse COO, on the CPU. Raises
     ValueError (settings; a parameter given twice) and TypeError (what is no parameter).
     """
 
     def __init__(
-        self, params: Parameters, method: Method, *, nonfinite: str = "skip_tensor", backend: str = ""
+        self,
+        params: Parameters,
+        method: Method,
+        *,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        shard_group: Any = None,
     ) -> None:
         self.param_groups, named = split_groups(params)
-        self._engine = Engine(method, named, nonfinite, backend)
+        self._engine = Engine(method, named, nonfinite, backend, shard_group)
         self._engine.bind(self.param_groups)
 
     def step(self) -> bool:
@@ -98,7 +107,7 @@ class GradientStabilizer(GradientTransform):
         stabilizer.step()
         optimizer.step()
 
-    `params`, `nonfinite` and `backend` as in `GradientTransform`, everything else as in `stabilize`.
+    `params`, `nonfinite`, `backend` and `shard_group` as in `GradientTransform`, everything else as in `stabilize`.
     """
 
     def __init__(
@@ -109,9 +118,11 @@ class GradientStabilizer(GradientTransform):
         *,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         **settings: Any,
     ) -> None:
-        super().__init__(params, stabilize(gamma1, gamma2, **settings), nonfinite=nonfinite, backend=backend)
+        method = stabilize(gamma1, gamma2, **settings)
+        super().__init__(params, method, nonfinite=nonfinite, backend=backend, shard_group=shard_group)
 
 
 class GradientState:

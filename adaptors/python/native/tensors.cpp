@@ -31,6 +31,13 @@ ParameterSet parameter_set(const std::vector<std::string>& names,
 
 TensorRef reference(const at::Tensor& tensor, const std::string& name) {
   if (!tensor.defined()) return {};
+  // Subclasses that dispatch to Python (DTensor, FakeTensor) have no memory of their own to point to.
+  if (tensor.key_set().has(c10::DispatchKey::Python)) {
+    raise({StatusCode::unsupported,
+           "'" + name +
+               "' is a tensor subclass such as DTensor, expected a plain tensor; sharded "
+               "parameters go through gradient_stabilizer.wrap or GradientTransform"});
+  }
   return value(tensor_ref(tensor, name));
 }
 
