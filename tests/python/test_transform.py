@@ -157,6 +157,25 @@ def test_every_backend_gives_the_same_numbers(backend: str) -> None:
         torch.testing.assert_close(a, b, rtol=EPSILON, atol=0)
 
 
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    torch.manual_seed(0)
+    raw = [torch.randn(300_000), torch.randn(64), torch.randn(1000, 7).t()]
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            parameters = [nn.Parameter(torch.zeros_like(gradient)) for gradient in raw]
+            stabilizer = gs.GradientStabilizer(parameters)
+            for scale in (1.0, 30.0):
+                for parameter, gradient in zip(parameters, raw):
+                    parameter.grad = gradient * scale
+                stabilizer.step()
+            results.append([parameter.grad for parameter in parameters])
+        finally:
+            torch.set_num_threads(1)
+    assert same_bits(results[0], results[1])
+
+
 class TestState:
     def test_a_resumed_run_equals_the_uninterrupted_one(self) -> None:
         model = make_model()

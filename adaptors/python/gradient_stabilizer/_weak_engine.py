@@ -120,7 +120,7 @@ class WeakEngine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["method"], state["nonfinite"])  # type: ignore[misc]
-        # Held until the caller has what it copies or unpickles: with the parameters alone nobody else holds them yet.
+        # copy and pickle hold the parameters until whoever else has them is made as well.
         parameters = state["parameters"]
         _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [])
         _native.call(self.native.load, state["saved"])

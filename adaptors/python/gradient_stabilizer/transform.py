@@ -166,7 +166,7 @@ class GradientState:
 
 def transform_grad_(parameters: Parameters, state: GradientState) -> torch.Tensor:
     """Applies the method of `state` to the gradients of `parameters` in place. Returns their norms before: float64,
-    one per parameter, 0 where there is no gradient."""
+    one per parameter, 0 where there is no gradient. Under policy "skip_step" look at `state.report().skip_step`."""
     if not isinstance(state, GradientState):
         raise TypeError(f"state must be a GradientState, got {type(state).__name__}")
     state._engine.transform(state._bind(parameters))
@@ -179,7 +179,7 @@ def stabilize_grad_(parameters: Parameters, state: GradientState) -> torch.Tenso
 
     parameters: a parameter, parameters, or pairs (name, parameter). The names key the statistics.
     state: `GradientState()`, made once and kept.
-    Returns the norms before: float64, one per parameter, 0 where there is no gradient. Raises as
-    `GradientTransform.step` does.
+    Returns the norms before: float64, one per parameter, 0 where there is no gradient. Under policy "skip_step" look at
+    `state.report().skip_step`. Raises as `GradientTransform.step` does.
     """
     return transform_grad_(parameters, state)
