@@ -46,6 +46,7 @@ class Engine:
                 self.sharding = sharding
             else:
                 _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)
+                self.sharding = None
         except Exception:
             self.binding = before
             raise

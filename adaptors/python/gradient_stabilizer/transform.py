@@ -80,7 +80,7 @@ class GradientTransform:
         self._engine.binding.named = before + named
         try:
             self._engine.bind(everything)
-        except ValueError:
+        except Exception:
             self._engine.binding.named = before
             raise
         self.param_groups = everything
