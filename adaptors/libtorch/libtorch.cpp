@@ -1,7 +1,5 @@
 #include "gradstab/libtorch.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <cstring>
 #include <unordered_set>
 
@@ -10,71 +8,12 @@ namespace {
 
 constexpr const char* kArchiveKey = "gradstab_state";
 
-class TorchExecutor final : public Executor {
- public:
-  unsigned concurrency() const noexcept override { return static_cast<unsigned>(at::get_num_threads()); }
-  void run(std::size_t count, Task task, void* context) noexcept override {
-    at::parallel_for(0, static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) task(context, static_cast<std::size_t>(i));
-    });
-  }
-};
-
-Status unsupported(const std::string& name, const std::string& what) {
-  return {StatusCode::unsupported, "gradient of '" + name + "' " + what};
-}
-
 RunOptions with_executor(RunOptions options) {
   if (!options.executor) options.executor = torch_executor();
   return options;
 }
 
 }  // namespace
-
-std::shared_ptr<Executor> torch_executor() {
-  return std::make_shared<TorchExecutor>();
-}
-
-Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) {
-  if (tensor.layout() == at::kSparse) {
-    if (!tensor.is_coalesced()) return unsupported(name, "is sparse and not coalesced; coalesce it first");
-    auto values = tensor_ref(tensor._values(), name);
-    if (values) values->sparse_values = true;
-    return values;
-  }
-  if (tensor.layout() != at::kStrided) {
-    return unsupported(name, "has a layout that is neither strided nor sparse COO");
-  }
-  TensorRef result;
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      result.dtype = DType::float32;
-      break;
-    case at::kDouble:
-      result.dtype = DType::float64;
-      break;
-    case at::kHalf:
-      result.dtype = DType::float16;
-      break;
-    case at::kBFloat16:
-      result.dtype = DType::bfloat16;
-      break;
-    default:
-      return unsupported(name, std::string("has dtype ") + c10::toString(tensor.scalar_type()) +
-                                   ", expected float32, float64, float16 or bfloat16");
-  }
-  if (!tensor.device().is_cpu() && !tensor.device().is_cuda()) {
-    return unsupported(name, "is on device " + tensor.device().str() + ", expected cpu or cuda");
-  }
-  result.device = tensor.device().is_cpu() ? DeviceType::cpu : DeviceType::cuda;
-  result.data = tensor.data_ptr();
-  result.sizes = {tensor.sizes().data(), tensor.sizes().size()};
-  result.strides = {tensor.strides().data(), tensor.strides().size()};
-  // An empty tensor may have no memory; it must still not read as "no gradient".
-  static std::byte empty;
-  if (result.data == nullptr) result.data = &empty;
-  return result;
-}
 
 GradientBridge::GradientBridge(GradientTransform transform, RunOptions options)
     : transform_(std::move(transform)), options_(with_executor(std::move(options))) {

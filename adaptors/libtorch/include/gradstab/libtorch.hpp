@@ -18,18 +18,10 @@
 #include <utility>
 #include <vector>
 
+#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
-
-/// Runs the library's tasks on LibTorch's own threads (at::set_num_threads), so that no second pool competes
-/// for cores.
-std::shared_ptr<Executor> torch_executor();
-
-/// A tensor of the caller's as the library sees it. The result points into `tensor` and its size and stride
-/// arrays. Of a sparse COO tensor it refers to the values. Errors: sparse tensors that are not coalesced,
-/// other layouts, complex and integer dtypes; `name` goes into the message.
-Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
 
 /// Named parameters as torch::nn::Module::named_parameters() returns them.
 using NamedParameters = torch::OrderedDict<std::string, at::Tensor>;

@@ -1,0 +1,25 @@
+// Torch tensors and torch's threads as the library sees them. All that an adaptor needs which neither wraps
+// LibTorch's optimizers nor wants their headers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+
+#include "gradstab/executor.hpp"
+#include "gradstab/status.hpp"
+#include "gradstab/tensor_ref.hpp"
+
+namespace gradstab {
+
+/// Runs the library's tasks on LibTorch's own threads (at::set_num_threads), so that no second pool competes
+/// for cores.
+std::shared_ptr<Executor> torch_executor();
+
+/// A tensor of the caller's as the library sees it. The result points into `tensor` and its size and stride
+/// arrays. Of a sparse COO tensor it refers to the values. Errors: sparse tensors that are not coalesced,
+/// other layouts, complex and integer dtypes; `name` goes into the message.
+Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
+
+}  // namespace gradstab

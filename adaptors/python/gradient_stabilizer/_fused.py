@@ -1,0 +1,236 @@
+"""The part that the fused optimizers share."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
+
+import torch
+from torch.optim import Optimizer
+
+from . import _native
+from ._engine import FORMAT
+from ._parameters import Binding, split_groups
+from .methods import Method, stabilize
+from .report import StepReport, make_report
+from .wrapped import STATE_KEY
+
+Settings = tuple[dict[str, float], dict[str, list[str]]]
+
+#: What goes in front where nothing else is asked for.
+STABILIZE = stabilize()
+
+
+class FusedOptimizer(Optimizer):
+    """An optimizer of the library behind a gradient transform whose factors are folded into the update: gradients are
+    read and not written, except by methods that work element by element.
+
+    Users take one of `gradient_stabilizer.optim`. A subclass says what its groups' settings are called here, and what
+    a plain optimizer of its kind keeps.
+    """
+
+    #: The library's name of the optimizer.
+    kind = ""
+    #: torch's names of the element-wise state, in the library's order.
+    state_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        params: Any,
+        defaults: dict[str, Any],
+        *,
+        transform: Method | None,
+        nonfinite: str,
+        backend: str,
+        low_precision: str,
+        seed: int,
+    ) -> None:
+        if transform is not None and not isinstance(transform, Method):
+            raise TypeError(f"transform must be a method such as stabilize(), or None, got {transform!r}")
+        groups, named = split_groups(params)
+        if len(groups) == 1 and not groups[0]["params"]:
+            raise ValueError("the optimizer got an empty list of parameters")
+        self._how = (transform, nonfinite, backend, low_precision, int(seed))
+        self._binding = Binding(named)
+        self._known: list[Settings] = []
+        self._make()
+        super().__init__(groups, defaults)
+        self._bind()
+
+    def _make(self) -> None:
+        transform, *how = self._how
+        lists = ([], [], []) if transform is None else transform.lists()
+        self._native = _native.call(_native.ops.make_optimizer, self.kind, *lists, *how)
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        """The settings of a group under the library's names."""
+        raise NotImplementedError
+
+    def _checked(self, group: Mapping[str, Any]) -> Settings:
+        if group.get("maximize"):
+            raise ValueError("maximize must be False: the fused optimizers minimize")
+        try:
+            return self._settings(group)
+        except (TypeError, KeyError) as error:
+            raise TypeError(f"a setting of this group is missing or of a wrong type: {error}") from None
+
+    def _bind(self) -> None:
+        """Tells the native half which parameters and settings the groups have now, where that has changed."""
+        settings = [self._checked(group) for group in self.param_groups]
+        tensors = [tensor for group in self.param_groups for tensor in group["params"]]
+        if self._binding.holds(tensors) and len(settings) == len(self._known):
+            for index, group_settings in enumerate(settings):
+                if group_settings != self._known[index]:
+                    _native.call(self._native.set_group, index, *group_settings)
+                    self._known[index] = group_settings
+            return
+        before = self._binding
+        self._binding = Binding(before.named, before)
+        group_of = [index for index, group in enumerate(self.param_groups) for _ in group["params"]]
+        try:
+            fresh = self._binding.bind(self.param_groups)
+            _native.call(
+                self._native.bind,
+                tensors,
+                self._binding.names,
+                group_of,
+                [numbers for numbers, _ in settings],
+                [words for _, words in settings],
+                fresh,
+            )
+        except Exception:
+            self._binding = before
+            raise
+        self._known = settings
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Updates every parameter that has a gradient. With a closure, the gradients that it computes are used;
+        returns its loss. Raises as `GradientTransform.step` does, without noticing gradients that come twice: they are
+        not changed here."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._bind()
+        _native.call(self._native.step)
+        return loss
+
+    def report(self) -> StepReport:
+        """What the last step saw of the gradients, and the factors that it folded into the update."""
+        return make_report(self._binding.names, *self._native.report())
+
+    @property
+    def names(self) -> list[str]:
+        """The names that state is kept under, in the order of `report().tensors`."""
+        return list(self._binding.names)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters, whose state starts afresh."""
+        groups, named = split_groups([param_group])
+        super().add_param_group(groups[0])
+        if not self._binding.bound:
+            return  # while Optimizer.__init__ adds the first groups
+        before = list(self._binding.named)
+        self._binding.named += named
+        try:
+            self._bind()
+        except Exception:
+            self._binding.named = before
+            self.param_groups.pop()
+            raise
+
+    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
+        """Settings of the groups and all state, by parameter name, as one uint8 tensor; a run that loads it goes on
+        bit for bit. `plain_state_dict` is what torch's own optimizer can load."""
+        self._bind()
+        packed = super().state_dict()
+        packed[STATE_KEY] = {"format": FORMAT, "optimizer": self.kind, "state": _native.call(self._native.save)}
+        return packed
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+        """Restores what `state_dict` gave, or the state of torch's own optimizer of this kind, which starts the
+        statistics of the transform afresh. ValueError where it does not fit; the state is then as it was."""
+        plain = {key: value for key, value in state_dict.items() if key != STATE_KEY}
+        self._bind()
+        groups_before = [{**group, "params": list(group["params"])} for group in self.param_groups]
+        before = self._native.save()
+        state = plain.get("state", {})
+        try:
+            super().load_state_dict({**plain, "state": {}})
+            self._bind()
+            if STATE_KEY in state_dict:
+                self._load_own(state_dict[STATE_KEY])
+            else:
+                self._load_plain(state, plain["param_groups"])
+        except Exception:
+            self.param_groups = groups_before
+            self._bind()
+            self._native.load(before)
+            raise
+
+    def _load_own(self, own: Mapping[str, Any]) -> None:
+        if own.get("format") != FORMAT:
+            raise ValueError(f"state has format {own.get('format')!r}, this version reads {FORMAT}")
+        if own.get("optimizer") != self.kind:
+            raise ValueError(f"this is the state of {own.get('optimizer')!r}, expected {self.kind!r}")
+        _native.call(self._native.load, own["state"])
+
+    def _load_plain(self, state: Mapping[Any, Any], groups: Sequence[Mapping[str, Any]]) -> None:
+        self._make()
+        self._binding = Binding(self._binding.named)
+        self._bind()
+        keys = [key for group in groups for key in group["params"]]
+        for index, key in enumerate(keys):
+            if key in state:
+                step, values = self._from_plain(state[key], self._binding.names[index])
+                if values:
+                    _native.call(self._native.set_parameter_state, index, step, values)
+
+    def _from_plain(self, state: Mapping[str, Any], name: str) -> tuple[int, list[torch.Tensor]]:
+        """Step and element-wise state out of what torch's own optimizer keeps of one parameter."""
+        values = [state[key] for key in self.state_names if state.get(key) is not None]
+        if not values:
+            foreign = sorted(state)
+            if foreign and any(isinstance(value, torch.Tensor) and value.dim() for value in state.values()):
+                raise ValueError(f"state of '{name}' has {foreign}, expected {list(self.state_names)}")
+            return 0, []
+        # SGD and Lion do not count; what matters is that there is a momentum.
+        return int(state.get("step", 1)), values
+
+    def plain_state_dict(self) -> dict[str, Any]:
+        """The state in the layout of torch's own optimizer of this kind, for going back to it. The statistics of the
+        transform, and float32 copies of bfloat16 parameters, have no place in it."""
+        self._bind()
+        packed = super().state_dict()
+        packed["state"] = {}
+        for index in range(len(self._binding.names)):
+            step, values = _native.call(self._native.parameter_state, index)
+            if values:
+                packed["state"][index] = dict(zip(self.state_names, values))
+                if "exp_avg_sq" in self.state_names:
+                    packed["state"][index]["step"] = torch.tensor(float(step))
+        return packed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "defaults": self.defaults,
+            "state": self.state,
+            "param_groups": self.param_groups,
+            "how": self._how,
+            "named": self._binding.named,
+            "saved": self._native.save() if self._binding.bound else None,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "how" not in state:  # from Optimizer.load_state_dict: groups and state alone
+            super().__setstate__(state)
+            return
+        self._how = state.pop("how")
+        self._binding = Binding(state.pop("named"))
+        self._known = []
+        saved = state.pop("saved")
+        self._make()
+        super().__setstate__(state)
+        if saved is not None:
+            self._bind()
+            _native.call(self._native.load, saved)

@@ -1,0 +1,140 @@
+"""Parameters of which every process has a part: squared norms are summed over the processes before the decision."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Sequence
+
+import torch
+
+from . import _native
+from .methods import Method
+
+#: Methods that look at norms alone, so that each process can scale its part by a factor that all agree on.
+_BY_NORM = {"stabilize", "clip_by_global_norm", "zclip", "adagc", "adaptive_norm", "normalize", "scale_by", "record_norms"}
+
+
+def is_dtensor(tensor: torch.Tensor) -> bool:
+    """Whether it is a torch.distributed.tensor.DTensor, which torch 1.13 does not have."""
+    return hasattr(tensor, "placements") and hasattr(tensor, "device_mesh")
+
+
+def check_tensors(tensors: Sequence[torch.Tensor], names: Sequence[str], group: Any) -> None:
+    """Refuses parameters of torch's first FullyShardedDataParallel that cannot be told apart, or whose group is not
+    given: TypeError, ValueError."""
+    for tensor, name in zip(tensors, names):
+        if type(tensor).__name__ == "FlatParameter" or getattr(tensor, "_is_flat_param", False):
+            raise TypeError(
+                f"'{name}' is a flat parameter that holds several; use FullyShardedDataParallel(use_orig_params=True)"
+            )
+        if group is None and getattr(tensor, "_fsdp_flattened", False):
+            raise ValueError(
+                f"'{name}' is sharded by FullyShardedDataParallel; pass its process group as shard_group, or True for all"
+            )
+
+
+def check_method(method: Method) -> None:
+    """TypeError for a method that would need more of a sharded gradient than its norm."""
+    for link in method.links:
+        euclidean = link.method != "clip_by_global_norm" or link.numbers["p"] == 2.0
+        if link.method not in _BY_NORM or link.words.get("granularity") == ["row"] or not euclidean:
+            raise TypeError(
+                f"{link.method} with these settings needs whole gradients, and those of sharded parameters are in parts; "
+                "use a method of Euclidean norms of tensors"
+            )
+
+
+def _resolve(group: Any) -> Any:
+    if group is True:
+        return torch.distributed.group.WORLD
+    return group
+
+
+class Sharding:
+    """How the parameters of a binding are divided.
+
+    group: the processes that share parameters given as plain tensors, each with its own part; None if there are none.
+    DTensors say themselves how they are divided.
+    """
+
+    def __init__(self, method: Method, tensors: Sequence[torch.Tensor], group: Any) -> None:
+        check_method(method)
+        self.group = _resolve(group)
+        self._left: list[tuple[Any, int]] = []
+        self.sizes = self._global_sizes(tensors)
+
+    def _global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
+        """Shapes that are the same in every process: of a DTensor its own, of parts the number of all elements."""
+        sizes = [list(tensor.shape) if is_dtensor(tensor) else [tensor.numel()] for tensor in tensors]
+        if self.group is not None:
+            counts = torch.tensor([tensor.numel() for tensor in tensors], dtype=torch.int64)
+            torch.distributed.all_reduce(counts, group=self.group)
+            sizes = [
+                size if is_dtensor(tensor) else [count] for size, tensor, count in zip(sizes, tensors, counts.tolist())
+            ]
+        return sizes
+
+    def transform(self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> bool:
+        """Transforms the local parts of the gradients in place. False: the step must be left out."""
+        parts: list[torch.Tensor] = []
+        where: list[int] = []
+        for index, tensor in enumerate(tensors):
+            if tensor.grad is not None:
+                parts.append(_local(tensor.grad, names[index]))
+                where.append(index)
+        if parts and self._are_left(parts):
+            raise RuntimeError(
+                "the gradients are those that the last step has already transformed; transform them once between "
+                "backward and the optimizer's step"
+            )
+        # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
+        sums = torch.zeros(2, len(tensors), dtype=torch.float64)
+        if parts:
+            index = torch.tensor(where)
+            sums[0, index] = _native.call(_native.ops.squared_norms, parts)
+            sums[1, index] = 1.0
+        for group, divided in self._groups(tensors):
+            mine = torch.where(divided, sums, torch.zeros_like(sums))
+            torch.distributed.all_reduce(mine, group=group)
+            sums = torch.where(divided, mine, sums)
+        squares = torch.where(sums[1] > 0, sums[0], torch.full_like(sums[0], -1.0))
+        factors = _native.call(native.decide, squares)
+        if native.skips_step():
+            return False
+        if parts:
+            _native.call(_native.ops.scale_, parts, factors[index])
+        self._left = [(weakref.ref(part), part._version) for part in parts]
+        return True
+
+    def _are_left(self, parts: Sequence[torch.Tensor]) -> bool:
+        return len(parts) == len(self._left) and all(
+            reference() is part and version == part._version for part, (reference, version) in zip(parts, self._left)
+        )
+
+    def _groups(self, tensors: Sequence[torch.Tensor]) -> list[tuple[Any, torch.Tensor]]:
+        """The groups to sum over, one after the other, each with the parameters that are divided over it."""
+        members: dict[Any, list[int]] = {}
+        for index, tensor in enumerate(tensors):
+            if not is_dtensor(tensor):
+                if self.group is not None:
+                    members.setdefault(self.group, []).append(index)
+                continue
+            for dim, placement in enumerate((tensor if tensor.grad is None else tensor.grad).placements):
+                if placement.is_shard():
+                    members.setdefault(tensor.device_mesh.get_group(dim), []).append(index)
+        result = []
+        for group, indices in members.items():
+            divided = torch.zeros(len(tensors), dtype=torch.bool)
+            divided[torch.tensor(indices)] = True
+            result.append((group, divided))
+        return result
+
+
+def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:
+    """The part of a gradient that is here."""
+    if not is_dtensor(gradient):
+        return gradient
+    if any(placement.is_partial() for placement in gradient.placements):
+        raise TypeError(f"gradient of '{name}' is a partial sum over processes; redistribute it before it is transformed")
+    part = gradient._local_tensor
+    return part.wait() if hasattr(part, "wait") else part

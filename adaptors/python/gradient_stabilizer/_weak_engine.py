@@ -1,0 +1,128 @@
+"""A stabilizer that is shown parameters with each call, and keeps state of those that are alive."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Mapping, Sequence
+
+import torch
+
+from . import _native
+from ._state_bytes import Moments, with_moments
+from .methods import Method
+from .report import StepReport, make_report
+
+
+class WeakEngine:
+    """What `compat` has in the place of `_engine.Engine`: several calls may show parts of the parameters in turn.
+
+    A parameter is named by a number that is never used again, so that state cannot go to another one.
+    """
+
+    def __init__(self, method: Method, nonfinite: str) -> None:
+        self.method = method
+        self.nonfinite = nonfinite
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self.native = self.method.make(self.nonfinite, "")
+        self._names: list[str] = []
+        self._known: list[weakref.ref[torch.Tensor]] = []
+        self._made = 0
+        self._left: dict[str, tuple[weakref.ref[torch.Tensor], int]] = {}
+
+    def bind(self, groups: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Registers what is new, forgets what is gone, and returns the positions of the groups' parameters."""
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        alive = [(name, reference()) for name, reference in zip(self._names, self._known)]
+        kept = [(name, tensor) for name, tensor in alive if tensor is not None]
+        position = {id(tensor): index for index, (_, tensor) in enumerate(kept)}
+        positions: list[int] = []
+        for parameter in parameters:
+            if id(parameter) not in position:
+                position[id(parameter)] = len(kept)
+                kept.append((f"parameter{self._made}", parameter))
+                self._made += 1
+            positions.append(position[id(parameter)])
+        if len(set(positions)) < len(positions):
+            raise ValueError("a parameter is there twice; its gradient would be transformed twice")
+        names = [name for name, _ in kept]
+        if names != self._names:
+            _native.call(self.native.bind_shapes, names, [list(tensor.shape) for _, tensor in kept], [])
+            self._names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
+        return positions
+
+    def transform(self, groups: Sequence[Mapping[str, Any]]) -> bool:
+        """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
+        positions = self.bind(groups)
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        present: list[int] = []
+        gradients: list[torch.Tensor] = []
+        for index, parameter in zip(positions, parameters):
+            if parameter.grad is None:
+                continue
+            if parameter.grad.is_sparse and not parameter.grad.is_coalesced():
+                parameter.grad = parameter.grad.coalesce()
+            present.append(index)
+            gradients.append(parameter.grad)
+        names = [self._names[index] for index in present]
+        if gradients and all(self._is_left(name, gradient) for name, gradient in zip(names, gradients)):
+            raise RuntimeError(
+                "the gradients are those that the last step has already transformed; transform them once between "
+                "backward and the optimizer's step"
+            )
+        _native.call(_native.ops.update_, self.native.id(), present, gradients, [])
+        if self.native.skips_step():
+            return False
+        self._left = {name: (weakref.ref(grad), grad._version) for name, grad in zip(names, gradients)}
+        return True
+
+    def _is_left(self, name: str, gradient: torch.Tensor) -> bool:
+        left = self._left.get(name)
+        return left is not None and left[0]() is gradient and left[1] == gradient._version
+
+    def report(self) -> StepReport:
+        return make_report(self._names, *self.native.report())
+
+    def statistics(self) -> dict[str, torch.Tensor]:
+        return dict(zip(*self.native.state()))
+
+    def moments(self) -> dict[int, Moments]:
+        """By the id of the parameter, of those that have been seen with a gradient."""
+        fields = [values.tolist() for values in self.statistics().values()]
+        result: dict[int, Moments] = {}
+        for reference, m, v, k, skipped in zip(self._known, *fields):
+            tensor = reference()
+            if tensor is not None and k + skipped > 0:
+                result[id(tensor)] = Moments(m, v, int(k), int(skipped))
+        return result
+
+    def set_moments(self, parameters: Sequence[torch.Tensor], moments: Sequence[Moments]) -> None:
+        """Starts afresh with these moments of these parameters."""
+        fresh = WeakEngine(self.method, self.nonfinite)
+        fresh.bind([{"params": list(parameters)}])
+        saved = with_moments(_native.call(fresh.native.save), moments)
+        _native.call(fresh.native.load, saved)
+        self.__dict__.update(fresh.__dict__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        alive = [reference() for reference in self._known]
+        self.bind([{"params": [tensor for tensor in alive if tensor is not None]}])
+        return {
+            "method": self.method,
+            "nonfinite": self.nonfinite,
+            "names": self._names,
+            "made": self._made,
+            "parameters": [tensor for tensor in alive if tensor is not None],
+            "saved": self.native.save(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["method"], state["nonfinite"])  # type: ignore[misc]
+        # copy and pickle hold the parameters until whoever else has them is made as well.
+        parameters = state["parameters"]
+        _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [])
+        _native.call(self.native.load, state["saved"])
+        self._names, self._made = state["names"], state["made"]
+        self._known = [weakref.ref(tensor) for tensor in parameters]

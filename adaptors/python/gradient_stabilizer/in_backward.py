@@ -1,0 +1,111 @@
+"""Steps parameters during backward, so that the model's gradients never exist all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from . import _native
+from ._fused import FusedOptimizer
+from .optim import AdamW
+from .report import StepReport, TensorReport
+
+
+class OptimizerInBackward:
+    """What `optimizer_in_backward` returns. Until `remove`, `backward` updates the parameters."""
+
+    def __init__(self, optimizer: FusedOptimizer) -> None:
+        self.optimizer = optimizer  #: for schedulers and checkpoints
+        optimizer._bind()
+        _native.call(optimizer._native.check_can_step_one)
+        self._held = False
+        self._steps = 0
+        self._seen: dict[int, list[float]] = {}
+        self._begun = False  # this backward has updated a parameter
+        self._hooks: list[Any] = []
+        for index, parameter in enumerate(optimizer._binding.tensors):
+            if parameter.requires_grad:
+                self._hook(index, parameter)
+
+    def _hook(self, index: int, parameter: torch.Tensor) -> None:
+        def complete(*_: Any) -> None:
+            if not self._held:
+                self._step(index, parameter)
+
+        # The hooks belong to the parameter and keep this object alive, whether or not the caller does.
+        if hasattr(parameter, "register_post_accumulate_grad_hook"):
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(complete))
+            return
+        with torch.enable_grad():
+            node = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
+        self._hooks.append(node.register_hook(complete))
+
+        def hold_node(_: torch.Tensor, node: Any = node) -> None:
+            """The parameter itself holds the node that accumulates its gradient only weakly."""
+
+        self._hooks.append(parameter.register_hook(hold_node))
+
+    def _step(self, index: int, parameter: torch.Tensor) -> None:
+        optimizer = self.optimizer
+        if not self._begun:
+            optimizer._bind()  # schedulers write into the groups between one backward and the next
+            self._begun = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._end)
+        if parameter.grad is None or not optimizer._binding.holds_at(index, parameter):
+            return
+        self._seen[index] = _native.call(optimizer._native.step_one, index)
+        parameter.grad = None
+
+    def _end(self) -> None:
+        self._begun = False
+
+    def hold(self, held: bool = True) -> None:
+        """While held, backward only accumulates gradients: for all but the last micro-step of an accumulation."""
+        self._held = held
+
+    def report(self) -> StepReport:
+        """What happened since the last call, with an entry for every parameter."""
+        names = self.optimizer._binding.names
+        seen, self._seen, self._begun = self._seen, {}, False
+        self._steps += 1
+        tensors = []
+        for index, name in enumerate(names):
+            raw_norm, norm, factor, *marks = seen.get(index, [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+            tensors.append(TensorReport(name, raw_norm, norm, factor, *(mark != 0 for mark in marks)))
+        finite = [tensor for tensor in tensors if tensor.present and tensor.finite]
+        return StepReport(
+            tuple(tensors),
+            self._steps,
+            torch.tensor([tensor.raw_norm for tensor in finite], dtype=torch.float64).norm().item(),
+            torch.tensor([tensor.norm for tensor in finite], dtype=torch.float64).norm().item(),
+            sum(tensor.spike for tensor in tensors),
+            sum(not tensor.finite for tensor in tensors),
+            False,
+        )
+
+    def remove(self) -> None:
+        """Backward is an ordinary one again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+
+def optimizer_in_backward(
+    model: torch.nn.Module, optimizer: type[FusedOptimizer] | FusedOptimizer = AdamW, **settings: Any
+) -> OptimizerInBackward:
+    """Makes `loss.backward()` update the parameters of `model`, each as soon as its gradient is complete, and free the
+    gradient. There is no `optimizer.step()` and no `zero_grad()` in such a loop.
+
+    optimizer: a class of `gradient_stabilizer.optim`, made over model.named_parameters() with `settings`; or an
+        optimizer that is there.
+    A parameter that is used several times is updated once, after all its uses. ValueError or TypeError, which say why,
+    for transforms that need all gradients at once (clipping by global norm, ZClip, ...) and for policy "skip_step".
+    """
+    if isinstance(optimizer, FusedOptimizer):
+        if settings:
+            raise TypeError(f"settings {sorted(settings)} belong to an optimizer that is made here; this one is there")
+        return OptimizerInBackward(optimizer)
+    if not (isinstance(optimizer, type) and issubclass(optimizer, FusedOptimizer)):
+        raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
+    return OptimizerInBackward(optimizer(model.named_parameters(), **settings))

@@ -1,0 +1,257 @@
+"""Optimizers with a gradient transform folded into the update.
+
+All take what torch's take, and `params` also as pairs (name, parameter). Common arguments:
+
+transform: a `Method`; `stabilize()` unless another is given, None for the plain optimizer.
+nonfinite, backend: as in `GradientTransform`. Under "skip_step" nothing is updated.
+low_precision: what becomes of bfloat16 parameters: "master_copy" (a float32 copy is updated and rounded) or
+    "stochastic_rounding" (no copy).
+seed: of stochastic rounding.
+
+Parameters are float32, float64 (with float64 gradients) or bfloat16, on the CPU. Updates are those of torch's own
+optimizers, and their checkpoints can be loaded. ValueError for settings outside their range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ._fused import STABILIZE, FusedOptimizer, Settings
+from .methods import Method
+
+
+class SGD(FusedOptimizer):
+    """torch.optim.SGD: d = g + weight_decay p; b <- momentum b + (1 - dampening) d, first b = d; p <- p - lr b, with
+    Nesterov p <- p - lr (d + momentum b)."""
+
+    kind = "sgd"
+    state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(
+            params,
+            defaults,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        return {name: float(group[name]) for name in names}, {}
+
+
+class Adam(FusedOptimizer):
+    """torch.optim.Adam, weight decay as L2: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
+    p <- p - lr mh / (sqrt(vh) + eps), mh and vh bias-corrected. amsgrad: the largest v so far in the root."""
+
+    kind = "adam"
+    state_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(
+            params,
+            defaults,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        beta1, beta2 = group["betas"]
+        return {
+            "lr": float(group["lr"]),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "epsilon": float(group["eps"]),
+            "weight_decay": float(group["weight_decay"]),
+            "amsgrad": float(group["amsgrad"]),
+            "decoupled": float(self._decoupled),
+        }, {}
+
+
+class AdamW(Adam):
+    """torch.optim.AdamW: Adam whose weight decay shrinks the parameter instead: p <- p (1 - lr weight_decay) first."""
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **settings)
+
+
+class Lion(FusedOptimizer):
+    """Lion (arXiv 2302.06675): p <- p (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g), then
+    m <- beta2 m + (1 - beta2) g.
+
+    decoupled_weight_decay: divide weight_decay by the learning rate at construction, so that its strength does not
+        depend on it.
+    """
+
+    kind = "lion"
+    state_names = ("exp_avg",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "weight_decay": weight_decay,
+            "decay_over_lr": float(lr) if decoupled_weight_decay else 0.0,
+        }
+        super().__init__(
+            params,
+            defaults,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        beta1, beta2 = group["betas"]
+        return {
+            "lr": float(group["lr"]),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "weight_decay": float(group["weight_decay"]),
+            "decay_over_lr": float(group["decay_over_lr"]),
+        }, {}
+
+
+class AdamMini(FusedOptimizer):
+    """Adam-mini (arXiv 2406.16793): Adam with one second moment per head, row or tensor, by the parameter's name
+    (docs/optimizers.md has the rules), and decoupled weight decay, none where the name has "norm", "ln" or "bias".
+
+    named_parameters: pairs (name, parameter), or groups of them; names are required (TypeError).
+    dim, n_heads: width of the model and attention heads, for query and key weights.
+    overrides: pattern of names to "element", "head", "row" or "tensor", before the rules by name.
+    """
+
+    kind = "adam_mini"
+    # The authors keep one second moment per unit in a layout of their own.
+    state_names = ()
+
+    def __init__(
+        self,
+        named_parameters: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        dim: int = 0,
+        n_heads: int = 0,
+        overrides: Mapping[str, str] | None = None,
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "dim": dim,
+            "n_heads": n_heads,
+            "overrides": dict(overrides or {}),
+        }
+        super().__init__(
+            named_parameters,
+            defaults,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
+
+    def _bind(self) -> None:
+        named = {id(tensor) for _, tensor in self._binding.named}
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                if id(tensor) not in named:
+                    raise TypeError(
+                        f"AdamMini needs pairs (name, parameter); a parameter of shape {list(tensor.shape)} has no name"
+                    )
+        super()._bind()
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        beta1, beta2 = group["betas"]
+        numbers = {
+            "lr": float(group["lr"]),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "epsilon": float(group["eps"]),
+            "weight_decay": float(group["weight_decay"]),
+            "dim": float(group["dim"]),
+            "n_heads": float(group["n_heads"]),
+        }
+        return numbers, {f"override:{pattern}": [unit] for pattern, unit in group["overrides"].items()}
+
+
+__all__ = ["SGD", "Adam", "AdamMini", "AdamW", "Lion"]

@@ -1,0 +1,187 @@
+"""Any torch optimizer with a gradient transform in front."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Mapping
+
+import torch
+from torch.optim import LBFGS, Optimizer
+
+from ._engine import Engine
+from .methods import Method, stabilize
+from .report import StepReport
+
+#: The key of a wrapped optimizer's state_dict that holds what plain optimizers do not have.
+STATE_KEY = "gradient_stabilizer"
+
+
+class WrappedOptimizer(Optimizer):
+    """What `wrap` returns: an optimizer that transforms the gradients and then steps the one it was made from.
+
+    Parameter groups, state and defaults are those of the inner optimizer, `optimizer`, and remain so whichever of the
+    two is changed. Attributes that torch's Optimizer does not have are looked up there as well.
+    """
+
+    # GradScaler would otherwise leave unscaling to an inner optimizer that can do it itself, after the transform.
+    _step_supports_amp_scaling = False
+
+    optimizer: Optimizer
+
+    def __init__(self, optimizer: Optimizer, engine: Engine) -> None:
+        # Not Optimizer.__init__, which would register parameters of its own.
+        self.__dict__["optimizer"] = optimizer
+        self.__dict__["_engine"] = engine
+        Optimizer.__setstate__(self, {})
+        engine.bind(optimizer.param_groups)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        return self.optimizer.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.optimizer.param_groups = groups
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        return self.optimizer.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.optimizer.state = state
+
+    @property
+    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
+        return self.optimizer.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: dict[str, Any]) -> None:
+        self.optimizer.defaults = defaults
+
+    def __getattr__(self, name: str) -> Any:
+        # While an object is being unpickled or copied there is no inner optimizer yet.
+        if name.startswith("__") or "optimizer" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.optimizer, name)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Transforms the gradients and steps. With a closure, the gradients that it computes are the ones that are
+        transformed; returns its loss, otherwise what the inner optimizer returns."""
+        if closure is None:
+            return self.optimizer.step() if self._engine.transform(self.param_groups) else None
+        if isinstance(self.optimizer, LBFGS):
+            return self.optimizer.step(self._transforming(closure))
+        with torch.enable_grad():
+            loss = closure()
+        if self._engine.transform(self.param_groups):
+            self.optimizer.step()
+        return loss
+
+    def _transforming(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        # LBFGS evaluates its closure several times per step; each evaluation has gradients of its own.
+        def evaluate() -> Any:
+            loss = closure()
+            self._engine.transform(self.param_groups)
+            return loss
+
+        return evaluate
+
+    def zero_grad(self, *arguments: Any, **settings: Any) -> None:  # type: ignore[override]
+        """As the inner optimizer's."""
+        self.optimizer.zero_grad(*arguments, **settings)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters to the inner optimizer; their statistics start afresh."""
+        self.optimizer.add_param_group(param_group)
+        try:
+            self._engine.bind(self.param_groups)
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    def report(self) -> StepReport:
+        """What the last step saw and did to the gradients."""
+        return self._engine.report()
+
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """What the methods remember: see `GradientTransform.statistics`."""
+        return self._engine.statistics()
+
+    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
+        """The inner optimizer's, which a plain optimizer can load, and one key more."""
+        return {**self.optimizer.state_dict(), STATE_KEY: self._engine.state_dict()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+        """Restores what `state_dict` gave. That of a plain optimizer starts the statistics afresh.
+
+        ValueError, or what the inner optimizer raises, where it does not fit; the statistics are then as they were.
+        """
+        plain = {key: value for key, value in state_dict.items() if key != STATE_KEY}
+        self._engine.bind(self.param_groups)
+        before = self._engine.state_dict()
+        if STATE_KEY in state_dict:
+            self._engine.load_state_dict(state_dict[STATE_KEY])
+        try:
+            self.optimizer.load_state_dict(plain)
+        except Exception:
+            self._engine.load_state_dict(before)
+            raise
+        if STATE_KEY not in state_dict:
+            self._engine.reset()
+            self._engine.bind(self.param_groups)
+
+    # Hooks around state_dict belong to the optimizer that makes it.
+    def register_state_dict_pre_hook(self, *arguments: Any, **settings: Any) -> Any:
+        return self.optimizer.register_state_dict_pre_hook(*arguments, **settings)
+
+    def register_state_dict_post_hook(self, *arguments: Any, **settings: Any) -> Any:
+        return self.optimizer.register_state_dict_post_hook(*arguments, **settings)
+
+    def register_load_state_dict_pre_hook(self, *arguments: Any, **settings: Any) -> Any:
+        return self.optimizer.register_load_state_dict_pre_hook(*arguments, **settings)
+
+    def register_load_state_dict_post_hook(self, *arguments: Any, **settings: Any) -> Any:
+        return self.optimizer.register_load_state_dict_post_hook(*arguments, **settings)
+
+    # Only what is ours: torch's schedulers put functions into an optimizer that cannot be pickled, and its own
+    # optimizers leave them out in the same way.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer, "engine": self._engine}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__["optimizer"] = state["optimizer"]
+        self.__dict__["_engine"] = state["engine"]
+        Optimizer.__setstate__(self, {})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._engine.method}, {self.optimizer!r})"
+
+
+def wrap(
+    optimizer: Optimizer,
+    method: Method | None = None,
+    *,
+    named_parameters: Iterable[tuple[str, torch.Tensor]] | None = None,
+    nonfinite: str = "skip_tensor",
+    backend: str = "",
+    shard_group: Any = None,
+    **settings: Any,
+) -> WrappedOptimizer:
+    """An optimizer that stabilizes the gradients, or applies another method to them, before each step of `optimizer`.
+
+    method: what is done to the gradients; without one, `stabilize(**settings)`.
+    named_parameters: `model.named_parameters()`, whose names then key the statistics. Without, they are kept by
+        position, or by the names that the optimizer itself was given (torch 2.6 and later).
+    nonfinite, backend, shard_group: as in `GradientTransform`. Under "skip_step" the inner optimizer does not step.
+
+    The result is a torch.optim.Optimizer: schedulers, GradScaler, closures, hooks, copies and pickles work, and
+    checkpoints of the plain optimizer can be loaded. With GradScaler, what it unscales is what is transformed, and a
+    step that it leaves out leaves the statistics alone. Raises TypeError for what is no optimizer.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"wrap expects a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    if method is not None and settings:
+        raise TypeError(f"settings {sorted(settings)} are those of stabilize; pass them to the method instead")
+    named = [] if named_parameters is None else list(named_parameters)
+    chosen = stabilize(**settings) if method is None else method
+    return WrappedOptimizer(optimizer, Engine(chosen, named, nonfinite, backend, shard_group))

@@ -1,0 +1,131 @@
+// What torch.ops.load_library registers: two classes and the operators. No CPython interface is involved, so
+// one build serves every Python that runs the torch it was built against.
+#include <ATen/ATen.h>
+#include <torch/custom_class.h>
+#include <torch/library.h>
+#include <torch/version.h>
+
+#include "gradstab/backend.hpp"
+#include "gradstab/version.hpp"
+#include "optimizer.hpp"
+#include "transform.hpp"
+
+namespace gradstab::python {
+namespace {
+
+c10::intrusive_ptr<Transform> make_transform_object(const c10::List<std::string>& methods,
+                                                    const c10::List<Numbers>& numbers,
+                                                    const c10::List<Words>& words,
+                                                    const std::string& nonfinite,
+                                                    const std::string& backend) {
+  return c10::make_intrusive<Transform>(Description{methods, numbers, words}, nonfinite, backend);
+}
+
+c10::intrusive_ptr<FusedOptimizer> make_optimizer_object(
+    const std::string& kind, const c10::List<std::string>& methods, const c10::List<Numbers>& numbers,
+    const c10::List<Words>& words, const std::string& nonfinite, const std::string& backend,
+    const std::string& low_precision, std::int64_t seed) {
+  return c10::make_intrusive<FusedOptimizer>(kind, Description{methods, numbers, words}, nonfinite, backend,
+                                             low_precision, seed);
+}
+
+at::Tensor update(std::int64_t transform, c10::IntArrayRef positions, at::TensorList gradients,
+                  at::TensorList parameters) {
+  return Transform::by_id(transform).update(positions.vec(), gradients.vec(), parameters.vec());
+}
+
+/// What a tracer needs to know: one norm per gradient.
+at::Tensor update_meta(std::int64_t, c10::IntArrayRef, at::TensorList gradients, at::TensorList) {
+  return at::empty({static_cast<std::int64_t>(gradients.size())},
+                   at::TensorOptions(at::kMeta).dtype(at::kDouble));
+}
+
+at::Tensor squared_norms_of(at::TensorList tensors) {
+  return squared_norms(tensors.vec());
+}
+
+at::Tensor squared_norms_meta(at::TensorList tensors) {
+  return at::empty({static_cast<std::int64_t>(tensors.size())},
+                   at::TensorOptions(at::kMeta).dtype(at::kDouble));
+}
+
+void scale_in_place(at::TensorList tensors, const at::Tensor& factors) {
+  scale(tensors.vec(), factors);
+}
+
+void scale_meta(at::TensorList, const at::Tensor&) {}
+
+std::string version() {
+  return GRADSTAB_VERSION;
+}
+
+/// The version of torch whose headers this was compiled with.
+std::string built_for() {
+  return TORCH_VERSION;
+}
+
+/// The backends that this machine can run, the fastest last.
+std::vector<std::string> supported_backends() {
+  std::vector<std::string> names;
+  for (const Backend* backend : backends()) {
+    if (backend->supported()) names.emplace_back(backend->name());
+  }
+  return names;
+}
+
+TORCH_LIBRARY(gradient_stabilizer, library) {
+  library.class_<Transform>("Transform")
+      .def("bind", &Transform::bind)
+      .def("bind_shapes", &Transform::bind_shapes)
+      .def("step", &Transform::step)
+      .def("decide", &Transform::decide)
+      .def("report", &Transform::report)
+      .def("skips_step", &Transform::skips_step)
+      .def("norms", &Transform::norms)
+      .def("name", &Transform::name)
+      .def("backend", &Transform::backend)
+      .def("state", &Transform::state)
+      .def("save", &Transform::save)
+      .def("load", &Transform::load)
+      .def("id", &Transform::id);
+  library.class_<FusedOptimizer>("Optimizer")
+      .def("bind", &FusedOptimizer::bind)
+      .def("set_group", &FusedOptimizer::set_group)
+      .def("step", &FusedOptimizer::step)
+      .def("step_one", &FusedOptimizer::step_one)
+      .def("check_can_step_one", &FusedOptimizer::check_can_step_one)
+      .def("measure_one", &FusedOptimizer::measure_one)
+      .def("report", &FusedOptimizer::report)
+      .def("norms", &FusedOptimizer::norms)
+      .def("name", &FusedOptimizer::name)
+      .def("backend", &FusedOptimizer::backend)
+      .def("save", &FusedOptimizer::save)
+      .def("load", &FusedOptimizer::load)
+      .def("parameter_state", &FusedOptimizer::parameter_state)
+      .def("set_parameter_state", &FusedOptimizer::set_parameter_state);
+
+  library.def("make_transform", make_transform_object);
+  library.def("make_optimizer", make_optimizer_object);
+  library.def("version", version);
+  library.def("built_for", built_for);
+  library.def("supported_backends", supported_backends);
+  library.def(
+      "update_(int transform, int[] positions, Tensor(a!)[] gradients, Tensor[] parameters) -> Tensor");
+  library.def("squared_norms(Tensor[] tensors) -> Tensor");
+  library.def("scale_(Tensor(a!)[] tensors, Tensor factors) -> ()");
+}
+
+TORCH_LIBRARY_IMPL(gradient_stabilizer, CompositeExplicitAutograd, library) {
+  library.impl("update_", update);
+  library.impl("squared_norms", squared_norms_of);
+  library.impl("scale_", scale_in_place);
+}
+
+TORCH_LIBRARY_IMPL(gradient_stabilizer, Meta, library) {
+  library.impl("update_", update_meta);
+  library.impl("squared_norms", squared_norms_meta);
+  library.impl("scale_", scale_meta);
+}
+
+}  // namespace
+}  // namespace gradstab::python

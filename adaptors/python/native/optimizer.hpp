@@ -1,0 +1,72 @@
+// The custom class that holds a fused optimizer for Python: torch.classes.gradient_stabilizer.Optimizer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/custom_class.h>
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gradstab/optimizer.hpp"
+#include "report.hpp"
+#include "settings.hpp"
+#include "tensors.hpp"
+
+namespace gradstab::python {
+
+/// A fused optimizer with its transform, bound to parameters. All members throw what errors.hpp describes.
+class FusedOptimizer final : public torch::CustomClassHolder {
+ public:
+  /// A description without methods: no transform.
+  FusedOptimizer(std::string kind, const Description& description, const std::string& nonfinite,
+                 const std::string& backend, const std::string& low_precision, std::int64_t seed);
+
+  /// Registers parameters under names; `group_of` has the group of each, `numbers` and `words` the settings
+  /// of each group. State of the names that stay is kept; of those whose index is in `fresh` it is not.
+  void bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+            const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
+            const c10::List<Words>& words, const std::vector<std::int64_t>& fresh);
+
+  /// The settings of one group from now on.
+  void set_group(std::int64_t group, const Numbers& numbers, const Words& words);
+
+  /// One step of all parameters that have a gradient. False: nothing was done (policy `skip_step`).
+  bool step();
+
+  /// One step of one parameter, whose gradient may be freed afterwards. Returns its report: raw norm, norm,
+  /// factor, present, finite, spike, zeroed.
+  std::vector<double> step_one(std::int64_t index);
+  void check_can_step_one() const;
+  /// Measures one gradient ahead of `step`.
+  void measure_one(std::int64_t index);
+
+  ReportTensors report() const { return to_tensors(optimizer_.report()); }
+  at::Tensor norms() const { return raw_norms(optimizer_.report()); }
+  std::string name() const { return optimizer_.name(); }
+  std::string backend() const { return std::string(optimizer_.backend_name()); }
+
+  at::Tensor save() const;
+  void load(const at::Tensor& bytes);
+
+  /// Step count of a parameter and its element-wise state in its own shape: see
+  /// gradstab::Optimizer::ParameterState.
+  std::tuple<std::int64_t, std::vector<at::Tensor>> parameter_state(std::int64_t index) const;
+  void set_parameter_state(std::int64_t index, std::int64_t step, const std::vector<at::Tensor>& values);
+
+ private:
+  std::size_t checked(std::int64_t index) const;
+  TensorRef parameter_ref(std::size_t index) const;
+
+  std::string kind_;
+  Optimizer optimizer_;
+  OptimizerRunOptions run_;
+  bool bound_ = false;
+  std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> gradients_;
+  std::vector<TensorRef> parameter_refs_;
+  std::vector<TensorRef> gradient_refs_;
+};
+
+}  // namespace gradstab::python

@@ -1,0 +1,37 @@
+// Methods and optimizers as Python describes them: names, numbers and words.
+#pragma once
+
+#include <ATen/core/Dict.h>
+#include <ATen/core/List.h>
+
+#include <string>
+
+#include "gradstab/optimizer.hpp"
+#include "gradstab/transform.hpp"
+
+namespace gradstab::python {
+
+using Numbers = c10::Dict<std::string, double>;                // flags are 0 and 1
+using Words = c10::Dict<std::string, c10::List<std::string>>;  // a single word is a list of one
+
+/// A chain of methods: entry i of all three lists describes link i. One link alone is no chain.
+struct Description {
+  c10::List<std::string> methods;
+  c10::List<Numbers> numbers;
+  c10::List<Words> words;
+};
+
+/// The transform that is described. What is left out has the library's default. Throws where a method or a
+/// setting is unknown; values are checked by the library.
+GradientTransform make_transform(const Description& description);
+
+/// "sgd", "adam", "lion", "adam_mini" or "spam" with its settings. Throws as above.
+OptimizerOptions make_optimizer_options(const std::string& kind, const Numbers& numbers, const Words& words);
+
+/// How a transform runs: the policy by its name, and the backend, empty for the default.
+RunOptions make_run_options(const std::string& nonfinite, const std::string& backend);
+
+/// "master_copy" or "stochastic_rounding".
+LowPrecision low_precision_of(const std::string& name);
+
+}  // namespace gradstab::python

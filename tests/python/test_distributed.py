@@ -1,0 +1,146 @@
+"""Two and three processes that talk by Gloo against a single one."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import distributed_workers as workers
+import pytest
+import torch
+import torch.multiprocessing as processes
+from support import make_model, values
+
+import gradient_stabilizer as gs
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
+torch2 = pytest.mark.skipif(
+    not workers.TORCH2, reason="torch 1.13 has no DTensor, and its FullyShardedDataParallel wants CUDA"
+)
+METHODS = list(workers.METHODS)
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What every process returned."""
+    folder = tmp_path_factory.mktemp(f"world{request.param}")
+    processes.spawn(workers.work, (request.param, str(folder)), nprocs=request.param)
+    load = lambda path: torch.load(path, **({"weights_only": False} if workers.TORCH2 else {}))  # noqa: E731
+    return [load(pathlib.Path(folder) / f"rank{rank}.pt") for rank in range(request.param)]
+
+
+def single() -> tuple[list[torch.Tensor], torch.Tensor]:
+    """The training in one process: parameters, and the state of the transform."""
+    model = make_model()
+    optimizer = workers.adamw(model)
+    workers.train(model, optimizer, 0, 1)
+    return values(model), optimizer.state_dict()["gradient_stabilizer"]["state"]
+
+
+def assert_trained_alike(results: list[torch.Tensor]) -> None:
+    # AdamW's first steps are of the size of lr whatever the gradient, so float32 sums in another order show as parts
+    # of lr; a transform left out shows as whole ones.
+    for got, expected in zip(results, single()[0]):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+    plain = make_model()
+    workers.train(plain, torch.optim.AdamW(plain.parameters(), lr=1e-2), 0, 1)
+    assert max((a - b).abs().max().item() for a, b in zip(results, values(plain))) > 1e-3
+
+
+def assert_same(got: torch.Tensor, expected: torch.Tensor) -> None:
+    # Norms are equal to a few units in the last place of float64 whatever the order of the sum.
+    torch.testing.assert_close(got, expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_parts_give_the_gradients_of_the_whole(ranks: list[dict[str, Any]], name: str) -> None:
+    expected, _ = workers.whole(workers.METHODS[name])
+    for step in range(workers.STEPS):
+        for parameter, whole in expected[step].items():
+            pieces = [rank[f"parts {name}"]["gradients"][step][parameter] for rank in ranks]
+            together = torch.cat([piece for piece in pieces if piece is not None])
+            assert_same(together, whole.flatten())
+
+
+def test_a_part_by_itself_would_be_scaled_otherwise() -> None:
+    """Negative control of the test above."""
+    gradients = workers.full_gradients(0)
+    part = torch.nn.Parameter(torch.zeros(8, 6, dtype=torch.float64))
+    part.grad = gradients["0.weight"][:8].clone()
+    gs.GradientStabilizer([part]).step()
+    expected = workers.whole(gs.stabilize())[0][0]["0.weight"][:8]
+    with pytest.raises(AssertionError):
+        assert_same(part.grad, expected)
+
+
+@pytest.mark.parametrize("kind", ["parts", pytest.param("dtensor", marks=torch2)])
+@pytest.mark.parametrize("name", METHODS)
+def test_there_is_one_collective_per_step_and_the_state_is_the_same_everywhere(
+    ranks: list[dict[str, Any]], name: str, kind: str
+) -> None:
+    for rank in ranks:
+        mine = rank[f"{kind} {name}"]
+        assert mine["collectives"] == [1] * workers.STEPS
+        assert "already transformed" in mine["again"]
+        for key, value in mine["state"].items():
+            assert torch.equal(value, ranks[0][f"{kind} {name}"]["state"][key])
+    if name == "stabilize":
+        # The NaN is in one process's part alone, and counted in all (row 21 of the released defects).
+        assert ranks[0][f"{kind} {name}"]["state"]["0.stabilize.skipped"].tolist() == [1, 0, 0, 0]
+
+
+def test_data_parallel_training_equals_a_single_process(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert_trained_alike(rank["ddp"]["values"])
+        assert torch.equal(rank["ddp"]["state"], ranks[0]["ddp"]["state"])
+
+
+def test_methods_that_need_whole_gradients_are_refused(ranks: list[dict[str, Any]]) -> None:
+    for message, name in zip(
+        ranks[0]["refused"], ("clip_by_value", "adaptive_clip", "clip_by_global_norm", "stabilize")
+    ):
+        assert message.startswith("TypeError") and name in message
+
+
+@torch2
+@pytest.mark.parametrize("name", METHODS)
+def test_dtensors_give_the_gradients_and_the_state_of_the_whole(ranks: list[dict[str, Any]], name: str) -> None:
+    expected, state = workers.whole(workers.METHODS[name])
+    for rank in ranks:
+        mine = rank[f"dtensor {name}"]
+        for step in range(workers.STEPS):
+            for parameter, whole in expected[step].items():
+                assert_same(mine["gradients"][step][parameter], whole)
+        assert mine["whole state refused"] == ""
+        assert "DTensor" in mine["fused"] and mine["fused"].startswith("TypeError")
+    # The state of the sharded run goes on in a single process.
+    zeros = [(key, torch.nn.Parameter(torch.zeros_like(value))) for key, value in expected[0].items()]
+    transform = gs.GradientTransform(zeros, workers.METHODS[name])
+    transform.load_state_dict(ranks[0][f"dtensor {name}"]["saved"])
+    reference = gs.GradientTransform(zeros, workers.METHODS[name])
+    reference.load_state_dict(state)
+    for key, value in reference.statistics().items():
+        assert_same(transform.statistics()[key], value)
+
+
+@torch2
+def test_fully_shard_equals_a_single_process(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert_trained_alike(rank["fsdp2"]["values"])
+        assert "state_dict" in rank["fsdp2"]["copy"]
+        assert torch.equal(rank["fsdp2"]["state"], ranks[0]["fsdp2"]["state"])
+    # Saved sharded, loaded into an optimizer of whole parameters.
+    model = make_model()
+    optimizer = workers.adamw(model)
+    state = optimizer.state_dict()
+    state["gradient_stabilizer"]["state"] = ranks[0]["fsdp2"]["state"]
+    optimizer.load_state_dict(state)
+    assert optimizer.statistics()["0.stabilize.k"].tolist() == [workers.STEPS] * 4
+
+
+@torch2
+def test_the_older_fully_sharded_data_parallel_equals_a_single_process(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert_trained_alike(rank["fsdp1"]["values"])
+        assert rank["fsdp1"]["no group"].startswith("ValueError") and "shard_group" in rank["fsdp1"]["no group"]
+        assert rank["fsdp1"]["flat"].startswith("TypeError") and "use_orig_params" in rank["fsdp1"]["flat"]
