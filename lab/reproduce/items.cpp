@@ -40,13 +40,17 @@ Plots nan_injection_plots() {
   return {{{What::training_loss, {{"nan", "1in100"}}}}, {}};
 }
 
-/// The first and the last context; of longer horizons the last alone, with the method and the controls.
+/// The first and the last context, or for many arms the last; of longer horizons the last, with the method
+/// and the controls.
 void thin_out(Part& part) {
-  if (part.horizon == "short") {
+  constexpr std::size_t kManyArms = 9;
+  const bool is_short = part.horizon == "short";
+  if (is_short && part.arms.size() < kManyArms) {
     if (part.contexts.size() > 2) part.contexts = {part.contexts.front(), part.contexts.back()};
     return;
   }
   part.contexts = {part.contexts.back()};
+  if (is_short) return;
   std::erase_if(part.arms, [](const Arm& arm) {
     return arm.name != "none" && arm.name != "stabilize" && !is_control(arm.name);
   });
