@@ -34,6 +34,7 @@ Arm arm_named(std::string_view name) {
 
 std::vector<Arm> arms_named(const std::vector<std::string_view>& names) {
   std::vector<Arm> arms;
+  arms.reserve(names.size());
   for (const std::string_view name : names) arms.push_back(arm_named(name));
   return arms;
 }

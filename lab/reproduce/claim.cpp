@@ -12,6 +12,7 @@ Effect compared(Measure measure, const std::string& arm, const std::string& riva
 std::vector<Effect> against(Measure measure, const std::string& arm, const std::vector<std::string>& rivals,
                             const std::vector<std::string>& controls, const Settings& where) {
   std::vector<Effect> effects;
+  effects.reserve(rivals.size() + controls.size());
   for (const std::string& rival : rivals)
     effects.push_back(compared(measure, arm, rival, "against " + arm_named(rival).label, where));
   for (const std::string& control : controls) {

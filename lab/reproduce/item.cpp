@@ -20,6 +20,7 @@ std::optional<Scale> scale_named(std::string_view name) {
 
 std::vector<Context> over(const std::string& key, const std::vector<std::string>& values) {
   std::vector<Context> contexts;
+  contexts.reserve(values.size());
   for (const std::string& value : values) contexts.push_back({{{key, value}}, {{key, value}}});
   return contexts;
 }

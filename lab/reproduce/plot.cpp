@@ -2,12 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <iterator>
 #include <map>
-#include <ranges>
 #include <set>
 
 #include "lab/report/downsample.hpp"
@@ -163,7 +160,8 @@ json curve_chart(const CurvePlot& plot, const Records& records, const std::strin
     }
     if (seeds.empty()) continue;
     std::vector<Line> all;
-    std::ranges::copy(seeds | std::views::values, std::back_inserter(all));
+    all.reserve(seeds.size());
+    for (const auto& [seed, line] : seeds) all.push_back(line);
     lines.push_back(line_entry(arm, mean_of(all), all));
   }
   if (positions.size() < 2) return nullptr;

@@ -16,6 +16,7 @@ namespace gradstab::lab {
 
 Result<Process> Process::start(const std::vector<std::string>& command, const std::filesystem::path& log) {
   std::vector<char*> words;
+  words.reserve(command.size() + 1);
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

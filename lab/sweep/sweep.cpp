@@ -30,7 +30,8 @@ std::vector<std::string> flags_of(const TrainOptions& options) {
     std::string flag = "--" + key;
     std::ranges::replace(flag, '_', '-');
     const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    flags.push_back(value.is_boolean() ? flag : flag + "=" + text);
+    if (!value.is_boolean()) flag += "=" + text;
+    flags.push_back(std::move(flag));
   }
   return flags;
 }
