@@ -137,7 +137,8 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   const auto seconds = lab::expected_seconds(*planned, std::min(cores, static_cast<unsigned>(jobs)));
   fmt::print("{}: {}\n{}\n", item.name, item.title, item.says);
   fmt::print(
-      "{} runs, {} at a time, {} seeds; {} -> {}\n", points.size(), jobs, plan.seeds,
+      "{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
+      plan.seeds == 1 ? "" : "s",
       seconds ? fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
                             format_duration(*seconds))
               : std::string("how long they take was not measured"),
