@@ -10,7 +10,8 @@ namespace gradstab::lab {
 
 /// none, clip_by_value, clip, adaptive_clip, zclip, stabilize: the rows of the paper's tables. robust: the
 /// method with robust moments. normalize and beta2 (no method, beta2 0.95): controls that a method should
-/// beat. spam, stable_spam: optimizers of their own. Throws std::out_of_range for another name.
+/// beat. spam, stable_spam: optimizers of their own. none-skip_step, stabilize-skip_step: a step with a NaN
+/// is left out. Throws std::out_of_range for another name.
 Arm arm_named(std::string_view name);
 
 std::vector<Arm> arms_named(const std::vector<std::string_view>& names);

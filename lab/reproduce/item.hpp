@@ -30,6 +30,7 @@ struct Arm {
   std::string name;   ///< "clip"; part of the names of runs
   std::string label;  ///< "norm clip"
   Settings settings;
+  bool control = false;  ///< there to be beaten by a method, and none itself
 };
 
 /// Where they are compared: the same for all arms of a comparison, such as a learning rate.

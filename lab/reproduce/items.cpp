@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "lab/reproduce/claims.hpp"
-#include "lab/reproduce/names.hpp"
 #include "lab/reproduce/plans.hpp"
 
 namespace gradstab::lab {
@@ -51,9 +50,8 @@ void thin_out(Part& part) {
   }
   part.contexts = {part.contexts.back()};
   if (is_short) return;
-  std::erase_if(part.arms, [](const Arm& arm) {
-    return arm.name != "none" && arm.name != "stabilize" && !is_control(arm.name);
-  });
+  std::erase_if(part.arms,
+                [](const Arm& arm) { return arm.name != "none" && arm.name != "stabilize" && !arm.control; });
 }
 
 }  // namespace

@@ -36,13 +36,11 @@ std::vector<Settings> contexts_in_order(const Records& records, const std::strin
 }
 
 std::string arm_label(const std::string& name) {
-  const std::string suffix = "-skip_step";
-  if (!name.ends_with(suffix)) return arm_named(name).label;
-  return arm_named(name.substr(0, name.size() - suffix.size())).label + ", bad steps skipped";
+  return arm_named(name).label;
 }
 
 bool is_control(const std::string& arm) {
-  return arm == "normalize" || arm == "beta2";
+  return arm_named(arm).control;
 }
 
 std::string context_text(const Settings& context) {

@@ -12,7 +12,7 @@ std::vector<std::string> horizons_in_order(const Records& records);
 std::vector<std::string> arms_in_order(const Records& records);
 std::vector<Settings> contexts_in_order(const Records& records, const std::string& horizon);
 
-/// "norm clip 1"; also for the arms that skip bad steps.
+/// "norm clip 1"
 std::string arm_label(const std::string& name);
 
 /// Whether it is there to be beaten by a method, and is none.

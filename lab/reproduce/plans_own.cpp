@@ -14,14 +14,6 @@ std::vector<Context> without_and_with(const std::string& key,
   return contexts;
 }
 
-Arm skipping_steps(std::string_view name) {
-  Arm arm = arm_named(name);
-  arm.name += "-skip_step";
-  arm.label += ", bad steps skipped";
-  arm.settings.emplace_back("nonfinite", "skip_step");
-  return arm;
-}
-
 }  // namespace
 
 Plan spike_injection_plan(Scale scale) {
@@ -60,8 +52,8 @@ Plan nan_injection_plan(Scale scale) {
     std::vector<Arm> arms =
         arms_named({"none", "clip", "zclip", "stabilize", "robust", "normalize", "beta2"});
     if (horizon == "long") arms = arms_named({"none", "stabilize", "normalize", "beta2"});
-    arms.insert(arms.begin() + 1, skipping_steps("none"));
-    arms.push_back(skipping_steps("stabilize"));
+    arms.insert(arms.begin() + 1, arm_named("none-skip_step"));
+    arms.push_back(arm_named("stabilize-skip_step"));
     plan.parts.push_back(llm_part(scale, horizon, {{"optimizer", "adamw"}, {"lr", "0.003"}}, std::move(arms),
                                   without_and_with("nan", {{"1in100", "random:0.01:nan"}})));
   }
