@@ -101,6 +101,40 @@ std::vector<Claim> freeze_claims() {
   return claims;
 }
 
+std::vector<Claim> instability_claims() {
+  const std::vector<std::pair<std::string, std::string>> harsh = {{"rate", "high rate"},
+                                                                  {"rate+warmup", "high rate, no warm-up"},
+                                                                  {"rate+fp4", "high rate, FP4"},
+                                                                  {"rate+depth", "high rate, twice as deep"}};
+  const Settings calm = {{"regime", "calm"}};
+  std::vector<Effect> lower;
+  std::vector<Effect> fewer_spikes;
+  std::vector<Effect> larger_gain;
+  for (const auto& [regime, label] : harsh) {
+    const Settings where = {{"regime", regime}};
+    for (Effect& effect : against(mean_loss, "stabilize", {"none", "clip"}, {"normalize", "beta2"}, where)) {
+      effect.label = label + ", " + effect.label;
+      lower.push_back(std::move(effect));
+    }
+    fewer_spikes.push_back(compared(loss_spike_count, "stabilize", "none", label, where));
+    Effect gain = compared(mean_loss, "stabilize", "none", label, where);
+    for (Term term : compared(mean_loss, "stabilize", "none", "", calm).terms) {
+      term.weight = -term.weight;
+      gain.terms.push_back(std::move(term));
+    }
+    larger_gain.push_back(std::move(gain));
+  }
+  return {
+      {"Where training is calm, at most 0.01 nats worse than without it",
+       "ours",
+       "nats per token, less 0.01",
+       {{"calm", compared(mean_loss, "stabilize", "none", "", calm).terms, -0.01}}},
+      {"Where it is not, lower loss than without it and with norm clip", "ours", kNats, std::move(lower)},
+      {"Where it is not, fewer loss spikes than without it", "ours", "updates", std::move(fewer_spikes)},
+      {"It gains more there than where training is calm", "ours", kNats, std::move(larger_gain)},
+  };
+}
+
 std::vector<Claim> nan_injection_claims() {
   const Disturbance nan{"nan", "1in100", {}};
   return {

@@ -35,6 +35,10 @@ Plots freeze_plots() {
   return {{{What::training_loss, {{"spike", "1000"}}}, {What::training_loss, {{"spike", "10"}}}}, {}};
 }
 
+Plots instability_plots() {
+  return {{{What::training_loss, {}}}, {}};
+}
+
 Plots nan_injection_plots() {
   return {{{What::training_loss, {{"nan", "1in100"}}}}, {}};
 }
@@ -90,6 +94,10 @@ const std::vector<Item>& all_items() {
        "second moment "
        "has forgotten it; robust moments do not.",
        freeze_plan, freeze_claims, freeze_plots},
+      {"instability", "Where training is unstable by itself, and where it is not",
+       "Not in the paper. A calm regime against ten times its learning rate, and that without warm-up, in "
+       "FP4, or in a model twice as deep.",
+       instability_plan, instability_claims, instability_plots},
       {"nan-injection", "One NaN in one gradient in 1 % of the updates",
        "Not in the paper. A NaN destroys a run whose optimizer sees it; skipping the tensor or the step "
        "saves it.",

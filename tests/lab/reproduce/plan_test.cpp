@@ -102,7 +102,7 @@ TEST_P(ItemTest, TakesNoLongerThanItsScaleAllows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ItemTest,
-                         ::testing::Combine(::testing::Range<std::size_t>(0, 8),
+                         ::testing::Combine(::testing::Range<std::size_t>(0, 9),
                                             ::testing::Values(Scale::smoke, Scale::cpu, Scale::gpu,
                                                               Scale::paper)),
                          [](const auto& place) {
@@ -113,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(All, ItemTest,
                          });
 
 TEST(ItemsTest, AreAllTested) {
-  EXPECT_EQ(all_items().size(), 8u);
+  EXPECT_EQ(all_items().size(), 9u);
   EXPECT_EQ(find_item("table-1")->name, "table-1");
   EXPECT_EQ(find_item("table-11"), nullptr);
 }
