@@ -188,4 +188,11 @@ Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& setti
   return options;
 }
 
+bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings) {
+  auto theirs = train_options_from_json(settings);
+  if (!theirs) return false;
+  theirs->threads = options.threads;
+  return to_json(*theirs) == to_json(options);
+}
+
 }  // namespace gradstab::lab

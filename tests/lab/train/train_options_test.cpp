@@ -101,5 +101,16 @@ TEST(TrainOptionsJsonTest, WhatIsNotKnownOrNoSettingIsRefused) {
   EXPECT_EQ(train_options_from_json(nullptr).status().code(), StatusCode::corrupt_data);
 }
 
+TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
+  const TrainOptions options = with("bf16");
+  auto settings = to_json(options);
+  settings["threads"] = 7;
+  settings.erase("layers");
+  EXPECT_TRUE(are_settings_of(options, settings));
+  settings["layers"] = 3;
+  EXPECT_FALSE(are_settings_of(options, settings));
+  EXPECT_FALSE(are_settings_of(options, nullptr));
+}
+
 }  // namespace
 }  // namespace gradstab::lab
