@@ -159,8 +159,8 @@ nlohmann::ordered_json to_json(const TrainOptions& options);
 /// one that is not known, a value that does not fit.
 Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings);
 
-/// Whether `settings`, as a run wrote them, are these. Threads may differ: they change the order of sums inside
-/// LibTorch, not what is learned.
+/// Whether `settings`, as a run wrote them, are these. Threads may differ: they change the order of sums
+/// inside LibTorch, not what is learned.
 bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings);
 
 }  // namespace gradstab::lab
