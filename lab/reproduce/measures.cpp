@@ -138,14 +138,10 @@ bool is_loss_spike(const ItemRun& run, std::size_t index) {
 
 std::string_view measure_definitions() {
   return "Loss: on held-out text after the last update, nats per token; a run that diverged or failed counts "
-         "with "
-         "the loss of an uninformed guess. Norm spike: an update whose raw global norm is more than 3 times "
-         "the "
-         "median of the 50 before it, or not finite. Loss spike: an update whose training loss is more than "
-         "0.5 "
-         "nats above that median. Recovery: updates from an injected spike until the mean of 5 training "
-         "losses is "
-         "within 0.1 nats of the median of the 50 before it.";
+         "with the loss of an uninformed guess. Norm spike: an update whose raw global norm is more than 3 "
+         "times the median of the 50 before it, or not finite. Loss spike: an update whose training loss is "
+         "more than 0.5 nats above that median. Recovery: updates from an injected spike until the mean of 5 "
+         "training losses is within 0.1 nats of the median of the 50 before it.";
 }
 
 }  // namespace gradstab::lab

@@ -88,8 +88,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("context", options.context, "tokens per sequence");
   visit("precision", options.precision,
         "fp32; bf16 or fp16 (activations and their gradients, simulated in f32, with loss scaling for fp16); "
-        "fp4 "
-        "or int4 (weights and inputs of the projections; quantization-aware training)");
+        "fp4 or int4 (weights and inputs of the projections; quantization-aware training)");
   visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
   visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
         "fp16: updates in a row without overflow after which the loss scale doubles");
