@@ -52,10 +52,6 @@ std::vector<Claim> spike_injection_claims() {
   const std::vector<std::string> rivals = {"none",  "clip_by_value", "clip", "adaptive_clip",
                                            "zclip", "adagc",         "spam", "stable_spam"};
   const std::vector<std::string> controls = {"normalize", "beta2"};
-  std::vector<Effect> faster =
-      against(recovery_updates, "stabilize", rivals, controls, {{spikes.key, spikes.value}});
-  std::vector<Effect> faster_robust =
-      against(recovery_updates, "robust", {"stabilize"}, controls, {{spikes.key, spikes.value}});
   return {
       {"Spikes cost the published rule less loss than they cost without it", "ours", kNats,
        lower_prices("stabilize", {"none"}, {}, spikes)},
@@ -67,9 +63,10 @@ std::vector<Claim> spike_injection_claims() {
        "ours",
        "nats per token, less 0.02",
        {price_below(0.02, "robust", "robust moments", spikes)}},
-      {"Training recovers sooner than with any rival", "ours", "updates", std::move(faster)},
-      {"Training recovers sooner with robust moments than with the published rule", "ours", "updates",
-       std::move(faster_robust)},
+      {"Spikes throw the published rule back by fewer updates than any rival", "ours", "updates",
+       against(lost_updates, "stabilize", rivals, controls)},
+      {"With robust moments by fewer updates than the published rule", "ours", "updates",
+       against(lost_updates, "robust", {"stabilize"}, controls)},
       {"Lower loss than every rival although there are spikes", "ours", kNats,
        against(mean_loss, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
   };
@@ -80,21 +77,21 @@ std::vector<Claim> freeze_claims() {
   for (const char* optimizer : {"sgd", "adamw"}) {
     const std::string shown = std::string(optimizer) == "sgd" ? "SGD" : "AdamW";
     std::vector<Effect> cheaper;
-    std::vector<Effect> sooner;
     std::vector<Effect> unharmed;
     for (const char* size : {"10", "100", "1000"}) {
       const Disturbance spike{"spike", size, {{"optimizer", optimizer}}};
       const std::string label = std::string("a spike of ") + size;
       cheaper.push_back(lower_price("robust", "stabilize", spike, label));
-      sooner.push_back(
-          compared(recovery_updates, "robust", "stabilize", label, joined(spike.where, {{"spike", size}})));
       unharmed.push_back(price_below(0.02, "robust", label, spike));
     }
     claims.push_back(
         {"Behind " + shown + ", one spike costs less loss with robust moments than with the published rule",
          "ours", kNats, std::move(cheaper)});
-    claims.push_back({"Behind " + shown + ", training recovers sooner with robust moments", "ours", "updates",
-                      std::move(sooner)});
+    claims.push_back({"Behind " + shown + ", it throws training back by fewer updates with robust moments",
+                      "ours",
+                      "updates",
+                      {compared(lost_updates, "robust", "stabilize", "in the mean over the spikes",
+                                {{"optimizer", optimizer}})}});
     claims.push_back({"Behind " + shown + ", with robust moments one spike costs at most 0.02 nats", "ours",
                       "nats per token, less 0.02", std::move(unharmed)});
   }
