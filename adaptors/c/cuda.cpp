@@ -156,7 +156,7 @@ const char* gradstab_cuda_last_error(const gradstab_cuda* object) {
 }
 
 gradstab_status gradstab_cuda_available(void) {
-  return c::run([] { return cuda::available(); });
+  return c::run([] { return cuda_available(); });
 }
 
 gradstab_status gradstab_cuda_transform(gradstab_transform* transform, gradstab_cuda** object) {

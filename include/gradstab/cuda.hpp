@@ -18,16 +18,18 @@
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transform.hpp"
 
-namespace gradstab::cuda {
+namespace gradstab {
+
+/// Whether this library was built with device code.
+GRADSTAB_API bool cuda_is_built() noexcept;
+
+/// Whether there is a device to run it on. Errors: built without CUDA, no driver, no device.
+GRADSTAB_API Status cuda_available();
+
+namespace cuda {
 
 /// A `cudaStream_t`, which is a `CUstream`. Null: the default stream of the device.
 using Stream = void*;
-
-/// Whether this library was built with device code.
-GRADSTAB_API bool is_built() noexcept;
-
-/// Whether there is a device to run it on. Errors: built without CUDA, no driver, no device.
-GRADSTAB_API Status available();
 
 /// How a transform or an optimizer runs on a device; what it computes is fixed when it is made.
 struct DeviceOptions {
@@ -161,4 +163,5 @@ class GRADSTAB_API Optimizer : public OnDevice {
   struct Inside;
 };
 
-}  // namespace gradstab::cuda
+}  // namespace cuda
+}  // namespace gradstab

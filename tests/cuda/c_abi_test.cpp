@@ -154,7 +154,7 @@ TEST(CudaC, WhatIsWrongIsSaid) {
 }
 
 TEST(CudaC, AvailableSaysWhatTheLibrarySays) {
-  const gradstab::Status expected = gradstab::cuda::available();
+  const gradstab::Status expected = gradstab::cuda_available();
   EXPECT_EQ(gradstab_cuda_available(), static_cast<gradstab_status>(expected.code()));
   EXPECT_EQ(gradstab_cuda_last_error(nullptr), expected.message());
 }

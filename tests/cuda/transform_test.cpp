@@ -297,11 +297,11 @@ TEST(CudaTransform, RefusesWhatADeviceHasNot) {
 }
 
 TEST(CudaTransform, WithoutADeviceInitSaysWhy) {
-  if (cuda::available().ok()) GTEST_SKIP() << "this machine has a device";
+  if (cuda_available().ok()) GTEST_SKIP() << "this machine has a device";
   cuda::Transform transform(stabilize());
   const Status status = transform.init(parameter_set_of_sizes({{1}}));
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_EQ(status.message(), cuda::available().message());
+  EXPECT_EQ(status.message(), cuda_available().message());
   EXPECT_THAT(status.message(), HasSubstr("CUDA"));
 }
 

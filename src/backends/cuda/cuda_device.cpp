@@ -219,11 +219,11 @@ Result<std::shared_ptr<Device>> open_cuda_device(int ordinal) {
 
 }  // namespace device
 
-bool cuda::is_built() noexcept {
+bool cuda_is_built() noexcept {
   return true;
 }
 
-Status cuda::available() {
+Status cuda_available() {
   return device::driver().status();
 }
 

@@ -16,11 +16,11 @@ Result<std::shared_ptr<device::Device>> device::open_cuda_device(int) {
   return not_built();
 }
 
-bool cuda::is_built() noexcept {
+bool cuda_is_built() noexcept {
   return false;
 }
 
-Status cuda::available() {
+Status cuda_available() {
   return not_built();
 }
 

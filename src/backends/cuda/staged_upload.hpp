@@ -3,31 +3,24 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "backends/cuda/device.hpp"
 
 namespace gradstab::device {
 
-/// A copy reads its staging memory when the stream comes to it, maybe long after the call. Each upload
-/// therefore takes staging memory whose last copy is done, or more of it. Only a host that is kMostStages
-/// uploads ahead of the device waits.
+/// A copy reads its staging memory when the stream comes to it, maybe long after the call. The memory is
+/// therefore a ring of stages, all allocated at the first upload; a host that is as many uploads ahead of the
+/// device as the ring has stages waits for the oldest.
 class StagedUpload {
  public:
+  static constexpr std::size_t kFewestStages = 8;
   static constexpr std::size_t kMostStages = 64;
 
   StagedUpload() = default;
-  StagedUpload(StagedUpload&&) noexcept = default;
-  StagedUpload& operator=(StagedUpload&& other) noexcept {
-    release_events();
-    device_ = std::move(other.device_);
-    to_ = std::exchange(other.to_, nullptr);
-    bytes_ = std::exchange(other.bytes_, 0);
-    stages_ = std::exchange(other.stages_, {});
-    captured_ = std::exchange(other.captured_, {});
-    next_ = std::exchange(other.next_, 0);
-    return *this;
-  }
+  StagedUpload(StagedUpload&& other) noexcept { *this = std::move(other); }
+  StagedUpload& operator=(StagedUpload&& other) noexcept;
   ~StagedUpload() { release_events(); }
 
   /// `to` is device memory of that many bytes, which outlives this object.
@@ -41,20 +34,18 @@ class StagedUpload {
   bool is_in_a_graph() const noexcept { return !captured_.empty(); }
 
  private:
-  struct Stage {
-    Memory memory;
-    Event event = nullptr;
-  };
-  Result<Stage*> free_stage();
+  Status allocate_ring();
   Status upload_captured(const void* from, Stream stream);
   void release_events() noexcept;
 
   std::shared_ptr<Device> device_;
   void* to_ = nullptr;
   std::size_t bytes_ = 0;
-  std::vector<Stage> stages_;  // a ring: `next_` was used longest ago
+  Memory ring_;
+  std::vector<Event> events_;  // one per stage: its last copy is done
+  std::size_t next_ = 0;       // the stage that was used longest ago
+  bool full_ = false;          // every stage has been used
   std::vector<Memory> captured_;
-  std::size_t next_ = 0;
 };
 
 }  // namespace gradstab::device
