@@ -74,7 +74,7 @@ class Llama(nn.Module):
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=0.02)
         half = WIDTH // HEADS // 2
-        angles = torch.outer(torch.arange(LENGTH), 10000.0 ** (-torch.arange(half) / half))
+        angles = torch.outer(torch.arange(LENGTH).float(), 10000.0 ** (-torch.arange(half) / half))
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 

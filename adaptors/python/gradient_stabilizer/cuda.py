@@ -6,6 +6,7 @@ alone: GRADSTAB_LIBRARY names it, otherwise it is looked for beside this file an
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -171,8 +172,9 @@ class _OnDevice:
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
         if handle is not None and _library is not None:
-            if not self._emulate and torch.cuda.is_available():
-                torch.cuda.synchronize(self._parameters[0].device if self._parameters else None)
+            with contextlib.suppress(Exception):  # at the end of the interpreter torch may be gone already
+                if not self._emulate and self._parameters:
+                    torch.cuda.synchronize(self._parameters[0].device)
             _library.gradstab_cuda_destroy(handle)
 
     def _call(self, name: str, *arguments: Any) -> None:

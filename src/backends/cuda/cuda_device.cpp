@@ -84,8 +84,14 @@ class CudaDevice final : public Device {
         check(driver_, driver_.cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain"));
     return run("cuModuleLoadData", [&] {
       CUresult result = driver_.cuModuleLoadData(&module_, gradstab_kernels_image);
-      for (std::size_t i = 0; i < kKernelCount && result == CUDA_SUCCESS; ++i)
+      for (std::size_t i = 0; i < kKernelCount && result == CUDA_SUCCESS; ++i) {
         result = driver_.cuModuleGetFunction(&functions_[i], module_, kKernelNames[i]);
+        // Asked for an attribute, the driver loads the function now: not in a first launch, which would wait
+        // for the device, or fail while a stream is captured.
+        int registers = 0;
+        if (result == CUDA_SUCCESS)
+          result = driver_.cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, functions_[i]);
+      }
       return result;
     });
   }

@@ -21,7 +21,7 @@ struct Loaded {
 Loaded load() {
   Loaded loaded;
   // Never closed: streams and memory of the process are its.
-  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     loaded.status = {StatusCode::unsupported, "there is no CUDA driver: libcuda.so.1 was not found"};
     return loaded;

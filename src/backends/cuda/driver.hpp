@@ -12,17 +12,17 @@ namespace gradstab::device {
 
 struct Driver {
   // The names of cuda.h, which may be macros for the version of a function that the header describes.
-#define GRADSTAB_DRIVER_FUNCTIONS(entry)                                                                    \
-  entry(cuInit) entry(cuDriverGetVersion) entry(cuGetErrorName) entry(cuGetErrorString)                     \
-      entry(cuDeviceGetCount) entry(cuDeviceGet) entry(cuDevicePrimaryCtxRetain)                            \
-          entry(cuDevicePrimaryCtxRelease) entry(cuCtxGetDevice) entry(cuCtxPushCurrent)                    \
-              entry(cuCtxPopCurrent) entry(cuModuleLoadData) entry(cuModuleUnload)                          \
-                  entry(cuModuleGetFunction) entry(cuLaunchKernel) entry(cuMemAlloc) entry(cuMemFree)       \
-                      entry(cuMemsetD8) entry(cuMemHostAlloc) entry(cuMemFreeHost) entry(cuMemcpyHtoDAsync) \
-                          entry(cuMemcpyDtoHAsync) entry(cuStreamIsCapturing)                               \
-                              entry(cuThreadExchangeStreamCaptureMode) entry(cuStreamSynchronize)           \
-                                  entry(cuEventCreate) entry(cuEventDestroy) entry(cuEventRecord)           \
-                                      entry(cuEventQuery) entry(cuEventSynchronize)
+#define GRADSTAB_DRIVER_FUNCTIONS(entry)                                                                \
+  entry(cuInit) entry(cuDriverGetVersion) entry(cuGetErrorName) entry(cuGetErrorString)                 \
+      entry(cuDeviceGetCount) entry(cuDeviceGet) entry(cuDevicePrimaryCtxRetain)                        \
+          entry(cuDevicePrimaryCtxRelease) entry(cuCtxGetDevice) entry(cuCtxPushCurrent)                \
+              entry(cuCtxPopCurrent) entry(cuModuleLoadData) entry(cuModuleUnload)                      \
+                  entry(cuModuleGetFunction) entry(cuFuncGetAttribute) entry(cuLaunchKernel)            \
+                      entry(cuMemAlloc) entry(cuMemFree) entry(cuMemsetD8) entry(cuMemHostAlloc)        \
+                          entry(cuMemFreeHost) entry(cuMemcpyHtoDAsync) entry(cuMemcpyDtoHAsync)        \
+                              entry(cuStreamIsCapturing) entry(cuThreadExchangeStreamCaptureMode)       \
+                                  entry(cuStreamSynchronize) entry(cuEventCreate) entry(cuEventDestroy) \
+                                      entry(cuEventRecord) entry(cuEventQuery) entry(cuEventSynchronize)
 #define GRADSTAB_DRIVER_MEMBER(function) decltype(&::function) function = nullptr;
   GRADSTAB_DRIVER_FUNCTIONS(GRADSTAB_DRIVER_MEMBER)
 #undef GRADSTAB_DRIVER_MEMBER
