@@ -36,7 +36,7 @@ std::shared_ptr<device::Device> device_memory() {
 
 std::vector<std::vector<std::int64_t>> some_sizes(bool small) {
   if (small) return {{}, {3}, {5, 7}, {20001}, {2, 900}};
-  return {{}, {3}, {5, 7}, {400001}, {2, 9000}, {16384}, {1000, 1000}};
+  return {{}, {3}, {5, 7}, {400001}, {2, 9000}, {16384}, {300, 1000}};
 }
 
 /// Steps of a transform on the device and emulated, compared after every one.
@@ -86,8 +86,9 @@ void transform_matches(bool small, DType dtype, const StabilizerOptions& options
       for (std::size_t i = 0; i < u.size(); ++i) {
         const bool same = u[i] == v[i] || (std::isnan(u[i]) && std::isnan(v[i])) ||
                           std::fabs(u[i] - v[i]) <= roundoff * std::fabs(v[i]) + 0x1p-24;
-        expect(same, where + " element " + std::to_string(i) + ": " + std::to_string(u[i]) + " " +
-                         std::to_string(v[i]));
+        if (same) continue;  // words only where they are needed: there are millions of elements
+        throw Failure{where + " element " + std::to_string(i) + ": " + std::to_string(u[i]) + " " +
+                      std::to_string(v[i])};
       }
     }
   }
