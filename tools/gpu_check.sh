@@ -6,6 +6,7 @@
 # the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1. GRADSTAB_GPU_CHECK_BUILD names the build folder.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:/usr/local/cuda/bin  # where the toolkit mostly is, last
 results=${1:-docs/results/gpu}
 build=${GRADSTAB_GPU_CHECK_BUILD:-build-gpu}
 readonly results build
