@@ -1,4 +1,6 @@
 // Transforms and optimizers are bound to named parameters.
+#include "parameters.hpp"
+
 #include <utility>
 #include <vector>
 
@@ -11,9 +13,7 @@
 
 using namespace gradstab;
 
-namespace {
-
-Result<ParameterSet> read_parameters(const gradstab_parameter* parameters, size_t count) {
+Result<ParameterSet> c::read_parameters(const gradstab_parameter* parameters, size_t count) {
   if (parameters == nullptr && count > 0) return c::null_argument("parameters", "an array of ", count);
   std::vector<Parameter> list;
   for (size_t i = 0; i < count; ++i) {
@@ -30,6 +30,10 @@ Result<ParameterSet> read_parameters(const gradstab_parameter* parameters, size_
   }
   return ParameterSet::create(std::move(list));
 }
+
+namespace {
+
+using c::read_parameters;
 
 /// Reads the parameters and hands them to bind(), which returns a Status.
 template <class Object, class Bind>

@@ -235,6 +235,7 @@ class GRADSTAB_API Optimizer {
   Status set_parameter_state(std::size_t index, DType dtype, const ParameterState& state);
 
  private:
+  friend struct OptimizerAccess;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -10,8 +10,11 @@
 #include "core/segments.hpp"
 #include "core/state_codec.hpp"
 #include "gradstab/method_state.hpp"
+#include "gradstab/moments.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/report.hpp"
+#include "gradstab/units.hpp"
 
 namespace gradstab {
 
@@ -73,6 +76,13 @@ class ChainLink {
   virtual Status load_state(ByteReader&, const SavedParameters&) { return {}; }
 };
 
+/// What a device takes over from `stabilize`, to decide where the gradients are.
+struct StabilizerLink {
+  const StabilizerOptions* options = nullptr;  ///< none: the link is another method
+  Granularity granularity = Granularity::tensor;
+  std::span<NormMoments> moments = {};  ///< per unit
+};
+
 /// A norm-based method. It sees norms and multiplies factors; it never sees memory. The norms are those of
 /// segments: of whole tensors, or of their rows if any link of the chain works per row. Behind an
 /// element-wise link, `raw_norm` is the norm of what that link has left, and the factors start again at 1.
@@ -85,6 +95,8 @@ class NormTransform : public ChainLink {
   /// policy has set aside, are left alone.
   virtual void decide(std::size_t first, std::span<TensorReport> reports,
                       const Measures& measures) noexcept = 0;
+
+  virtual StabilizerLink stabilizer() noexcept { return {}; }
 };
 
 }  // namespace gradstab

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/global_norm.hpp"
+#include "core/step_scalars.hpp"
 #include "gradstab/optimizer.hpp"
 
 namespace gradstab {
@@ -31,12 +32,6 @@ Status check_lr(double lr);
 
 /// Of the parameter with this name and shape. Errors: Adam-mini's rules do not say clearly what it is.
 Result<ParameterRule> parameter_rule(const OptimizerOptions& options, const Parameter& parameter);
-
-/// Where a parameter stands in its course of steps.
-struct StepPosition {
-  std::int64_t step;    ///< of this parameter, from 1
-  std::int64_t global;  ///< of the optimizer, from 1
-};
 
 /// The numbers of a step, but for the gradient's factor and what differs from segment to segment.
 UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRule& rule,

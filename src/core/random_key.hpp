@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gradstab/decide.hpp"
+
 namespace gradstab::detail {
 
 /// A different number for every block of every step.
-inline std::uint32_t random_key(std::uint64_t seed, std::int64_t step, std::size_t parameter,
-                                std::int64_t begin) noexcept {
+GRADSTAB_HOST_DEVICE inline std::uint32_t random_key(std::uint64_t seed, std::int64_t step,
+                                                     std::size_t parameter, std::int64_t begin) noexcept {
   std::uint64_t x = seed;
   for (const auto part : {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(parameter),
                           static_cast<std::uint64_t>(begin)}) {

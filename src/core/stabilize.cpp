@@ -42,6 +42,7 @@ class MomentTransform : public UnitTransform {
   std::vector<StateField> state() const override { return moment_fields(moments_, "m", "v"); }
 
  protected:
+  StabilizerLink link() noexcept { return {&options_, units().granularity, moments_}; }
   virtual void act(TensorReport& report, double factor) noexcept = 0;
 
   void reset_units(std::size_t count) override {
@@ -113,6 +114,7 @@ class Stabilize final : public MomentTransform {
  public:
   using MomentTransform::MomentTransform;
   std::string_view name() const noexcept override { return "stabilize"; }
+  StabilizerLink stabilizer() noexcept override { return link(); }
   void act(TensorReport& report, double factor) noexcept override {
     // Two links that raise a denormal gradient as far as they may would together raise it to infinity.
     report.factor = std::fmin(report.factor * factor, detail::kLargestFactor);

@@ -1,4 +1,4 @@
-// For tests: the inside of a transform.
+// The inside of a transform: for tests, and for devices, which keep the state of a transform elsewhere.
 #pragma once
 
 #include "core/transform_impl.hpp"
@@ -6,6 +6,9 @@
 namespace gradstab {
 
 struct TransformAccess {
+  using Impl = GradientTransform::Impl;
+  static Impl& inside(GradientTransform& transform) noexcept { return *transform.impl_; }
+
   /// Puts a backend of the caller's under an initialised transform, whose state starts afresh.
   static void use(GradientTransform& transform, const Backend& backend) {
     transform.impl_->backend = &backend;

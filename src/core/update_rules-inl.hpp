@@ -9,6 +9,12 @@
 
 #include "core/random_bits-inl.hpp"
 
+#if defined(__CUDACC__)
+#define GRADSTAB_RULE_CALLABLE __host__ __device__
+#else
+#define GRADSTAB_RULE_CALLABLE
+#endif
+
 namespace gradstab {
 namespace {
 
@@ -18,7 +24,7 @@ struct RuleScalars {
   using V = typename Ops::V;
 
   template <class Scalars>
-  explicit RuleScalars(const Scalars& s)
+  GRADSTAB_RULE_CALLABLE explicit RuleScalars(const Scalars& s)
       : gradient_factor(Ops::set(s.gradient_factor)),
         l2(Ops::set(s.l2)),
         keep(Ops::set(s.keep)),
@@ -36,7 +42,7 @@ struct RuleScalars {
       threshold;
 };
 
-#define GRADSTAB_RULE_INLINE static __attribute__((always_inline)) inline
+#define GRADSTAB_RULE_INLINE GRADSTAB_RULE_CALLABLE static __attribute__((always_inline)) inline
 
 template <class Ops>
 GRADSTAB_RULE_INLINE typename Ops::V rule_gradient(const RuleScalars<Ops>& s, typename Ops::V p,

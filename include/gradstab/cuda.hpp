@@ -1,0 +1,167 @@
+// GradientStabilizer and the fused optimizers on a CUDA device. docs/cuda.md is the manual.
+//
+// A step is put into a stream and runs there: at most four launches however many tensors there are, none of
+// which the host waits for. Moments, step counts, learning rates and bias corrections live on the device and
+// advance there, so that a step can be captured in a CUDA graph and replayed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gradstab/export.hpp"
+#include "gradstab/optimizer.hpp"
+#include "gradstab/transform.hpp"
+
+namespace gradstab {
+
+/// Whether this library was built with device code.
+GRADSTAB_API bool cuda_is_built() noexcept;
+
+/// Whether there is a device to run it on. Errors: built without CUDA, no driver, no device.
+GRADSTAB_API Status cuda_available();
+
+namespace cuda {
+
+/// A `cudaStream_t`, which is a `CUstream`. Null: the default stream of the device.
+using Stream = void*;
+
+/// How a transform or an optimizer runs on a device; what it computes is fixed when it is made.
+struct DeviceOptions {
+  NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
+  int device = -1;  ///< ordinal; below 0: the calling thread's current device, or the first
+  /// Runs the device's code on the host, block after block, over host memory: for tests. Slow; tensors are
+  /// then host memory that is said to be on CUDA.
+  bool emulate = false;
+  LowPrecision low_precision = LowPrecision::master_copy;  ///< of an optimizer
+  std::uint64_t seed = 0;                                  ///< of stochastic rounding
+};
+
+/// What a device was asked for since `init`, by the host. A replayed graph is not asked for again.
+struct DeviceCounts {
+  std::uint64_t launches = 0;  ///< kernels
+  std::uint64_t copies = 0;    ///< in both directions
+  std::uint64_t waits = 0;     ///< times that the host waited for the device
+};
+
+/// What `Transform` and `Optimizer` have in common. Not to be made by itself.
+///
+/// All calls that take a stream are asynchronous unless they say otherwise, and come in the order of that
+/// stream; a caller who changes streams orders them with events. Tensors are dense memory of the device,
+/// aligned to their element type; gradients float32, float16 or bfloat16. Movable, not copyable, one call at
+/// a time.
+///
+/// An error of a tensor or a setting leaves everything as it was. After an error of the device or the driver
+/// (code io_error) nothing can be relied on.
+class GRADSTAB_API OnDevice {
+ public:
+  OnDevice(OnDevice&&) noexcept;
+  OnDevice& operator=(OnDevice&&) noexcept;
+  ~OnDevice();
+
+  /// Starts to copy the report of the last step to the host. May be captured; each replay then copies.
+  Status request_report(Stream stream = nullptr);
+  /// Whether `report` would have to wait. Always true where the request was captured: the caller knows.
+  Result<bool> report_is_ready() const;
+  /// The report that was requested last; waits until its copy is done. Views memory of this object, valid
+  /// until the next request. Where the request was captured, wait for the replay first. Errors: none was
+  /// requested; under policy `raise`, a gradient of that step held NaN or Inf.
+  Result<StepReport> report();
+
+  /// 1 in device memory while the last step was one that changed nothing (policies `skip_step` and `raise`),
+  /// else 0. Null before init.
+  const std::int32_t* skip_flag() const noexcept;
+
+  /// One double per parameter in device memory, the squared norms, between `measure` and `finish`. A process
+  /// that has parts of the tensors sums them over all processes here. A tensor of which it has nothing is
+  /// passed with a size of 0, not left out. Null before init.
+  double* squared_norms() const noexcept;
+
+  const ParameterSet& parameters() const noexcept;
+  std::string name() const;
+  /// "cuda" or "emulated"; empty before init.
+  std::string_view device_name() const noexcept;
+  DeviceCounts counts() const noexcept;
+
+  /// State as bytes: those of the CPU's `GradientTransform::save` or `Optimizer::save`, which either may
+  /// load. Waits for the stream.
+  Result<std::vector<std::byte>> save(Stream stream = nullptr);
+  /// Waits for the stream. Graphs captured before go on with the new state of a transform; those of an
+  /// optimizer must be captured again.
+  Status load(std::span<const std::byte> bytes, Stream stream = nullptr);
+
+ protected:
+  struct Impl;
+  explicit OnDevice(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A gradient transform on a device: `stabilize`, per tensor.
+class GRADSTAB_API Transform : public OnDevice {
+ public:
+  explicit Transform(GradientTransform transform);
+
+  /// Binds to parameters and allocates all state on the device; a second call starts afresh. Errors: an
+  /// invalid setting, a transform other than `stabilize` per tensor, no device.
+  Status init(ParameterSet parameters, DeviceOptions options = {});
+
+  /// One step: transforms the gradients in place. One entry per parameter in the registered order; one
+  /// without data is left out. Three launches, and one copy if a gradient has moved since the last step.
+  Status update(std::span<const TensorRef> gradients, Stream stream = nullptr);
+
+  /// `update` in two parts, for gradients of which every process has a part: see `squared_norms`.
+  Status measure(std::span<const TensorRef> gradients, Stream stream = nullptr);
+  Status finish(Stream stream = nullptr);
+
+ private:
+  struct Inside;
+};
+
+/// A fused optimizer on a device, with or without `stabilize` in front.
+class GRADSTAB_API Optimizer : public OnDevice {
+ public:
+  explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});
+  /// With the settings and the transform of one for the CPU, but nothing of what it has been bound to.
+  explicit Optimizer(gradstab::Optimizer optimizer);
+
+  /// Binds to parameters; a second call starts afresh. `groups` as in gradstab::Optimizer::init.
+  Status init(ParameterSet parameters, DeviceOptions options = {},
+              const std::vector<OptimizerGroup>& groups = {});
+
+  /// Allocates the state of these parameters and tells the device where everything is, without a step. What a
+  /// first step does by itself; needed where the first step is to be captured.
+  Status prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                 Stream stream = nullptr);
+
+  /// One step over all parameters, in place; gradients are not written. Parameters are float32 or bfloat16,
+  /// in the same order of elements as their gradients. Two launches and one per update rule (two rules only
+  /// where Adam-mini or groups of SGD mix them). The first step of a parameter allocates its state.
+  Status step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+              Stream stream = nullptr);
+
+  /// `step` in two parts, as Transform has them. Not for Adam-mini, whose units would need sums of their own.
+  Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                 Stream stream = nullptr);
+  Status finish(Stream stream = nullptr);
+
+  std::size_t group_count() const noexcept;
+  Result<OptimizerOptions> options(std::size_t group = 0) const;
+  /// Settings that steps from now on use, replays of a graph included: the new ones are copied to the device
+  /// in the order of the stream. Errors: as gradstab::Optimizer has them; the stream is being captured.
+  Status set_lr(double lr, Stream stream = nullptr);
+  Status set_lr(std::size_t group, double lr, Stream stream = nullptr);
+  /// Where the update rule changes (momentum to Nesterov), waits for the stream; graphs must be captured
+  /// again.
+  Status set_options(std::size_t group, OptimizerOptions options, Stream stream = nullptr);
+
+ private:
+  struct Inside;
+};
+
+}  // namespace cuda
+}  // namespace gradstab

@@ -1,0 +1,118 @@
+// apply: multiplies the gradients by their factors, or replaces them by zeros.
+#pragma once
+
+#include "backends/cuda/elements.hpp"
+#include "backends/cuda/tables.hpp"
+
+namespace gradstab::device {
+
+/// A double factor as the sum of two floats, for products that are rounded once to 16 bits.
+struct SplitFactor {
+  double whole;
+  float high;
+  float low;
+  bool ordinary;  ///< far from the ends of float's range
+
+  GRADSTAB_DEVICE_INLINE explicit SplitFactor(double factor)
+      : whole(factor),
+        high(static_cast<float>(factor)),
+        low(static_cast<float>(factor - static_cast<double>(static_cast<float>(factor)))),
+        ordinary(std::fabs(factor) > 0x1p-60 && std::fabs(factor) < 0x1p+60) {}
+};
+
+/// value * factor as a float whose last bit is odd where it is not exact. The product of two floats and its
+/// error are exact; only where the product comes so near to a float that the digits of `low` might not tell
+/// on which side it is, it is formed in double.
+GRADSTAB_DEVICE_INLINE float odd_product(float value, const SplitFactor& factor) {
+  const float rough = value * factor.high;
+  const float magnitude = std::fabs(rough);
+  if (!factor.ordinary || !(magnitude > 0x1p-60f && magnitude < 0x1p+120f))
+    return round_to_odd(static_cast<double>(value) * factor.whole);
+  const float correction = fused(value, factor.low, fused(value, factor.high, -rough));
+  const float product = rough + correction;
+  const float rest = correction - (product - rough);
+  if (std::fabs(rest) < magnitude * 0x1p-44f) return round_to_odd(static_cast<double>(value) * factor.whole);
+  std::uint32_t bits = bits_of(product);
+  if ((rest < 0.0f) != (product < 0.0f)) bits -= 1;  // towards zero
+  return float_of(bits | 1u);
+}
+
+/// value * factor, formed in double and rounded once.
+template <class Format>
+GRADSTAB_DEVICE_INLINE typename Format::Bits scaled(typename Format::Bits bits, const SplitFactor& factor) {
+  if constexpr (sizeof(typename Format::Bits) == 4) {
+    return bits_of(static_cast<float>(static_cast<double>(Format::load(bits)) * factor.whole));
+  } else {
+    return Format::round(odd_product(Format::load(bits), factor));
+  }
+}
+
+/// The part of one thread in `count` elements.
+template <class Format>
+GRADSTAB_DEVICE_INLINE void thread_scale(void* data, std::uint32_t count, const SplitFactor& factor,
+                                         bool zeroed, unsigned thread) {
+  using Bits = typename Format::Bits;
+  constexpr unsigned kGroup = 16 / sizeof(Bits);
+  auto* elements = static_cast<Bits*>(data);
+  const auto one = [&](std::uint32_t i) {
+    elements[i] = zeroed ? Bits{0} : scaled<Format>(elements[i], factor);
+  };
+  // Single elements up to the first whole vector, and after the last.
+  const auto misplaced = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(data) % 16 / sizeof(Bits));
+  const std::uint32_t wanted = misplaced == 0 ? 0 : kGroup - misplaced;
+  const std::uint32_t head = wanted < count ? wanted : count;
+  const std::uint32_t groups = (count - head) / kGroup;
+  const std::uint32_t tail = head + groups * kGroup;
+  if (thread < head) one(thread);
+  if (tail + thread < count) one(tail + thread);
+  Bits* body = elements + head;
+  constexpr int kInFlight = 4;
+  std::uint32_t first = thread;
+  for (; first + (kInFlight - 1) * kThreads < groups; first += kInFlight * kThreads) {
+    Bits group[kInFlight][kGroup];
+    GRADSTAB_UNROLL
+    for (int k = 0; k < kInFlight; ++k)
+      load_group(group[k], body + (first + static_cast<unsigned>(k) * kThreads) * kGroup);
+    GRADSTAB_UNROLL
+    for (int k = 0; k < kInFlight; ++k) {
+      GRADSTAB_UNROLL
+      for (unsigned i = 0; i < kGroup; ++i)
+        group[k][i] = zeroed ? Bits{0} : scaled<Format>(group[k][i], factor);
+      store_group(body + (first + static_cast<unsigned>(k) * kThreads) * kGroup, group[k]);
+    }
+  }
+  for (; first < groups; first += kThreads) {
+    Bits group[kGroup];
+    load_group(group, body + first * kGroup);
+    GRADSTAB_UNROLL
+    for (unsigned i = 0; i < kGroup; ++i) group[i] = zeroed ? Bits{0} : scaled<Format>(group[i], factor);
+    store_group(body + first * kGroup, group);
+  }
+}
+
+/// One block: one chunk.
+template <class Block>
+GRADSTAB_HOST_DEVICE void apply_chunk(Block& block, const Tables& tables, std::uint32_t index) {
+  if (tables.counters->skip != 0) return;
+  const Chunk chunk = tables.chunks[index];
+  const TensorReport report = tables.reports[chunk.tensor];
+  if (!report.present || (!report.zeroed && report.factor == 1.0)) return;
+  const TensorAddress address = tables.addresses[chunk.tensor];
+  void* data = static_cast<unsigned char*>(address.gradient) +
+               static_cast<std::size_t>(chunk.begin) * bytes_of(address.gradient_dtype);
+  const SplitFactor factor(report.factor);
+  block.each([&](unsigned thread) {
+    switch (address.gradient_dtype) {
+      case DType::float32:
+        return thread_scale<SingleFormat>(data, chunk.count, factor, report.zeroed, thread);
+      case DType::float16:
+        return thread_scale<HalfFormat>(data, chunk.count, factor, report.zeroed, thread);
+      case DType::bfloat16:
+        return thread_scale<BrainFormat>(data, chunk.count, factor, report.zeroed, thread);
+      case DType::float64:
+        return;
+    }
+  });
+}
+
+}  // namespace gradstab::device

@@ -1,0 +1,116 @@
+// decide: from squared norms to factors and to the numbers of the update, one thread per tensor.
+#pragma once
+
+#include "backends/cuda/elements.hpp"
+#include "backends/cuda/tables.hpp"
+
+namespace gradstab::device {
+
+/// Policies under which a single NaN leaves everything as it was.
+GRADSTAB_DEVICE_INLINE bool may_change_nothing(const Tables& tables) {
+  return tables.measures &&
+         (tables.nonfinite == NonFinitePolicy::skip_step || tables.nonfinite == NonFinitePolicy::raise);
+}
+
+/// What the norm says of a tensor before anything is decided.
+GRADSTAB_HOST_DEVICE inline TensorReport measured(const Tables& tables, std::uint32_t tensor) {
+  TensorReport report;
+  report.present = tables.addresses[tensor].gradient != nullptr;
+  if (!report.present || !tables.measures) return report;
+  report.raw_norm = std::sqrt(tables.tensor_squared[tensor]);
+  report.finite = is_finite(report.raw_norm);
+  return report;
+}
+
+GRADSTAB_HOST_DEVICE inline UpdateScalars update_scalars(const GroupSettings& settings,
+                                                         const TensorPlan& plan, StepPosition position) {
+  switch (settings.kind) {
+    case OptimizerKind::sgd:
+      return scalars_of(settings.sgd, position);
+    case OptimizerKind::adam:
+      return scalars_of(settings.adam, position);
+    case OptimizerKind::lion:
+      return scalars_of(settings.lion, position);
+    case OptimizerKind::adam_mini:
+      return adam_mini_scalars(settings.adam_mini, plan.decays, position);
+    case OptimizerKind::spam:
+      return scalars_of(settings.spam, position);
+    case OptimizerKind::none:
+      break;
+  }
+  return {};
+}
+
+GRADSTAB_HOST_DEVICE inline void advance_optimizer(const Tables& tables, std::uint32_t tensor,
+                                                   double factor) {
+  const TensorPlan& plan = tables.plans[tensor];
+  const GroupSettings& settings = tables.groups[plan.group];
+  const StepPosition position{tables.steps[tensor] + 1, tables.counters->updates + 1};
+  TensorNumbers numbers;
+  numbers.scalars = update_scalars(settings, plan, position);
+  numbers.scalars.gradient_factor = factor;
+  numbers.step = position.step;
+  if (settings.kind == OptimizerKind::spam)
+    numbers.resets = static_cast<std::uint32_t>(states_to_reset(settings.spam, position));
+  if (settings.kind == OptimizerKind::adam)
+    numbers.resets = static_cast<std::uint32_t>(states_to_reset(settings.adam, position));
+  if (plan.unit_moments) numbers.unit_correction = decay_correction(settings.adam_mini.beta2, position.step);
+  tables.numbers[tensor] = numbers;
+  tables.steps[tensor] = position.step;
+}
+
+/// The decision on one tensor, as StepEngine and `stabilize` take it on the CPU.
+GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, std::uint32_t tensor) {
+  TensorReport report = measured(tables, tensor);
+  if (report.present) {
+    report.zeroed = !report.finite && tables.nonfinite == NonFinitePolicy::skip_tensor;
+    if (tables.stabilizes) {
+      NormMoments& moments = tables.moments[tensor];
+      if (!report.finite) {
+        moments.nonfinite += 1;
+      } else if (report.raw_norm == 0.0) {
+        moments.zeros += 1;
+      } else {
+        const BiasCorrection correction = bias_correction_at(tables.options, moments.step + 1);
+        const Decision decision = decide(tables.options, correction, moments, report.raw_norm);
+        report.spike = decision.spike;
+        report.factor = decision.factor;
+      }
+    }
+    if (tables.optimizes) advance_optimizer(tables, tensor, report.factor);
+  }
+  tables.reports[tensor] = report;
+}
+
+/// Tensors of one block of `blocks`. Each block looks for NaN by itself, so that none waits for another.
+template <class Block>
+GRADSTAB_HOST_DEVICE void decide_tensors(Block& block, const Tables& tables, std::uint32_t index,
+                                         std::uint32_t blocks) {
+  bool skip = false;
+  if (may_change_nothing(tables)) {
+    // The sum of flags is exact, whatever its order.
+    skip = block.sum([&](unsigned thread) {
+      double nonfinite = 0.0;
+      for (std::uint32_t t = thread; t < tables.tensor_count; t += kThreads)
+        nonfinite += measured(tables, t).finite ? 0.0 : 1.0;
+      return nonfinite;
+    }) > 0.0;
+  }
+  block.each([&](unsigned thread) {
+    for (std::uint32_t t = index * kThreads + thread; t < tables.tensor_count; t += blocks * kThreads) {
+      if (skip) {
+        tables.reports[t] = measured(tables, t);
+      } else {
+        decide_tensor(tables, t);
+      }
+    }
+  });
+  if (index == 0) block.lead([&] { tables.counters->skip = skip ? 1 : 0; });
+}
+
+/// Counts the step. Once per step, in the pass after the decision, by which time nobody reads the counter.
+GRADSTAB_HOST_DEVICE inline void count_step(const Tables& tables) {
+  if (tables.counters->skip == 0) tables.counters->updates += 1;
+}
+
+}  // namespace gradstab::device

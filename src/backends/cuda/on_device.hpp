@@ -1,0 +1,47 @@
+// The inside of what runs on a device: an engine there, and its twin on the host.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/engine.hpp"
+#include "core/transform_access.hpp"
+#include "gradstab/cuda.hpp"
+
+namespace gradstab::cuda {
+
+/// The twin is an ordinary transform or optimizer of the library that makes no steps. It knows settings,
+/// parameters and the format of saved state; the engine has the state and makes the steps.
+struct GRADSTAB_LOCAL OnDevice::Impl {
+  virtual ~Impl() = default;
+
+  virtual TransformAccess::Impl& chain() noexcept = 0;
+  virtual std::string name() const = 0;
+  virtual Result<std::vector<std::byte>> save_twin() = 0;
+  virtual Status load_twin(std::span<const std::byte> bytes) = 0;
+  /// Moves the state between engine and twin.
+  virtual void take_state(device::DeviceEngine::State state) = 0;
+  virtual device::DeviceEngine::State give_state() = 0;
+  /// After both of them.
+  virtual void forget_state() noexcept {}
+
+  /// Errors: not initialised.
+  Status check_ready(std::string_view call) const;
+  Status open(const DeviceOptions& options);
+  /// The stabilizer of the chain, if it has one. Errors: links that no device has.
+  Result<StabilizerLink> stabilizer();
+  Result<std::vector<std::byte>> save(device::Stream stream);
+  Status load(std::span<const std::byte> bytes, device::Stream stream);
+  Result<StepReport> report();
+
+  bool ready = false;
+  bool measured = false;  ///< between measure and finish
+  DeviceOptions options;
+  std::shared_ptr<device::Device> device;
+  device::DeviceEngine engine;
+  device::DeviceCounts counts_before;
+};
+
+}  // namespace gradstab::cuda

@@ -1,0 +1,207 @@
+// cuda::Optimizer: a fused optimizer on a device.
+#include <algorithm>
+#include <utility>
+
+#include "backends/cuda/on_device.hpp"
+#include "core/optimizer_access.hpp"
+#include "core/text.hpp"
+
+namespace gradstab::cuda {
+namespace {
+
+device::GroupSettings settings_of(const OptimizerOptions& options) {
+  using device::OptimizerKind;
+  device::GroupSettings settings;
+  if (const auto* sgd = std::get_if<SgdOptions>(&options)) {
+    settings.kind = OptimizerKind::sgd;
+    settings.sgd = *sgd;
+  } else if (const auto* adam = std::get_if<AdamOptions>(&options)) {
+    settings.kind = OptimizerKind::adam;
+    settings.adam = *adam;
+  } else if (const auto* lion = std::get_if<LionOptions>(&options)) {
+    settings.kind = OptimizerKind::lion;
+    settings.lion = *lion;
+  } else if (const auto* mini = std::get_if<AdamMiniOptions>(&options)) {
+    settings.kind = OptimizerKind::adam_mini;
+    settings.adam_mini = {mini->lr, mini->beta1, mini->beta2, mini->epsilon, mini->weight_decay};
+  } else if (const auto* spam = std::get_if<SpamOptions>(&options)) {
+    settings.kind = OptimizerKind::spam;
+    settings.spam = *spam;
+  }
+  return settings;
+}
+
+}  // namespace
+
+struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
+  Inside(OptimizerOptions made_with, std::optional<GradientTransform> given)
+      : twin(std::move(made_with), std::move(given)) {}
+
+  explicit Inside(gradstab::Optimizer given) : twin(std::move(given)) {}
+
+  OptimizerAccess::Impl& optimizer() noexcept { return OptimizerAccess::inside(twin); }
+  TransformAccess::Impl& chain() noexcept override { return optimizer().inner(); }
+  std::string name() const override { return twin.name(); }
+  Result<std::vector<std::byte>> save_twin() override { return twin.save(); }
+  Status load_twin(std::span<const std::byte> bytes) override { return twin.load(bytes); }
+
+  void take_state(device::DeviceEngine::State state) override {
+    chain().updates = state.updates;
+    optimizer().steps = state.updates;
+    std::ranges::copy(state.moments, link.moments.begin());
+    optimizer().memory = std::move(state.memory);
+  }
+  device::DeviceEngine::State give_state() override {
+    device::DeviceEngine::State state;
+    state.updates = optimizer().steps;
+    state.moments.assign(link.moments.begin(), link.moments.end());
+    state.memory = std::move(optimizer().memory);
+    return state;
+  }
+  /// The twin remembers which parameters have state, which it asks when settings change, and no more.
+  void forget_state() noexcept override {
+    const auto storages = engine.storages();
+    optimizer().memory.resize(storages.size());
+    for (std::size_t i = 0; i < storages.size(); ++i) {
+      optimizer().memory[i] = {};
+      optimizer().memory[i].storage = storages[i];
+    }
+  }
+
+  Status bind_engine();
+  Status send_settings(Stream stream);
+  Status prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
+
+  gradstab::Optimizer twin;
+  StabilizerLink link;
+};
+
+Status Optimizer::Inside::bind_engine() {
+  const auto found = stabilizer();
+  if (!found) return found.status();
+  link = *found;
+  OptimizerAccess::Impl& inside = optimizer();
+  device::EngineSetup setup;
+  setup.parameters = &chain().parameters;
+  setup.stabilizer = link;
+  setup.nonfinite = options.nonfinite;
+  setup.rules = inside.rules;
+  setup.group_of = inside.group_of;
+  setup.group_count = inside.groups.size();
+  setup.measures = inside.needs_norms();
+  setup.low_precision = options.low_precision;
+  setup.seed = options.seed;
+  return engine.bind(device, setup);
+}
+
+Status Optimizer::Inside::send_settings(Stream stream) {
+  std::vector<device::GroupSettings> settings;
+  for (const OptimizerOptions& group : optimizer().groups) settings.push_back(settings_of(group));
+  return engine.set_groups(settings, stream);
+}
+
+Status Optimizer::Inside::prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                                  Stream stream) {
+  measured = false;
+  GRADSTAB_RETURN_IF_ERROR(engine.prepare(parameters, gradients, stream));
+  const auto storages = engine.storages();
+  for (std::size_t i = 0; i < storages.size(); ++i) optimizer().memory[i].storage = storages[i];
+  return {};
+}
+
+Optimizer::Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform)
+    : OnDevice(std::make_unique<Inside>(std::move(options), std::move(transform))) {}
+
+Optimizer::Optimizer(gradstab::Optimizer optimizer)
+    : OnDevice(std::make_unique<Inside>(std::move(optimizer))) {
+  static_cast<Inside&>(*impl_).twin.unbind();
+}
+
+Status Optimizer::init(ParameterSet parameters, DeviceOptions given,
+                       const std::vector<OptimizerGroup>& groups) {
+  auto& inside = static_cast<Inside&>(*impl_);
+  inside.ready = false;
+  const auto allowed = inside.stabilizer();
+  if (!allowed) return allowed.status();
+  OptimizerRunOptions run;
+  run.run.nonfinite = given.nonfinite;
+  run.run.backend = "reference";
+  run.low_precision = given.low_precision;
+  run.seed = given.seed;
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.init(std::move(parameters), std::move(run), groups));
+  GRADSTAB_RETURN_IF_ERROR(inside.open(given));
+  GRADSTAB_RETURN_IF_ERROR(inside.bind_engine());
+  GRADSTAB_RETURN_IF_ERROR(inside.send_settings(nullptr));
+  // The first step may be in another stream.
+  GRADSTAB_RETURN_IF_ERROR(inside.device->wait_for_stream(nullptr));
+  inside.counts_before = inside.device->counts();
+  inside.ready = true;
+  return {};
+}
+
+Status Optimizer::prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                          Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("prepare"));
+  return static_cast<Inside&>(*impl_).prepare(parameters, gradients, stream);
+}
+
+Status Optimizer::measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                          Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("measure"));
+  GRADSTAB_RETURN_IF_ERROR(static_cast<Inside&>(*impl_).prepare(parameters, gradients, stream));
+  GRADSTAB_RETURN_IF_ERROR(impl_->engine.measure(stream));
+  impl_->measured = true;
+  return {};
+}
+
+Status Optimizer::finish(Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("finish"));
+  if (!std::exchange(impl_->measured, false)) {
+    return {StatusCode::failed_precondition, "finish was called without a measure that succeeded before it"};
+  }
+  return impl_->engine.finish(stream);
+}
+
+Status Optimizer::step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                       Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(measure(parameters, gradients, stream));
+  return finish(stream);
+}
+
+std::size_t Optimizer::group_count() const noexcept {
+  return static_cast<Inside&>(*impl_).twin.group_count();
+}
+
+Result<OptimizerOptions> Optimizer::options(std::size_t group) const {
+  return static_cast<Inside&>(*impl_).twin.options(group);
+}
+
+Status Optimizer::set_lr(double lr, Stream stream) {
+  auto& inside = static_cast<Inside&>(*impl_);
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.set_lr(lr));
+  return inside.ready ? inside.send_settings(stream) : Status();
+}
+
+Status Optimizer::set_lr(std::size_t group, double lr, Stream stream) {
+  auto& inside = static_cast<Inside&>(*impl_);
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.set_lr(group, lr));
+  return inside.ready ? inside.send_settings(stream) : Status();
+}
+
+Status Optimizer::set_options(std::size_t group, OptimizerOptions options, Stream stream) {
+  auto& inside = static_cast<Inside&>(*impl_);
+  if (!inside.ready) return inside.twin.set_options(group, std::move(options));
+  const std::vector<ParameterRule> before = inside.optimizer().rules;
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.set_options(group, std::move(options)));
+  if (!std::ranges::equal(before, inside.optimizer().rules, {}, &ParameterRule::rule, &ParameterRule::rule)) {
+    // Which launch updates a tensor is part of the plan.
+    auto state = inside.engine.download(stream);
+    if (!state) return state.status();
+    inside.measured = false;
+    GRADSTAB_RETURN_IF_ERROR(inside.bind_engine());
+    GRADSTAB_RETURN_IF_ERROR(inside.engine.upload(*state, stream));
+  }
+  return inside.send_settings(stream);
+}
+
+}  // namespace gradstab::cuda

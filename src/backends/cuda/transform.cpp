@@ -1,0 +1,80 @@
+// cuda::Transform: a gradient transform on a device.
+#include <algorithm>
+#include <utility>
+
+#include "backends/cuda/on_device.hpp"
+#include "core/text.hpp"
+#include "core/transform_access.hpp"
+
+namespace gradstab::cuda {
+struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
+  explicit Inside(GradientTransform given) : twin(std::move(given)) {}
+
+  TransformAccess::Impl& chain() noexcept override { return TransformAccess::inside(twin); }
+  std::string name() const override { return twin.name(); }
+  Result<std::vector<std::byte>> save_twin() override { return twin.save(); }
+  Status load_twin(std::span<const std::byte> bytes) override { return twin.load(bytes); }
+
+  void take_state(device::DeviceEngine::State state) override {
+    chain().updates = state.updates;
+    std::ranges::copy(state.moments, link.moments.begin());
+  }
+  device::DeviceEngine::State give_state() override {
+    device::DeviceEngine::State state;
+    state.updates = chain().updates;
+    state.moments.assign(link.moments.begin(), link.moments.end());
+    return state;
+  }
+
+  GradientTransform twin;
+  StabilizerLink link;
+};
+
+Transform::Transform(GradientTransform transform)
+    : OnDevice(std::make_unique<Inside>(std::move(transform))) {}
+
+Status Transform::init(ParameterSet parameters, DeviceOptions given) {
+  auto& inside = static_cast<Inside&>(*impl_);
+  inside.ready = false;
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.validate());
+  const auto allowed = inside.stabilizer();
+  if (!allowed) return allowed.status();
+  if (allowed->options == nullptr)
+    return {StatusCode::unsupported, "a device has 'stabilize' alone, got an empty chain"};
+  GRADSTAB_RETURN_IF_ERROR(
+      inside.twin.init(std::move(parameters), {.nonfinite = given.nonfinite, .backend = "reference"}));
+  GRADSTAB_RETURN_IF_ERROR(inside.open(given));
+  inside.link = *inside.stabilizer();
+  device::EngineSetup setup;
+  setup.parameters = &inside.chain().parameters;
+  setup.stabilizer = inside.link;
+  setup.nonfinite = given.nonfinite;
+  GRADSTAB_RETURN_IF_ERROR(inside.engine.bind(inside.device, setup));
+  inside.counts_before = inside.device->counts();
+  inside.ready = true;
+  return {};
+}
+
+Status Transform::measure(std::span<const TensorRef> gradients, Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("measure"));
+  impl_->measured = false;
+  GRADSTAB_RETURN_IF_ERROR(impl_->engine.prepare({}, gradients, stream));
+  GRADSTAB_RETURN_IF_ERROR(impl_->engine.measure(stream));
+  impl_->measured = true;
+  return {};
+}
+
+Status Transform::finish(Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("finish"));
+  if (!std::exchange(impl_->measured, false)) {
+    return {StatusCode::failed_precondition, "finish was called without a measure that succeeded before it"};
+  }
+  return impl_->engine.finish(stream);
+}
+
+Status Transform::update(std::span<const TensorRef> gradients, Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(measure(gradients, stream));
+  return finish(stream);
+}
+
+}  // namespace gradstab::cuda

@@ -1,0 +1,276 @@
+// cuda::Optimizer against the CPU's, with the device's code run on the host.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cuda/on_device.hpp"
+#include "gradstab/transforms.hpp"
+#include "optimizer/training.hpp"
+#include "support/gradients.hpp"
+
+namespace gradstab {
+namespace {
+
+using testing::emulated;
+using testing::Gradients;
+using ::testing::HasSubstr;
+using testing::on_device;
+using testing::Training;
+using testing::Values;
+
+struct Case {
+  std::string name;
+  OptimizerOptions options;
+};
+
+std::vector<Case> cases() {
+  AdamOptions amsgrad;
+  amsgrad.amsgrad = true;
+  amsgrad.weight_decay = 0.1;
+  AdamOptions reset = AdamOptions::stable_spam();
+  reset.reset_interval = 3;
+  AdamOptions released_reset = reset;
+  released_reset.compat = Compat::released;
+  SpamOptions spam;
+  spam.reset_interval = 4;
+  spam.warmup_steps = 3;
+  spam.quiet_steps = 1;
+  spam.threshold = 5.0;
+  AdamMiniOptions mini;
+  mini.dim = 8;
+  mini.n_heads = 2;
+  mini.weight_decay = 0.1;
+  return {{"sgd", SgdOptions{.weight_decay = 0.01}},
+          {"momentum", SgdOptions{.momentum = 0.9, .dampening = 0.1}},
+          {"nesterov", SgdOptions{.momentum = 0.9, .nesterov = true}},
+          {"adam", AdamOptions{.weight_decay = 0.1}},
+          {"adamw", AdamOptions::adamw()},
+          {"amsgrad", amsgrad},
+          {"reset", reset},
+          {"released_reset", released_reset},
+          {"lion", LionOptions{.weight_decay = 0.1}},
+          {"adam_mini", mini},
+          {"spam", spam}};
+}
+
+/// The same training on the CPU and on an emulated device.
+struct Pair {
+  Pair(const Case& chosen, DType parameter_dtype, DType gradient_dtype,
+       LowPrecision low_precision = LowPrecision::master_copy, bool stabilizes = true,
+       NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor)
+      : host(testing::small_model(), parameter_dtype, gradient_dtype, chosen.options, transform(stabilizes),
+             {.run = {.nonfinite = nonfinite}, .low_precision = low_precision, .seed = 5}),
+        weights(host.weights),
+        gradients(host.gradients),
+        device(chosen.options, transform(stabilizes)) {
+    move_refs(weights);
+    move_refs(gradients);
+    cuda::DeviceOptions options = emulated(nonfinite);
+    options.low_precision = low_precision;
+    options.seed = 5;
+    device.init(testing::small_model(), options).check();
+  }
+
+  static std::optional<GradientTransform> transform(bool stabilizes) {
+    if (!stabilizes) return std::nullopt;
+    return stabilize(StabilizerOptions::robust());
+  }
+  /// A copy's references still point into what it was copied from.
+  static void move_refs(Gradients& copy) {
+    for (std::size_t t = 0; t < copy.refs().size(); ++t) copy.set(t, copy.values(t));
+    for (std::size_t t = 0; t < copy.refs().size(); ++t)
+      copy.mutable_refs()[t].data = const_cast<std::byte*>(copy.bytes(t).data());
+  }
+
+  void step(const std::vector<Values>& values) {
+    host.step(values);
+    gradients.set_all(values);
+    device.step(on_device(weights.refs()), on_device(gradients.refs())).check();
+  }
+
+  void expect_same_bits(const std::string& what) const {
+    for (std::size_t t = 0; t < weights.refs().size(); ++t)
+      ASSERT_EQ(weights.bytes(t), host.weights.bytes(t)) << what << ", parameter " << t;
+  }
+
+  Training host;
+  Gradients weights;
+  Gradients gradients;
+  cuda::Optimizer device;
+};
+
+/// With gradients whose squares add up exactly in any order, nothing at all may differ from the CPU's SIMD
+/// kernels: rules, master copies and random numbers are the same.
+TEST(CudaOptimizer, DoesWhatTheCpuDoesBitForBit) {
+  struct Types {
+    DType parameter;
+    DType gradient;
+    LowPrecision low_precision;
+  };
+  const Types types[] = {{DType::float32, DType::float32, LowPrecision::master_copy},
+                         {DType::float32, DType::bfloat16, LowPrecision::master_copy},
+                         {DType::bfloat16, DType::bfloat16, LowPrecision::master_copy},
+                         {DType::bfloat16, DType::float16, LowPrecision::stochastic_rounding},
+                         {DType::bfloat16, DType::float32, LowPrecision::stochastic_rounding}};
+  for (const Case& chosen : cases()) {
+    for (const Types& type : types) {
+      // Adam-mini's norms of units enter squared sums of several segments, whose order is the device's own.
+      if (chosen.name == "adam_mini") continue;
+      Pair pair(chosen, type.parameter, type.gradient, type.low_precision);
+      std::mt19937_64 random(17);
+      for (int step = 0; step < 9; ++step) {
+        pair.step(testing::exact_gradients(random, pair.host.parameters));
+        pair.expect_same_bits(chosen.name + " " + std::string(to_string(type.parameter)) + " step " +
+                              std::to_string(step));
+      }
+      EXPECT_EQ(pair.device.save().value(), pair.host.optimizer.save().value()) << chosen.name;
+    }
+  }
+}
+
+/// The scale factor and the norm of a unit may differ in the last digits of a double, and what is computed
+/// from them in the last of a float, once per step.
+TEST(CudaOptimizer, AdamMiniDoesWhatTheCpuDoes) {
+  for (const Case& chosen : cases()) {
+    if (chosen.name != "adam_mini") continue;
+    for (const bool stabilizes : {true, false}) {
+      Pair pair(chosen, DType::float32, DType::float32, LowPrecision::master_copy, stabilizes);
+      std::mt19937_64 random(5);
+      const int steps = 12;
+      for (int step = 0; step < steps; ++step)
+        pair.step(testing::random_gradients(random, pair.host.parameters));
+      EXPECT_EQ(testing::difference(pair.weights.values(), pair.host.weights.values(), steps * 0x1p-22), "");
+      // The control: another step is another result.
+      pair.device.step(on_device(pair.weights.refs()), on_device(pair.gradients.refs())).check();
+      EXPECT_NE(testing::difference(pair.weights.values(), pair.host.weights.values(), steps * 0x1p-22), "");
+    }
+  }
+}
+
+TEST(CudaOptimizer, TakesNonFiniteAndAbsentGradientsAsTheCpuDoes) {
+  for (const NonFinitePolicy policy :
+       {NonFinitePolicy::skip_tensor, NonFinitePolicy::skip_step, NonFinitePolicy::pass_through}) {
+    for (const bool stabilizes : {true, false}) {
+      Pair pair({"adamw", AdamOptions::adamw()}, DType::float32, DType::float32, LowPrecision::master_copy,
+                stabilizes, policy);
+      std::mt19937_64 random(9);
+      for (int step = 0; step < 5; ++step) {
+        auto values = testing::exact_gradients(random, pair.host.parameters);
+        if (step == 2) values[1][0] = std::numeric_limits<double>::quiet_NaN();
+        pair.step(values);
+        if (policy != NonFinitePolicy::pass_through) pair.expect_same_bits("step " + std::to_string(step));
+      }
+      if (policy == NonFinitePolicy::pass_through) {
+        EXPECT_TRUE(std::isnan(pair.weights.values(1)[0]));
+        EXPECT_EQ(pair.weights.bytes(0), pair.host.weights.bytes(0));
+      } else {
+        EXPECT_EQ(pair.device.save().value(), pair.host.optimizer.save().value());
+      }
+    }
+  }
+}
+
+TEST(CudaOptimizer, UnalignedTensorsGiveTheSameBits) {
+  const auto set = testing::parameter_set_of_sizes({{1001}});
+  std::vector<Values> results;
+  for (const std::size_t offset : {0u, 1u, 3u}) {
+    std::vector<float> weight(1001 + offset, 0.5f);
+    std::vector<float> gradient(1001 + offset);
+    for (std::size_t i = 0; i < 1001; ++i) gradient[offset + i] = static_cast<float>(i % 7) - 3.0f;
+    cuda::Optimizer optimizer(AdamOptions::adamw(), stabilize());
+    optimizer.init(set, emulated()).check();
+    TensorRef parameter;
+    parameter.data = weight.data() + offset;
+    parameter.sizes = set[0].sizes;
+    TensorRef slope = parameter;
+    slope.data = gradient.data() + offset;
+    parameter.device = slope.device = DeviceType::cuda;
+    for (int step = 0; step < 3; ++step)
+      optimizer.step(std::span(&parameter, 1), std::span(&slope, 1)).check();
+    results.emplace_back(weight.begin() + static_cast<std::ptrdiff_t>(offset), weight.end());
+    for (std::size_t i = 0; i < offset; ++i) EXPECT_EQ(weight[i], 0.5f);
+  }
+  EXPECT_EQ(results[1], results[0]);
+  EXPECT_EQ(results[2], results[0]);
+}
+
+TEST(CudaOptimizer, StateMovesBetweenCpuAndDevice) {
+  for (const Case& chosen : cases()) {
+    Pair pair(chosen, DType::bfloat16, DType::bfloat16);
+    std::mt19937_64 random(21);
+    for (int step = 0; step < 4; ++step) pair.step(testing::exact_gradients(random, pair.host.parameters));
+    const auto saved = pair.host.optimizer.save().value();
+    pair.device.load(saved).check();
+    EXPECT_EQ(pair.device.save().value(), saved) << chosen.name;
+    const auto values = testing::exact_gradients(random, pair.host.parameters);
+    pair.step(values);
+    if (chosen.name != "adam_mini") pair.expect_same_bits(chosen.name);
+    pair.host.optimizer.load(pair.device.save().value()).check();
+  }
+}
+
+TEST(CudaOptimizer, ReadsItsLearningRateOnTheDevice) {
+  Pair pair({"adamw", AdamOptions::adamw()}, DType::float32, DType::float32);
+  std::mt19937_64 random(4);
+  pair.step(testing::exact_gradients(random, pair.host.parameters));
+  pair.host.optimizer.set_lr(0.25).check();
+  pair.device.set_lr(0.25).check();
+  const cuda::DeviceCounts before = pair.device.counts();
+  pair.step(testing::exact_gradients(random, pair.host.parameters));
+  pair.expect_same_bits("after set_lr");
+  EXPECT_EQ(pair.device.counts().launches - before.launches, 3u);
+  EXPECT_EQ(pair.device.counts().copies, before.copies);
+  EXPECT_EQ(pair.device.counts().waits, 0u);
+  EXPECT_EQ(pair.device.set_lr(-1.0).code(), StatusCode::invalid_argument);
+}
+
+TEST(CudaOptimizer, ChangesItsRuleBetweenSteps) {
+  Pair pair({"momentum", SgdOptions{.momentum = 0.9}}, DType::float32, DType::float32);
+  std::mt19937_64 random(6);
+  pair.step(testing::exact_gradients(random, pair.host.parameters));
+  const SgdOptions nesterov{.momentum = 0.9, .nesterov = true};
+  pair.host.optimizer.set_options(0, nesterov).check();
+  pair.device.set_options(0, nesterov).check();
+  pair.step(testing::exact_gradients(random, pair.host.parameters));
+  pair.expect_same_bits("after set_options");
+  const Status refused = pair.device.set_options(0, SgdOptions{});
+  EXPECT_THAT(refused.message(), HasSubstr("has begun to train"));
+}
+
+TEST(CudaOptimizer, NeverTakesMoreThanFourLaunches) {
+  for (const Case& chosen : cases()) {
+    Pair pair(chosen, DType::float32, DType::float32);
+    std::mt19937_64 random(8);
+    pair.step(testing::exact_gradients(random, pair.host.parameters));
+    EXPECT_LE(pair.device.counts().launches, 4u) << chosen.name;
+    EXPECT_EQ(pair.device.counts().waits, 0u) << chosen.name;
+  }
+}
+
+TEST(CudaOptimizer, RefusesWhatADeviceHasNot) {
+  const auto set = testing::parameter_set_of_sizes({{2, 3}});
+  cuda::Optimizer optimizer(AdamOptions{});
+  optimizer.init(set, emulated()).check();
+  Gradients weights(set, DType::float32);
+  Gradients gradients(set, DType::float32);
+  weights.set(0, Values(6, 1.0));
+  gradients.set(0, Values(6, 1.0));
+  EXPECT_THAT(optimizer.step(weights.refs(), on_device(gradients.refs())).message(), HasSubstr("on the CPU"));
+  auto transposed = on_device(weights.refs());
+  const std::int64_t strides[] = {1, 2};
+  transposed[0].strides = strides;
+  EXPECT_THAT(optimizer.step(transposed, on_device(gradients.refs())).message(),
+              HasSubstr("different orders"));
+  auto half = on_device(weights.refs());
+  half[0].dtype = DType::float16;
+  EXPECT_THAT(optimizer.step(half, on_device(gradients.refs())).message(), HasSubstr("float32 or bfloat16"));
+  optimizer.step(on_device(weights.refs()), on_device(gradients.refs())).check();
+  half[0].dtype = DType::bfloat16;
+  EXPECT_THAT(optimizer.step(half, on_device(gradients.refs())).message(),
+              HasSubstr("its state is of float32"));
+}
+
+}  // namespace
+}  // namespace gradstab

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Builds the CUDA back end on a machine with a GPU, checks it, measures it and trains with it:
+#   tools/gpu_check.sh [RESULTS]          (default: docs/results/gpu)
+# Needs nvcc 12 or later, CMake, a C++20 compiler, and a python3 with PyTorch 2 for the last two stages; no network, no
+# test framework. Every stage has a time limit of its own and all together stay below ten minutes; what one stage loses
+# the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1. GRADSTAB_GPU_CHECK_BUILD names the build folder.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:/usr/local/cuda/bin  # where the toolkit mostly is, last
+results=${1:-docs/results/gpu}
+build=${GRADSTAB_GPU_CHECK_BUILD:-build-gpu}
+readonly results build
+readonly logs=$build/gpu_check
+readonly limit=570  # seconds for everything
+
+if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; then
+  echo "gpu_check: SKIPPED, nothing was checked: nvidia-smi finds no GPU here" >&2
+  exit 77
+fi
+rm -rf "$logs"
+mkdir -p "$logs"
+: >"$logs/stages.tsv"
+nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tee "$logs/device.txt"
+failed=0
+
+# stage NAME SECONDS COMMAND...: runs it under its limit, keeps its output and notes how it ended.
+stage() {
+  local name=$1 seconds=$2 code begin=$SECONDS
+  shift 2
+  local left=$((limit - SECONDS))
+  ((seconds < left)) || seconds=$left
+  echo "== $name (at most ${seconds} s)"
+  if ((seconds < 5)); then
+    echo "no time left for $name" | tee "$logs/$name.log"
+    code=125
+  else
+    timeout --kill-after=5 "$seconds" "$@" >"$logs/$name.log" 2>&1
+    code=$?
+    tail -n 25 "$logs/$name.log"
+  fi
+  ((code == 0)) || failed=1
+  printf '%s\t%s\t%s\n' "$name" "$code" "$((SECONDS - begin))" >>"$logs/stages.tsv"
+  echo "== $name: exit code $code after $((SECONDS - begin)) s"
+  return "$code"
+}
+
+build_all() {
+  local capability highway=ON generator=()
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. ')
+  echo '#include <hwy/highway.h>' | ${CXX:-c++} -std=c++20 -mssse3 -xc++ -fsyntax-only - 2>/dev/null || highway=OFF
+  command -v ninja >/dev/null && generator=(-G Ninja)
+  cmake -S . -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DGRADSTAB_CUDA=ON -DGRADSTAB_CUDA_CHECK=ON \
+    -DGRADSTAB_CUDA_ARCHITECTURES="$capability" -DGRADSTAB_SHARED=ON -DGRADSTAB_HIGHWAY="$highway" \
+    -DGRADSTAB_DEVELOPER=OFF -DGRADSTAB_LAB=OFF -DGRADSTAB_INSTALL=OFF &&
+    cmake --build "$build" --parallel "$(nproc)" --target gradstab_shared gradstab_device_check
+}
+
+device_check=$build/tests/cuda/device/gradstab_device_check
+export -f build_all
+export build
+stage environment 20 bash -c 'nvidia-smi; nvcc --version; c++ --version; cmake --version; python3 -c "import torch; print(torch.__version__, torch.version.cuda)"'
+if stage build 150 bash -c build_all; then
+  GRADSTAB_LIBRARY=$(find "$PWD/$build/src" "$build/src" -name libgradstab.so 2>/dev/null | head -n 1)
+  export GRADSTAB_LIBRARY PYTHONUNBUFFERED=1
+  stage device_check 100 "$device_check"
+  stage bench 120 python3 bench/python/cuda_bench.py --seconds 85 --out "$logs/bench.json"
+  stage training 100 python3 tools/gpu_check/train_llama.py --seconds 60 --out "$logs/training.json"
+  if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck initcheck; do
+      stage "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$device_check" --small
+    done
+  else
+    echo "compute-sanitizer was not found: memory and races are not checked" | tee "$logs/sanitizer.log"
+    printf 'sanitizer\t77\t0\n' >>"$logs/stages.tsv"
+    failed=1
+  fi
+fi
+python3 tools/gpu_check/collect.py "$logs" "$results" || failed=1
+((failed == 0)) && echo "gpu_check: every stage passed" || echo "gpu_check: not every stage passed"
+exit "$failed"

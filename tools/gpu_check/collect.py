@@ -1,0 +1,43 @@
+"""Joins what tools/gpu_check.sh has left into one text and one JSON file, named by date and device.
+
+    python3 tools/gpu_check/collect.py FOLDER RESULTS
+"""
+
+import datetime
+import json
+import pathlib
+import re
+import sys
+
+
+def main() -> None:
+    folder, results = map(pathlib.Path, sys.argv[1:3])
+    summary = {"date": datetime.date.today().isoformat(), "device": "unknown device", "stages": []}
+    for line in (folder / "stages.tsv").read_text().splitlines():
+        name, code, seconds = line.split("\t")
+        outcome = {"0": "passed", "77": "skipped", "124": "timed out", "125": "left out"}.get(code, "failed")
+        summary["stages"].append({"stage": name, "outcome": outcome, "exit_code": int(code), "seconds": int(seconds)})
+    device = folder / "device.txt"
+    if device.exists():
+        summary["device"] = device.read_text().strip() or summary["device"]
+    for name in ("bench", "training"):
+        path = folder / f"{name}.json"
+        if path.exists():
+            summary[name] = json.loads(path.read_text())
+    text = [f"{summary['device']}, {summary['date']}", ""]
+    for stage in summary["stages"]:
+        text.append(f"{stage['outcome']:9} {stage['seconds']:4d} s  {stage['stage']}")
+    for stage in summary["stages"]:
+        log = folder / f"{stage['stage']}.log"
+        if log.exists():
+            lines = log.read_text(errors="replace").splitlines()
+            text += ["", f"== {stage['stage']}: {stage['outcome']}", *lines[-120:]]
+    results.mkdir(parents=True, exist_ok=True)
+    name = f"{summary['date']}-" + (re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-") or "device")
+    (results / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
+    (results / f"{name}.txt").write_text("\n".join(text) + "\n")
+    print(f"results: {results / name}.txt and .json")
+
+
+if __name__ == "__main__":
+    main()
