@@ -88,7 +88,7 @@ void Transform::bind_shapes(const std::vector<std::string>& names,
   parameters_.clear();
 }
 
-bool Transform::step() {
+bool Transform::step(bool check_repeats) {
   const bool compares = transform_.needs_parameters();
   const ParameterSet& names = transform_.parameters();
   gradients_.clear();
@@ -99,10 +99,10 @@ bool Transform::step() {
     gradient_refs_.push_back(reference(gradients_[i], names[i].name));
     if (compares && gradients_[i].defined()) parameter_refs_[i] = reference(parameters_[i], names[i].name);
   }
-  if (left_.are(gradients_)) {
+  if (check_repeats && left_.are(gradients_)) {
     raise({StatusCode::failed_precondition,
            "the gradients are those that the last step has already transformed; transform them once between "
-           "backward and the optimizer's step"});
+           "backward and the optimizer's step, or pass check_repeats=False where that is meant"});
   }
   const bool go_on = !value(transform_.update(gradient_refs_, parameter_refs_)).skip_step;
   if (go_on) {

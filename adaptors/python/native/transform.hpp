@@ -32,8 +32,8 @@ class Transform final : public torch::CustomClassHolder {
                    const std::vector<std::int64_t>& fresh);
 
   /// Transforms the gradients of the bound parameters in place. False: the optimizer's step must be left out.
-  /// Refuses gradients that the last call has left as they are.
-  bool step();
+  /// With `check_repeats`, refuses gradients that the last call has left as they are.
+  bool step(bool check_repeats);
 
   /// Transforms these gradients, those of the registered parameters at `positions`; the others are absent.
   /// `parameters` are their values, or empty. Returns the norms before, float64, one per gradient.
