@@ -89,9 +89,9 @@ class Sharding:
         # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
         sums = torch.zeros(2, len(tensors), dtype=torch.float64)
         if parts:
-            index = torch.tensor(where)
-            sums[0, index] = _native.call(_native.ops.squared_norms, parts)
-            sums[1, index] = 1.0
+            places = torch.tensor(where)
+            sums[0, places] = _native.call(_native.ops.squared_norms, parts)
+            sums[1, places] = 1.0
         for group, divided in self._groups(tensors):
             mine = torch.where(divided, sums, torch.zeros_like(sums))
             torch.distributed.all_reduce(mine, group=group)
@@ -101,7 +101,7 @@ class Sharding:
         if native.skips_step():
             return False
         if parts:
-            _native.call(_native.ops.scale_, parts, factors[index])
+            _native.call(_native.ops.scale_, parts, factors[places])
         self._left = [(weakref.ref(part), part._version) for part in parts]
         return True
 

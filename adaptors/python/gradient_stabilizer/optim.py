@@ -142,9 +142,30 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        **settings: Any,
+        *,
+        reset_interval: int = 0,
+        compat: str = "robust",
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **settings)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            reset_interval=reset_interval,
+            compat=compat,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
 
 
 class Lion(FusedOptimizer):

@@ -31,7 +31,7 @@ FusedOptimizer::FusedOptimizer(std::string kind, const Description& description,
   check(optimizer_.init({}, run_));
 }
 
-void FusedOptimizer::bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                           const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
                           const c10::List<Words>& words, const std::vector<std::int64_t>& fresh) {
   std::vector<OptimizerGroup> groups;

@@ -26,7 +26,7 @@ class FusedOptimizer final : public torch::CustomClassHolder {
 
   /// Registers parameters under names; `group_of` has the group of each, `numbers` and `words` the settings
   /// of each group. State of the names that stay is kept; of those whose index is in `fresh` it is not.
-  void bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+  void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
             const c10::List<Words>& words, const std::vector<std::int64_t>& fresh);
 

@@ -75,7 +75,7 @@ void Transform::register_set(ParameterSet set, const std::vector<std::int64_t>& 
   left_.clear();
 }
 
-void Transform::bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+void Transform::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                      const std::vector<std::int64_t>& fresh) {
   register_set(parameter_set(names, parameters), fresh);
   parameters_ = std::move(parameters);
@@ -154,7 +154,7 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
   // A gradient with a single stored value has that value's norm, whatever the shape of its parameter: all
   // that a method of norms looks at.
   at::Tensor stand_ins = squares.sqrt();
-  const at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
+  at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
   static constexpr std::int64_t kOne[] = {1};
   gradient_refs_.assign(names.size(), {});
   for (std::size_t i = 0; i < names.size(); ++i) {

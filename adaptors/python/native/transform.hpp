@@ -25,7 +25,7 @@ class Transform final : public torch::CustomClassHolder {
 
   /// Registers parameters under names. State of the names that stay is kept, except where their index is in
   /// `fresh`; the rest is dropped.
-  void bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+  void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& fresh);
   /// The same by shape, for gradients that are not the parameters' own (`update`, `decide`).
   void bind_shapes(const std::vector<std::string>& names, const std::vector<std::vector<std::int64_t>>& sizes,
