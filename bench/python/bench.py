@@ -9,7 +9,7 @@ of the ratio of the other way to ours within pairs; `spread` its median absolute
     adamw                 gs.optim.AdamW, stabilized, against torch.optim.AdamW, plain
     adamw_fused           the same against torch.optim.AdamW(fused=True), torch 2
     adamw_fused_measured  the same, of a step whose gradients backward has measured (gs.measure_in_backward)
-    adamw_fused_plain     the same with neither stabilized
+    adamw_fused_plain     the same, neither stabilized nor looking for NaN
 
 The transform's rows also have `read_ms` and `read_write_ms`: what torch needs to read as many elements in one tensor, and to
 read and write them.
@@ -152,7 +152,8 @@ def adamw_row(shapes: list[list[int]], repeats: int, settings: dict[str, Any], w
     way: "measured" for gradients that are measured before the step is timed, "plain" for ours without a transform.
     """
     ours, other = Tensors(shapes), Tensors(shapes)
-    plain = gs.optim.AdamW(ours.parameters, lr=1e-3, transform=None)
+    # As torch's own, which does not look for NaN.
+    plain = gs.optim.AdamW(ours.parameters, lr=1e-3, transform=None, nonfinite="pass_through")
     torchs = torch.optim.AdamW(other.parameters, lr=1e-3, **settings)
     plain.step()
     torchs.step()
