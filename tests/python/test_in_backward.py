@@ -1,12 +1,14 @@
-"""optimizer_in_backward: parameters are updated while backward runs, and gradients are freed at once."""
+"""optimizer_in_backward: parameters are updated while backward runs, and gradients are freed at once; and
+measure_in_backward: gradients are measured while backward runs."""
 
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 import torch
-from support import backward, loss_of, make_model, same_bits, train, values
+from support import backward, loss_of, make_model, norms, same_bits, train, values
 from torch import nn
 
 import gradient_stabilizer as gs
@@ -128,3 +130,74 @@ def test_an_optimizer_that_is_there_and_wrong_ones() -> None:
         gs.optimizer_in_backward(model, optimizer, lr=1.0)
     with pytest.raises(TypeError, match="AdamW"):
         gs.optimizer_in_backward(model, torch.optim.AdamW)
+
+
+def halve_last_weight(model: nn.Sequential) -> None:
+    model[2].weight.grad.mul_(0.5)
+
+
+def clip(model: nn.Sequential) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), 1e-2)
+
+
+def replace_first_bias(model: nn.Sequential) -> None:
+    model[0].bias.grad = torch.full_like(model[0].bias, 3.0)
+
+
+def drop_first_weight(model: nn.Sequential) -> None:
+    model[0].weight.grad = None
+
+
+def accumulate(model: nn.Sequential) -> None:
+    loss_of(model, 100).backward()
+
+
+@pytest.mark.parametrize("between", [halve_last_weight, clip, replace_first_bias, drop_first_weight, accumulate, None])
+@pytest.mark.parametrize("method", [gs.stabilize(), gs.chain(gs.clip_by_value(0.05), gs.stabilize())], ids=str)
+def test_gradients_measured_in_backward_give_the_same_bits(method: gs.Method, between: Any) -> None:
+    """Also where gradients are changed between backward and step."""
+    model, twin = make_model(), make_model()
+    measured = gs.optim.AdamW(model.named_parameters(), lr=1e-2, transform=method)
+    reference = gs.optim.AdamW(twin.named_parameters(), lr=1e-2, transform=method)
+    handle = gs.measure_in_backward(measured)
+    for step in range(6):
+        for one, optimizer in ((model, measured), (twin, reference)):
+            optimizer.zero_grad()
+            loss_of(one, step).backward()
+            if between is not None and step % 2 == 1:
+                between(one)
+            optimizer.step()
+        assert same_bits(values(model), values(twin))
+        assert measured.report() == reference.report()
+    handle.remove()
+    train(model, measured, range(6, 8))
+    train(twin, reference, range(6, 8))
+    assert same_bits(values(model), values(twin))
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_step_does_not_measure_again_what_backward_has_measured(measured: bool) -> None:
+    """A change that no version counter shows is seen by whoever measures afterwards only."""
+    model = make_model()
+    optimizer = gs.optim.SGD(model.named_parameters(), 0.1)
+    if measured:
+        gs.measure_in_backward(optimizer)
+    backward(model, 0)
+    before = norms([model[0].weight])[0]
+    model[0].weight.grad.numpy()[:] *= 2
+    optimizer.step()
+    expected = before if measured else 2 * before
+    assert optimizer.report()["0.weight"].raw_norm == pytest.approx(expected, rel=1e-12)
+
+
+def test_measuring_refuses_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    with pytest.raises(TypeError, match="gradient_stabilizer.optim, got SGD"):
+        gs.measure_in_backward(torch.optim.SGD(model.parameters(), 0.1))
+    optimizer = gs.optim.SGD(model.named_parameters(), 0.1)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(RuntimeError, match="one of 2 processes"):
+        gs.measure_in_backward(optimizer)
+    monkeypatch.undo()
+    gs.measure_in_backward(optimizer)

@@ -30,6 +30,8 @@ FUSED = {
     "AdamW": lambda named: gs.optim.AdamW(named, 1e-2),
     "Lion": lambda named: gs.optim.Lion(named, 1e-3, weight_decay=0.1),
     "AdamMini": lambda named: gs.optim.AdamMini(named, 1e-2),
+    "Adam with resets": lambda named: gs.optim.Adam(named, 1e-2, reset_interval=3),
+    "SPAM": lambda named: gs.optim.SPAM(named, 1e-2, reset_interval=4, warmup_steps=2, quiet_steps=1),
 }
 
 

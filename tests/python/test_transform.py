@@ -388,3 +388,42 @@ def test_groups_of_names_share_their_moments() -> None:
     assert math.hypot(*after) == pytest.approx(1.0, rel=EPSILON)
     assert after[0] / after[1] == pytest.approx(ratio, rel=4 * EPSILON)
     assert len(transform.statistics()["0.stabilize.m"]) == 3
+
+
+def repeated_step(make: str, model: nn.Module, check: bool) -> Callable[[], object]:
+    parameters = list(model.parameters())
+    if make == "compat":
+        stabilizer = gs.compat.GradientStabilizer(check_repeats=check)
+        return lambda: stabilizer(parameters)
+    if make == "wrap":
+        return gs.wrap(torch.optim.SGD(parameters, 0.1), check_repeats=check).step
+    if make == "stabilize_grad_":
+        state = gs.GradientState(check_repeats=check)
+        return lambda: gs.stabilize_grad_(parameters, state)
+    return gs.GradientStabilizer(parameters, check_repeats=check).step
+
+
+@pytest.mark.parametrize("make", ["GradientStabilizer", "wrap", "stabilize_grad_", "compat"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_whoever_means_to_transform_twice_can(make: str, behind: bool) -> None:
+    """`behind`: gradients that are new, but were written where no version counter shows it."""
+    for check in (True, False):
+        model = make_model()
+        parameters = list(model.parameters())
+        step = repeated_step(make, model, check)
+        backward(model, 0)
+        rules = [Stabilizer64() for _ in parameters]
+        for rule, raw in zip(rules, norms(parameters)):
+            rule.norm(raw)
+        step()
+        if behind:
+            for parameter in parameters:
+                parameter.grad.data.mul_(3.0)
+        expected = [rule.norm(raw) for rule, raw in zip(rules, norms(parameters))]
+        if check:
+            with pytest.raises(RuntimeError, match="check_repeats=False"):
+                step()
+            assert norms(parameters) != pytest.approx(expected, rel=EPSILON)
+        else:
+            step()
+            assert norms(parameters) == pytest.approx(expected, rel=EPSILON)

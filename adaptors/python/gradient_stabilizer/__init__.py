@@ -8,7 +8,12 @@ is the one line that changes in a training loop. docs/python.md is the manual.
 
 from . import _native, compat, optim
 from ._native import backends
-from .in_backward import OptimizerInBackward, optimizer_in_backward
+from .in_backward import (
+    MeasurementInBackward,
+    OptimizerInBackward,
+    measure_in_backward,
+    optimizer_in_backward,
+)
 from .methods import (
     Method,
     adagc,
@@ -35,6 +40,7 @@ __all__ = [
     "GradientState",
     "GradientStabilizer",
     "GradientTransform",
+    "MeasurementInBackward",
     "Method",
     "OptimizerInBackward",
     "StepReport",
@@ -49,6 +55,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "compat",
+    "measure_in_backward",
     "normalize",
     "optim",
     "optimizer_in_backward",

@@ -19,7 +19,15 @@ FORMAT = 1
 class Engine:
     """The part that `GradientTransform`, `wrap` and `compat` share."""
 
-    def __init__(self, method: Method, named: Named, nonfinite: str, backend: str, shard_group: Any = None) -> None:
+    def __init__(
+        self,
+        method: Method,
+        named: Named,
+        nonfinite: str,
+        backend: str,
+        shard_group: Any = None,
+        check_repeats: bool = True,
+    ) -> None:
         if not isinstance(method, Method):
             raise TypeError(f"expected a method such as stabilize(), got {method!r}")
         self.method = method
@@ -28,6 +36,7 @@ class Engine:
         self.native = method.make(nonfinite, backend)
         self.binding = Binding(named)
         self.shard_group = shard_group
+        self.check_repeats = bool(check_repeats)
         self.sharding: Sharding | None = None
 
     def bind(self, groups: Sequence[Mapping[str, Any]]) -> None:
@@ -55,8 +64,10 @@ class Engine:
         """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
         self.bind(groups)
         if self.sharding is not None:
-            return self.sharding.transform(self.native, self.binding.names, self.binding.tensors)
-        return _native.call(self.native.step)
+            return self.sharding.transform(
+                self.native, self.binding.names, self.binding.tensors, self.check_repeats
+            )
+        return _native.call(self.native.step, self.check_repeats)
 
     def report(self) -> StepReport:
         return make_report(self.binding.names, *self.native.report())
@@ -88,6 +99,7 @@ class Engine:
             "method": self.method,
             "nonfinite": self.nonfinite,
             "backend": self.backend,
+            "check_repeats": self.check_repeats,
             "named": binding.named,
             "tensors": binding.tensors,
             "names": binding.names,
@@ -95,7 +107,9 @@ class Engine:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["method"], state["named"], state["nonfinite"], state["backend"])  # type: ignore[misc]
+        self.__init__(  # type: ignore[misc]
+            state["method"], state["named"], state["nonfinite"], state["backend"], None, state["check_repeats"]
+        )
         if state["state"] is None:
             return
         self.binding.tensors, self.binding.names, self.binding.bound = state["tensors"], state["names"], True

@@ -56,6 +56,14 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
         raise translated(error) from None
 
 
+def repeated() -> RuntimeError:
+    """What `Transform.step` of the native half raises too."""
+    return RuntimeError(
+        "the gradients are those that the last step has already transformed; transform them once between backward and "
+        "the optimizer's step, or pass check_repeats=False where that is meant"
+    )
+
+
 def backends() -> list[str]:
     """The kernels that this machine can run, the fastest last; each is a value for `backend`."""
     return list(ops.supported_backends())

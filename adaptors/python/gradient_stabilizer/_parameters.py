@@ -79,7 +79,7 @@ class Binding:
 
     def __init__(self, named: Named, like: Binding | None = None) -> None:
         self.named = list(named)
-        self.bound = like is not None and like.bound
+        self.bound: bool = like is not None and like.bound
         self.tensors: list[torch.Tensor] = [] if like is None else like.tensors
         self.names: list[str] = [] if like is None else like.names
 

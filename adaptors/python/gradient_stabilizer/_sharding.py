@@ -74,7 +74,9 @@ class Sharding:
             ]
         return sizes
 
-    def transform(self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> bool:
+    def transform(
+        self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor], check_repeats: bool
+    ) -> bool:
         """Transforms the local parts of the gradients in place. False: the step must be left out."""
         parts: list[torch.Tensor] = []
         where: list[int] = []
@@ -82,17 +84,14 @@ class Sharding:
             if tensor.grad is not None:
                 parts.append(_local(tensor.grad, names[index]))
                 where.append(index)
-        if parts and self._are_left(parts):
-            raise RuntimeError(
-                "the gradients are those that the last step has already transformed; transform them once between "
-                "backward and the optimizer's step"
-            )
+        if check_repeats and parts and self._are_left(parts):
+            raise _native.repeated()
         # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
         sums = torch.zeros(2, len(tensors), dtype=torch.float64)
         if parts:
-            index = torch.tensor(where)
-            sums[0, index] = _native.call(_native.ops.squared_norms, parts)
-            sums[1, index] = 1.0
+            places = torch.tensor(where)
+            sums[0, places] = _native.call(_native.ops.squared_norms, parts)
+            sums[1, places] = 1.0
         for group, divided in self._groups(tensors):
             mine = torch.where(divided, sums, torch.zeros_like(sums))
             torch.distributed.all_reduce(mine, group=group)
@@ -102,7 +101,7 @@ class Sharding:
         if native.skips_step():
             return False
         if parts:
-            _native.call(_native.ops.scale_, parts, factors[index])
+            _native.call(_native.ops.scale_, parts, factors[places])
         self._left = [(weakref.ref(part), part._version) for part in parts]
         return True
 

@@ -19,9 +19,10 @@ class WeakEngine:
     A parameter is named by a number that is never used again, so that state cannot go to another one.
     """
 
-    def __init__(self, method: Method, nonfinite: str) -> None:
+    def __init__(self, method: Method, nonfinite: str, check_repeats: bool) -> None:
         self.method = method
         self.nonfinite = nonfinite
+        self.check_repeats = bool(check_repeats)
         self.reset()
 
     def reset(self) -> None:
@@ -67,11 +68,8 @@ class WeakEngine:
             present.append(index)
             gradients.append(parameter.grad)
         names = [self._names[index] for index in present]
-        if gradients and all(self._is_left(name, gradient) for name, gradient in zip(names, gradients)):
-            raise RuntimeError(
-                "the gradients are those that the last step has already transformed; transform them once between "
-                "backward and the optimizer's step"
-            )
+        if self.check_repeats and gradients and all(self._is_left(name, gradient) for name, gradient in zip(names, gradients)):
+            raise _native.repeated()
         _native.call(_native.ops.update_, self.native.id(), present, gradients, [])
         if self.native.skips_step():
             return False
@@ -100,7 +98,7 @@ class WeakEngine:
 
     def set_moments(self, parameters: Sequence[torch.Tensor], moments: Sequence[Moments]) -> None:
         """Starts afresh with these moments of these parameters."""
-        fresh = WeakEngine(self.method, self.nonfinite)
+        fresh = WeakEngine(self.method, self.nonfinite, self.check_repeats)
         fresh.bind([{"params": list(parameters)}])
         saved = with_moments(_native.call(fresh.native.save), moments)
         _native.call(fresh.native.load, saved)
@@ -112,6 +110,7 @@ class WeakEngine:
         return {
             "method": self.method,
             "nonfinite": self.nonfinite,
+            "check_repeats": self.check_repeats,
             "names": self._names,
             "made": self._made,
             "parameters": [tensor for tensor in alive if tensor is not None],
@@ -119,7 +118,7 @@ class WeakEngine:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["method"], state["nonfinite"])  # type: ignore[misc]
+        self.__init__(state["method"], state["nonfinite"], state["check_repeats"])  # type: ignore[misc]
         # copy and pickle hold the parameters until whoever else has them is made as well.
         parameters = state["parameters"]
         _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [])

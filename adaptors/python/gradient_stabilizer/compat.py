@@ -30,7 +30,7 @@ class GradientStabilizer:
     gamma1, gamma2: decays of the mean of the norm and of the squared norm, in [0, 1).
     eps: added to the root of the mean squared norm and a floor of the norm, at least 0, in the unit of the gradients.
     bias_correction: divide both by one minus their decay to the number of norms seen.
-    nonfinite: as in `gradient_stabilizer.GradientTransform`.
+    nonfinite, check_repeats: as in `gradient_stabilizer.GradientTransform`.
 
     State is kept of parameters that are alive; those that are gone are forgotten at the next call. Raises ValueError
     (settings, a parameter twice), TypeError (no parameter) and RuntimeError (gradients that the last call has already
@@ -45,11 +45,12 @@ class GradientStabilizer:
         bias_correction: bool = True,
         *,
         nonfinite: str = "skip_tensor",
+        check_repeats: bool = True,
     ) -> None:
         method = stabilize(gamma1, gamma2, epsilon=eps, bias_correction=bias_correction)
         self.gamma1, self.gamma2, self.eps = float(gamma1), float(gamma2), float(eps)
         self.bias_correction = bool(bias_correction)
-        self._engine = WeakEngine(method, nonfinite)
+        self._engine = WeakEngine(method, nonfinite, check_repeats)
 
     def __call__(self, obj: Optimizer | torch.Tensor | Iterable[Any]) -> None:
         """Stabilizes the gradients in place."""

@@ -1,13 +1,16 @@
-"""Steps parameters during backward, so that the model's gradients never exist all at once."""
+"""What can be done while backward runs: step parameters, so that the model's gradients never exist all at once, or
+measure gradients, so that a step later reads each only once."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 
 from . import _native
 from ._fused import FusedOptimizer
+from ._hooks import on_gradient
 from .optim import AdamW
 from .report import StepReport, TensorReport
 
@@ -26,25 +29,11 @@ class OptimizerInBackward:
         self._hooks: list[Any] = []
         for index, parameter in enumerate(optimizer._binding.tensors):
             if parameter.requires_grad:
-                self._hook(index, parameter)
+                self._hooks += on_gradient(parameter, functools.partial(self._complete, index, parameter))
 
-    def _hook(self, index: int, parameter: torch.Tensor) -> None:
-        def complete(*_: Any) -> None:
-            if not self._held:
-                self._step(index, parameter)
-
-        # The hooks belong to the parameter and keep this object alive, whether or not the caller does.
-        if hasattr(parameter, "register_post_accumulate_grad_hook"):
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(complete))
-            return
-        with torch.enable_grad():
-            node = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
-        self._hooks.append(node.register_hook(complete))
-
-        def hold_node(_: torch.Tensor, node: Any = node) -> None:
-            """The parameter itself holds the node that accumulates its gradient only weakly."""
-
-        self._hooks.append(parameter.register_hook(hold_node))
+    def _complete(self, index: int, parameter: torch.Tensor) -> None:
+        if not self._held:
+            self._step(index, parameter)
 
     def _step(self, index: int, parameter: torch.Tensor) -> None:
         optimizer = self.optimizer
@@ -109,3 +98,51 @@ def optimizer_in_backward(
     if not (isinstance(optimizer, type) and issubclass(optimizer, FusedOptimizer)):
         raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
     return OptimizerInBackward(optimizer(model.named_parameters(), **settings))
+
+
+class MeasurementInBackward:
+    """What `measure_in_backward` returns. Until `remove`, `backward` measures gradients."""
+
+    def __init__(self, optimizer: FusedOptimizer) -> None:
+        self.optimizer = optimizer
+        self._refuse_processes()
+        optimizer._bind()
+        self._hooks: list[Any] = []
+        for index, parameter in enumerate(optimizer._binding.tensors):
+            if parameter.requires_grad:
+                self._hooks += on_gradient(parameter, functools.partial(self._measure, index, parameter))
+
+    @staticmethod
+    def _refuse_processes() -> None:
+        # DistributedDataParallel averages after these hooks, and autograd does not see it write.
+        distributed = torch.distributed
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            raise RuntimeError(
+                f"gradients cannot be measured in backward by one of {distributed.get_world_size()} processes: what "
+                "counts is their average, which comes later"
+            )
+
+    def _measure(self, index: int, parameter: torch.Tensor) -> None:
+        self._refuse_processes()
+        # A parameter that has moved or gone since is measured by the step, if at all.
+        if self.optimizer._binding.holds_at(index, parameter):
+            _native.call(self.optimizer._native.measure_one, index)
+
+    def remove(self) -> None:
+        """Backward is an ordinary one again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+
+def measure_in_backward(optimizer: FusedOptimizer) -> MeasurementInBackward:
+    """Makes `backward` measure each gradient as soon as it is complete, while it is still in cache; `optimizer.step()` then
+    reads gradients once instead of twice, and gives the same bits.
+
+    A gradient that has been written to since (accumulation, unscaling, clipping) is measured again, which is noticed by
+    its version: not where it is written behind autograd's back, as by `p.grad.data.mul_`. TypeError for what is no
+    optimizer of `gradient_stabilizer.optim`; RuntimeError where several processes share the work.
+    """
+    if not isinstance(optimizer, FusedOptimizer):
+        raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
+    return MeasurementInBackward(optimizer)

@@ -66,7 +66,13 @@ class SGD(FusedOptimizer):
 
 class Adam(FusedOptimizer):
     """torch.optim.Adam, weight decay as L2: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
-    p <- p - lr mh / (sqrt(vh) + eps), mh and vh bias-corrected. amsgrad: the largest v so far in the root."""
+    p <- p - lr mh / (sqrt(vh) + eps), mh and vh bias-corrected. amsgrad: the largest v so far in the root.
+
+    reset_interval: above 0, the moments of a parameter and their bias correction start afresh at every step that this
+        divides: the momentum reset of Stable-SPAM (arXiv 2502.17055v1), which has
+        `chain(adaptive_value_clip(), adaptive_norm())` as the transform, weight_decay=0.0 and reset_interval=1000.
+    compat: "robust", or "released" for resets as in the authors' code: the step of a reset still uses the old moments.
+    """
 
     kind = "adam"
     state_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -81,13 +87,23 @@ class Adam(FusedOptimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        reset_interval: int = 0,
+        compat: str = "robust",
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "reset_interval": reset_interval,
+            "compat": compat,
+        }
         super().__init__(
             params,
             defaults,
@@ -108,7 +124,9 @@ class Adam(FusedOptimizer):
             "weight_decay": float(group["weight_decay"]),
             "amsgrad": float(group["amsgrad"]),
             "decoupled": float(self._decoupled),
-        }, {}
+            # Groups of checkpoints of torch's own have no resets.
+            "reset_interval": float(group.get("reset_interval", 0)),
+        }, {"compat": [str(group.get("compat", "robust"))]}
 
 
 class AdamW(Adam):
@@ -124,9 +142,30 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        **settings: Any,
+        *,
+        reset_interval: int = 0,
+        compat: str = "robust",
+        transform: Method | None = STABILIZE,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **settings)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            reset_interval=reset_interval,
+            compat=compat,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
 
 
 class Lion(FusedOptimizer):
@@ -254,4 +293,67 @@ class AdamMini(FusedOptimizer):
         return numbers, {f"override:{pattern}": [unit] for pattern, unit in group["overrides"].items()}
 
 
-__all__ = ["SGD", "Adam", "AdamMini", "AdamW", "Lion"]
+class SPAM(FusedOptimizer):
+    """SPAM (arXiv 2501.06842): Adam that clips spikes element by element, and whose moments start afresh at intervals.
+
+    Where g^2 > threshold v, with v the second moment so far, g becomes sign(g) sqrt(threshold v); then Adam, times a
+    learning rate that rises along a cosine after a reset; then p <- p (1 - lr weight_decay).
+
+    reset_interval: steps of the whole model between resets; 0 for never.
+    warmup_steps: in which the learning rate rises after a reset, from a hundredth.
+    quiet_steps: without clipping, at the beginning and after each reset.
+    transform: None unless one is given: the clipping is this optimizer's own.
+
+    All parameters have the same interval, and `optimizer_in_backward` refuses it (TypeError).
+    """
+
+    kind = "spam"
+    # Resets go by the steps of the whole model, which the state of a plain Adam does not tell.
+    state_names = ()
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        threshold: float = 5000.0,
+        reset_interval: int = 500,
+        warmup_steps: int = 150,
+        quiet_steps: int = 20,
+        transform: Method | None = None,
+        nonfinite: str = "skip_tensor",
+        backend: str = "",
+        low_precision: str = "master_copy",
+        seed: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "threshold": threshold,
+            "reset_interval": reset_interval,
+            "warmup_steps": warmup_steps,
+            "quiet_steps": quiet_steps,
+        }
+        super().__init__(
+            params,
+            defaults,
+            transform=transform,
+            nonfinite=nonfinite,
+            backend=backend,
+            low_precision=low_precision,
+            seed=seed,
+        )
+
+    def _settings(self, group: Mapping[str, Any]) -> Settings:
+        beta1, beta2 = group["betas"]
+        names = ("lr", "weight_decay", "threshold", "reset_interval", "warmup_steps", "quiet_steps")
+        numbers = {name: float(group[name]) for name in names}
+        return {**numbers, "beta1": float(beta1), "beta2": float(beta2), "epsilon": float(group["eps"])}, {}
+
+
+__all__ = ["SGD", "SPAM", "Adam", "AdamMini", "AdamW", "Lion"]

@@ -32,6 +32,8 @@ class GradientTransform:
     shard_group: a process group of torch.distributed (True: all processes) in which every process has a part of each
         parameter. Norms are then those over all parts, by one collective per step; only methods of Euclidean norms
         (TypeError). DTensor parameters say themselves how they are divided and need no group.
+    check_repeats: refuse gradients that are, by identity and version, those that the last call has transformed. Pass
+        False where that is meant, or where gradients are written behind autograd's back, as by `p.grad.data.copy_`.
 
     Gradients are float32, float64, float16 or bfloat16, dense with any strides or sparse COO, on the CPU. Raises
     ValueError (settings; a parameter given twice) and TypeError (what is no parameter).
@@ -45,16 +47,17 @@ class GradientTransform:
         nonfinite: str = "skip_tensor",
         backend: str = "",
         shard_group: Any = None,
+        check_repeats: bool = True,
     ) -> None:
         self.param_groups, named = split_groups(params)
-        self._engine = Engine(method, named, nonfinite, backend, shard_group)
+        self._engine = Engine(method, named, nonfinite, backend, shard_group, check_repeats)
         self._engine.bind(self.param_groups)
 
     def step(self) -> bool:
         """Transforms the gradients. False: the optimizer's step must be left out (policy "skip_step").
 
-        Raises RuntimeError for gradients that the last call has already transformed, and for NaN and Inf under policy
-        "raise"; TypeError for gradients of a dtype, layout or device that is not supported.
+        Raises RuntimeError for gradients that the last call has already transformed (unless check_repeats is False), and
+        for NaN and Inf under policy "raise"; TypeError for gradients of a dtype, layout or device that is not supported.
         """
         return self._engine.transform(self.param_groups)
 
@@ -107,7 +110,8 @@ class GradientStabilizer(GradientTransform):
         stabilizer.step()
         optimizer.step()
 
-    `params`, `nonfinite`, `backend` and `shard_group` as in `GradientTransform`, everything else as in `stabilize`.
+    `params`, `nonfinite`, `backend`, `shard_group` and `check_repeats` as in `GradientTransform`, everything else as in
+    `stabilize`.
     """
 
     def __init__(
@@ -119,10 +123,18 @@ class GradientStabilizer(GradientTransform):
         nonfinite: str = "skip_tensor",
         backend: str = "",
         shard_group: Any = None,
+        check_repeats: bool = True,
         **settings: Any,
     ) -> None:
         method = stabilize(gamma1, gamma2, **settings)
-        super().__init__(params, method, nonfinite=nonfinite, backend=backend, shard_group=shard_group)
+        super().__init__(
+            params,
+            method,
+            nonfinite=nonfinite,
+            backend=backend,
+            shard_group=shard_group,
+            check_repeats=check_repeats,
+        )
 
 
 class GradientState:
@@ -138,11 +150,13 @@ class GradientState:
         *,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        check_repeats: bool = True,
         **settings: Any,
     ) -> None:
         if method is not None and settings:
             raise TypeError(f"settings {sorted(settings)} are those of stabilize; pass them to the method instead")
-        self._engine = Engine(stabilize(**settings) if method is None else method, [], nonfinite, backend)
+        chosen = stabilize(**settings) if method is None else method
+        self._engine = Engine(chosen, [], nonfinite, backend, check_repeats=check_repeats)
 
     report = GradientTransform.report
     statistics = GradientTransform.statistics

@@ -165,6 +165,7 @@ def wrap(
     nonfinite: str = "skip_tensor",
     backend: str = "",
     shard_group: Any = None,
+    check_repeats: bool = True,
     **settings: Any,
 ) -> WrappedOptimizer:
     """An optimizer that stabilizes the gradients, or applies another method to them, before each step of `optimizer`.
@@ -172,7 +173,7 @@ def wrap(
     method: what is done to the gradients; without one, `stabilize(**settings)`.
     named_parameters: `model.named_parameters()`, whose names then key the statistics. Without, they are kept by
         position, or by the names that the optimizer itself was given (torch 2.6 and later).
-    nonfinite, backend, shard_group: as in `GradientTransform`. Under "skip_step" the inner optimizer does not step.
+    nonfinite, backend, shard_group, check_repeats: as in `GradientTransform`. Under "skip_step" the inner optimizer does not step.
 
     The result is a torch.optim.Optimizer: schedulers, GradScaler, closures, hooks, copies and pickles work, and
     checkpoints of the plain optimizer can be loaded. With GradScaler, what it unscales is what is transformed, and a
@@ -184,4 +185,4 @@ def wrap(
         raise TypeError(f"settings {sorted(settings)} are those of stabilize; pass them to the method instead")
     named = [] if named_parameters is None else list(named_parameters)
     chosen = stabilize(**settings) if method is None else method
-    return WrappedOptimizer(optimizer, Engine(chosen, named, nonfinite, backend, shard_group))
+    return WrappedOptimizer(optimizer, Engine(chosen, named, nonfinite, backend, shard_group, check_repeats))

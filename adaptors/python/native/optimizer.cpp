@@ -31,7 +31,7 @@ FusedOptimizer::FusedOptimizer(std::string kind, const Description& description,
   check(optimizer_.init({}, run_));
 }
 
-void FusedOptimizer::bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                           const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
                           const c10::List<Words>& words, const std::vector<std::int64_t>& fresh) {
   std::vector<OptimizerGroup> groups;
@@ -47,6 +47,7 @@ void FusedOptimizer::bind(std::vector<at::Tensor> parameters, std::vector<std::s
   parameters_ = std::move(parameters);
   parameter_refs_.assign(parameters_.size(), {});
   gradient_refs_.assign(parameters_.size(), {});
+  measured_.assign(parameters_.size(), {});
   for (const std::int64_t index : fresh) {
     const std::size_t i = checked(index);
     check(optimizer_.set_parameter_state(i, parameter_ref(i).dtype, {}));
@@ -77,6 +78,7 @@ bool FusedOptimizer::step() {
     gradients_.push_back(parameters_[i].grad());
     gradient_refs_[i] = reference(gradients_[i], names[i].name);
     parameter_refs_[i] = gradients_[i].defined() ? parameter_ref(i) : TensorRef{};
+    measure_again_if_written(i, gradients_[i], gradient_refs_[i]);
   }
   const bool done = !value(optimizer_.step(parameter_refs_, gradient_refs_)).skip_step;
   if (done) {
@@ -85,6 +87,7 @@ bool FusedOptimizer::step() {
     }
   }
   gradients_.clear();  // they are the caller's to free
+  measured_.assign(parameters_.size(), {});
   return done;
 }
 
@@ -92,8 +95,10 @@ std::vector<double> FusedOptimizer::step_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
   if (!gradient.defined()) return {0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
-  const TensorReport report =
-      value(optimizer_.step_one(i, parameter_ref(i), reference(gradient, optimizer_.parameters()[i].name)));
+  const TensorRef gradient_ref = reference(gradient, optimizer_.parameters()[i].name);
+  measure_again_if_written(i, gradient, gradient_ref);
+  const TensorReport report = value(optimizer_.step_one(i, parameter_ref(i), gradient_ref));
+  measured_[i].reset();
   written(parameters_[i]);
   const auto number = [](bool flag) { return flag ? 1.0 : 0.0; };
   return {report.raw_norm,       report.norm(),        report.factor,        number(report.present),
@@ -107,8 +112,18 @@ void FusedOptimizer::check_can_step_one() const {
 void FusedOptimizer::measure_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
-  if (!gradient.defined()) return;
+  // What else is wrong with a gradient, `step` says.
+  if (!gradient.defined() || gradient.layout() != at::kStrided) return;
   check(optimizer_.measure_one(i, reference(gradient, optimizer_.parameters()[i].name)));
+  measured_[i].emplace(gradient);
+}
+
+void FusedOptimizer::measure_again_if_written(std::size_t index, const at::Tensor& gradient,
+                                              const TensorRef& gradient_ref) {
+  const std::optional<GradientMark>& mark = measured_[index];
+  if (!mark || !gradient.defined() || mark->is(gradient)) return;
+  check(optimizer_.measure_one(index, gradient_ref));
+  measured_[index].emplace(gradient);
 }
 
 at::Tensor FusedOptimizer::save() const {

@@ -5,6 +5,7 @@
 #include <torch/custom_class.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -25,7 +26,7 @@ class FusedOptimizer final : public torch::CustomClassHolder {
 
   /// Registers parameters under names; `group_of` has the group of each, `numbers` and `words` the settings
   /// of each group. State of the names that stay is kept; of those whose index is in `fresh` it is not.
-  void bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+  void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
             const c10::List<Words>& words, const std::vector<std::int64_t>& fresh);
 
@@ -39,7 +40,7 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   /// factor, present, finite, spike, zeroed.
   std::vector<double> step_one(std::int64_t index);
   void check_can_step_one() const;
-  /// Measures one gradient ahead of `step`.
+  /// Measures one gradient ahead of `step`, which measures it again if it was written to in between.
   void measure_one(std::int64_t index);
 
   ReportTensors report() const { return to_tensors(optimizer_.report()); }
@@ -58,6 +59,7 @@ class FusedOptimizer final : public torch::CustomClassHolder {
  private:
   std::size_t checked(std::int64_t index) const;
   TensorRef parameter_ref(std::size_t index) const;
+  void measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& gradient_ref);
 
   std::string kind_;
   Optimizer optimizer_;
@@ -67,6 +69,7 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   std::vector<at::Tensor> gradients_;
   std::vector<TensorRef> parameter_refs_;
   std::vector<TensorRef> gradient_refs_;
+  std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
 };
 
 }  // namespace gradstab::python

@@ -16,8 +16,8 @@ namespace gradstab::python {
 /// no `take` named.
 class SettingsReader {
  public:
-  SettingsReader(std::string what, Numbers numbers, Words words)
-      : what_(std::move(what)), numbers_(std::move(numbers)), words_(std::move(words)) {}
+  SettingsReader(std::string what, const Numbers& numbers, const Words& words)
+      : what_(std::move(what)), numbers_(numbers), words_(words) {}
 
   void take(const std::string& name, double& field);
   void take(const std::string& name, bool& field);

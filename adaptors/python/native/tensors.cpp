@@ -53,13 +53,19 @@ void written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
+GradientMark::GradientMark(const at::Tensor& gradient)
+    : tensor_(gradient.getIntrusivePtr()),
+      version_(gradient.defined() && !gradient.is_inference() ? gradient._version() : 0) {}
+
+bool GradientMark::is(const at::Tensor& gradient) const {
+  return gradient.defined() && !gradient.is_inference() &&
+         gradient.unsafeGetTensorImpl() == tensor_._unsafe_get_target() && gradient._version() == version_;
+}
+
 void LeftGradients::remember(const std::vector<at::Tensor>& gradients) {
   left_.clear();
   left_.reserve(gradients.size());
-  for (const at::Tensor& gradient : gradients) {
-    left_.push_back({decltype(Left::tensor)(gradient.getIntrusivePtr()),
-                     gradient.defined() && !gradient.is_inference() ? gradient._version() : 0});
-  }
+  for (const at::Tensor& gradient : gradients) left_.emplace_back(gradient);
 }
 
 bool LeftGradients::are(const std::vector<at::Tensor>& gradients) const {
@@ -67,11 +73,7 @@ bool LeftGradients::are(const std::vector<at::Tensor>& gradients) const {
   bool any = false;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined()) continue;
-    if (gradients[i].is_inference() ||
-        gradients[i].unsafeGetTensorImpl() != left_[i].tensor._unsafe_get_target() ||
-        gradients[i]._version() != left_[i].version) {
-      return false;
-    }
+    if (!left_[i].is(gradients[i])) return false;
     any = true;
   }
   return any;

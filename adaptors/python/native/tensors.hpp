@@ -28,6 +28,20 @@ const at::Tensor& gradient_of(at::Tensor& parameter);
 /// Tells autograd that a tensor's memory was written behind its back.
 void written(const at::Tensor& tensor);
 
+/// A gradient as it was at one time, by identity and version.
+class GradientMark {
+ public:
+  explicit GradientMark(const at::Tensor& gradient);
+
+  /// Whether this is that gradient and, as far as autograd knows, nobody has written to it since.
+  bool is(const at::Tensor& gradient) const;
+
+ private:
+  // Weak, so that the gradient can go; its address is not used again as long as this is here.
+  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor_;
+  std::int64_t version_;
+};
+
 /// Remembers gradients as they were left, to notice when the very same come again.
 class LeftGradients {
  public:
@@ -37,12 +51,7 @@ class LeftGradients {
   bool are(const std::vector<at::Tensor>& gradients) const;
 
  private:
-  struct Left {
-    // Weak, so that the gradient can go; its address is not used again as long as this is here.
-    c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor;
-    std::int64_t version;
-  };
-  std::vector<Left> left_;
+  std::vector<GradientMark> left_;
 };
 
 /// Bytes of a saved state as a uint8 tensor, and back.

@@ -75,7 +75,7 @@ void Transform::register_set(ParameterSet set, const std::vector<std::int64_t>& 
   left_.clear();
 }
 
-void Transform::bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+void Transform::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                      const std::vector<std::int64_t>& fresh) {
   register_set(parameter_set(names, parameters), fresh);
   parameters_ = std::move(parameters);
@@ -88,7 +88,7 @@ void Transform::bind_shapes(const std::vector<std::string>& names,
   parameters_.clear();
 }
 
-bool Transform::step() {
+bool Transform::step(bool check_repeats) {
   const bool compares = transform_.needs_parameters();
   const ParameterSet& names = transform_.parameters();
   gradients_.clear();
@@ -99,10 +99,10 @@ bool Transform::step() {
     gradient_refs_.push_back(reference(gradients_[i], names[i].name));
     if (compares && gradients_[i].defined()) parameter_refs_[i] = reference(parameters_[i], names[i].name);
   }
-  if (left_.are(gradients_)) {
+  if (check_repeats && left_.are(gradients_)) {
     raise({StatusCode::failed_precondition,
            "the gradients are those that the last step has already transformed; transform them once between "
-           "backward and the optimizer's step"});
+           "backward and the optimizer's step, or pass check_repeats=False where that is meant"});
   }
   const bool go_on = !value(transform_.update(gradient_refs_, parameter_refs_)).skip_step;
   if (go_on) {
@@ -154,7 +154,7 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
   // A gradient with a single stored value has that value's norm, whatever the shape of its parameter: all
   // that a method of norms looks at.
   at::Tensor stand_ins = squares.sqrt();
-  const at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
+  at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
   static constexpr std::int64_t kOne[] = {1};
   gradient_refs_.assign(names.size(), {});
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -25,15 +25,15 @@ class Transform final : public torch::CustomClassHolder {
 
   /// Registers parameters under names. State of the names that stay is kept, except where their index is in
   /// `fresh`; the rest is dropped.
-  void bind(std::vector<at::Tensor> parameters, std::vector<std::string> names,
+  void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& fresh);
   /// The same by shape, for gradients that are not the parameters' own (`update`, `decide`).
   void bind_shapes(const std::vector<std::string>& names, const std::vector<std::vector<std::int64_t>>& sizes,
                    const std::vector<std::int64_t>& fresh);
 
   /// Transforms the gradients of the bound parameters in place. False: the optimizer's step must be left out.
-  /// Refuses gradients that the last call has left as they are.
-  bool step();
+  /// With `check_repeats`, refuses gradients that the last call has left as they are.
+  bool step(bool check_repeats);
 
   /// Transforms these gradients, those of the registered parameters at `positions`; the others are absent.
   /// `parameters` are their values, or empty. Returns the norms before, float64, one per gradient.

@@ -23,10 +23,12 @@ namespace gradstab {
 namespace {
 
 /// Asks for the memory that a loop reaches in a while. The processor's own prefetching stops at each page;
-/// with this, one thread streams a tenth faster. Addresses after the end are no fault, and nothing is read.
+/// two pages ahead, one thread measures and scales a sixth faster than without or with a quarter of a page
+/// (AMD Zen 5; 4 to 16 KiB are alike). The optimizer updates go without: four streams at once are slower with
+/// it at any distance. Addresses after the end are no fault, and nothing is read.
 template <std::size_t kBytes>
 GRADSTAB_INLINE inline void prefetch_ahead(const void* p) {
-  constexpr std::size_t kDistance = 1024;
+  constexpr std::size_t kDistance = 8192;
   constexpr std::size_t kCacheLine = 64;
   for (std::size_t at = 0; at < kBytes; at += kCacheLine) {
     // As a number, because a pointer may not leave its array, even unread.
