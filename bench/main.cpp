@@ -1,6 +1,7 @@
 // gradstab_bench: how far the CPU backends are from the memory's limits and from LibTorch's clip_grad_norm_.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <exception>
@@ -23,6 +24,7 @@ ratio is taken within a repeat.
 
   --quick           a smaller model and fewer repeats; the targets are for the full size
   --repeats N       repeats (default 9; quick: 5)
+  --only GROUP      transforms, optimizers or methods, instead of all three
   --backend NAME    instead of the fastest supported backend
   --json FILE       write the results
   --against FILE    compare with the results of an earlier run; exit status 1 if a ratio got worse by more than
@@ -69,6 +71,11 @@ Options parse(int count, char** arguments) {
       options.repeats = parse_number(option, value(), 1);
     } else if (option == "--backend") {
       options.settings.backend = value();
+    } else if (option == "--only") {
+      options.settings.only = value();
+      if (std::ranges::find(kGroups, options.settings.only) == kGroups.end())
+        throw std::runtime_error(
+            fmt::format("--only must be {}, got '{}'", fmt::join(kGroups, ", "), options.settings.only));
     } else if (option == "--json") {
       options.json = value();
     } else if (option == "--against") {

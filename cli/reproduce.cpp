@@ -15,6 +15,7 @@
 #include "lab/reproduce/outputs.hpp"
 #include "lab/reproduce/plan.hpp"
 #include "lab/support/files.hpp"
+#include "lab/support/gzip.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -95,12 +96,15 @@ Status judge_and_write(const lab::Item& item, const lab::Records& records, const
 
 /// Verdicts and page of runs that were recorded before, here or elsewhere.
 int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
-  const auto text = lab::read_file(arguments.records);
-  if (!text) return exit_code_for(text.status());
+  auto bytes = lab::read_file(arguments.records);
+  if (!bytes) return exit_code_for(bytes.status());
+  const auto unusable = [&](const Status& status) {
+    return exit_code_for({status.code(), fmt::format("'{}' {}", arguments.records, status.message())});
+  };
+  const auto text = lab::unpacked(*std::move(bytes));
+  if (!text) return unusable(text.status());
   const auto records = lab::records_from_json_lines(*text);
-  if (!records)
-    return exit_code_for(
-        {records.status().code(), fmt::format("'{}' {}", arguments.records, records.status().message())});
+  if (!records) return unusable(records.status());
   if (records->item != item.name) {
     return exit_code_for(invalid(
         fmt::format("'{}' holds the runs of {}, not of {}", arguments.records, records->item, item.name)));
@@ -191,7 +195,7 @@ void add_reproduce(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 1024));
   verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
   verb->add_option("--records", arguments->records,
-                   "judge the runs in this records.jsonl, and train nothing");
+                   "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");
   verb->callback([&action, arguments] { action = [arguments] { return run_reproduce_verb(*arguments); }; });
 }

@@ -118,8 +118,7 @@ void add_sweep(CLI::App& app, Action& action) {
   add_settings(*llm, arguments->base);
   llm->footer(
       "\nExample: gradstab sweep llm --over transform=none,clip,stabilize --over lr=0.001,0.003,0.01 --over "
-      "seed=0..2 "
-      "--steps 300 --warmup 20 --output runs/sweep");
+      "seed=0..2 --steps 300 --warmup 20 --output runs/sweep");
   llm->callback([&action, arguments] { action = [arguments] { return run_sweep_verb(*arguments); }; });
 }
 

@@ -20,8 +20,9 @@ std::string default_name(const lab::TrainOptions& options) {
 std::string default_output(const lab::TrainOptions& options) {
   const std::string precision =
       options.number_format() == lab::Precision::fp32 ? "" : "-" + options.precision;
-  return fmt::format("runs/llm-{}-{}{}-lr{:g}-seed{}", options.model, default_name(options), precision,
-                     options.lr, options.seed);
+  const std::string depth = options.layers > 0 ? fmt::format("-layers{}", options.layers) : "";
+  return fmt::format("runs/llm-{}{}-{}{}-lr{:g}-seed{}", options.model, depth, default_name(options),
+                     precision, options.lr, options.seed);
 }
 
 /// Fills the options of a run to continue from its run.json.

@@ -159,8 +159,7 @@ std::string commands(std::span<const RunRecord> runs, const Arrangement& arrange
   }
   if (html.empty()) {
     return "<p class=\"quiet\">No command lines are recorded. The settings above, together with the "
-           "environment, are "
-           "what a run needs to be repeated.</p>\n";
+           "environment, are what a run needs to be repeated.</p>\n";
   }
   return "<dl class=\"commands\">\n" + html + "</dl>\n";
 }

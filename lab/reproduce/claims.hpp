@@ -17,6 +17,7 @@ std::vector<Claim> table_4_claims();
 // Our own.
 std::vector<Claim> spike_injection_claims();
 std::vector<Claim> freeze_claims();
+std::vector<Claim> instability_claims();
 std::vector<Claim> nan_injection_claims();
 
 }  // namespace gradstab::lab

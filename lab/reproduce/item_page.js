@@ -11,6 +11,13 @@
   const order = (name) => arms.findIndex((arm) => arm.name === name);
   const colour = (name) => css(`--c${order(name) % colours}`);
   const dash = (name) => dashes[Math.floor(order(name) / colours) % dashes.length];
+  // As the line is drawn: its colour and, where colours repeat, its dashes.
+  function swatchOf(name) {
+    const swatch = document.createElement("span");
+    const round = Math.floor(order(name) / colours) % dashes.length;
+    swatch.className = `swatch c${order(name) % colours}${round > 0 ? ` dash${round}` : ""}`;
+    return swatch;
+  }
   const charts = [];
 
   // Positions far apart in a logarithm of no use, such as decays near 1, stand at equal distances.
@@ -60,9 +67,7 @@
       for (const item of items) {
         const row = table.insertRow();
         const head = document.createElement("th");
-        const swatch = document.createElement("span");
-        swatch.className = `swatch c${order(item.dataset.arm) % colours}`;
-        head.append(swatch, item.dataset.name);
+        head.append(swatchOf(item.dataset.arm), item.dataset.name);
         row.append(head);
         row.insertCell().textContent = exact(item.raw.y);
       }
@@ -157,9 +162,7 @@
     const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("aria-pressed", "true");
-    const swatch = document.createElement("span");
-    swatch.className = `swatch c${order(arm.name) % colours}`;
-    button.append(swatch, arm.label);
+    button.append(swatchOf(arm.name), arm.label);
     button.addEventListener("click", () => {
       if (!hidden.delete(arm.name)) hidden.add(arm.name);
       button.setAttribute("aria-pressed", String(!hidden.has(arm.name)));

@@ -109,10 +109,9 @@ std::string claim_section(const ClaimResult& result) {
   return html +
          scrolling(
              "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Effect</th><th "
-             "scope=\"col\">Mean<small>below zero "
-             "supports the claim</small></th><th scope=\"col\">95 % interval</th><th scope=\"col\">Seed by "
-             "seed</th>"
-             "<th scope=\"col\">Verdict</th></tr></thead><tbody>\n" +
+             "scope=\"col\">Mean<small>below zero supports the claim</small></th><th scope=\"col\">95 % "
+             "interval</th><th scope=\"col\">Seed by seed</th><th "
+             "scope=\"col\">Verdict</th></tr></thead><tbody>\n" +
              rows + "</tbody></table>") +
          "</section>\n";
 }
@@ -121,13 +120,10 @@ std::string configuration_table(const Records& records, const std::string& horiz
                                 const std::optional<PublishedTable>& published) {
   std::string html =
       "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Method</th><th "
-      "scope=\"col\">Loss<small>mean ± "
-      "sd over "
-      "seeds</small></th><th scope=\"col\">Perplexity<small>of the mean loss</small></th><th "
-      "scope=\"col\">Difference<small>to no method, "
-      "paired</small></th><th scope=\"col\">Diverged<small>of the runs</small></th><th scope=\"col\">Norm "
-      "spikes<small>updates per run</small></th><th scope=\"col\">Loss spikes<small>updates per "
-      "run</small></th>";
+      "scope=\"col\">Loss<small>mean ± sd over seeds</small></th><th scope=\"col\">Perplexity<small>of the "
+      "mean loss</small></th><th scope=\"col\">Difference<small>to no method, paired</small></th><th "
+      "scope=\"col\">Diverged<small>of the runs</small></th><th scope=\"col\">Norm spikes<small>updates per "
+      "run</small></th><th scope=\"col\">Loss spikes<small>updates per run</small></th>";
   if (published) {
     std::string models;
     for (const std::string& model : published->models) models += (models.empty() ? "" : " / ") + model;

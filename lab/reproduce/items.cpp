@@ -35,6 +35,10 @@ Plots freeze_plots() {
   return {{{What::training_loss, {{"spike", "1000"}}}, {What::training_loss, {{"spike", "10"}}}}, {}};
 }
 
+Plots instability_plots() {
+  return {{{What::training_loss, {}}}, {}};
+}
+
 Plots nan_injection_plots() {
   return {{{What::training_loss, {{"nan", "1in100"}}}}, {}};
 }
@@ -66,8 +70,7 @@ const std::vector<Item>& all_items() {
   static const std::vector<Item> items = {
       {"figure-1", "Gradient norms and evaluation loss at a high learning rate",
        "LLaMA-130M at learning rate 3e-3: the norm explosions of AdamW, with and without clipping, vanish "
-       "behind "
-       "GradientStabilizer, and its loss is the lowest.",
+       "behind GradientStabilizer, and its loss is the lowest.",
        figure_1_plan, figure_1_claims, figure_1_plots},
       {"table-1", "Six methods, Adam and AdamW, FP16 and FP4",
        "Validation perplexity of LLaMA-130M and 350M: GradientStabilizer is best in every column, more so in "
@@ -87,9 +90,12 @@ const std::vector<Item>& all_items() {
        spike_injection_plan, spike_injection_claims, spike_injection_plots},
       {"freeze", "One spike of 10, 100 or 1000 times the norm",
        "Not in the paper. After a huge spike the published rule keeps a tensor's steps small until its "
-       "second moment "
-       "has forgotten it; robust moments do not.",
+       "second moment has forgotten it; robust moments do not.",
        freeze_plan, freeze_claims, freeze_plots},
+      {"instability", "Where training is unstable by itself, and where it is not",
+       "Not in the paper. A calm regime against ten times its learning rate, and that without warm-up, in "
+       "FP4, or in a model twice as deep.",
+       instability_plan, instability_claims, instability_plots},
       {"nan-injection", "One NaN in one gradient in 1 % of the updates",
        "Not in the paper. A NaN destroys a run whose optimizer sees it; skipping the tensor or the step "
        "saves it.",

@@ -130,16 +130,12 @@ std::vector<ClaimResult> judge(const std::vector<Claim>& claims, const Records& 
 
 std::string_view rule_of_verdicts() {
   return "Runs are paired by seed: same weights at the start, same order of the data, same held-out text. An "
-         "effect is "
-         "the difference that a claim is about, so signed that below zero supports the claim. It is "
-         "reproduced if the "
-         "95 % interval of its mean over seeds (Student's t) lies below zero, not reproduced if the interval "
-         "lies "
-         "above zero, undecided otherwise and with fewer than two seeds. A claim is reproduced at a horizon "
-         "if all of "
-         "its effects are, not reproduced if any of them is not, undecided otherwise; controls are shown and "
-         "do not "
-         "count. Over the horizons together it is what all of them say, and undecided if they differ.";
+         "effect is the difference that a claim is about, so signed that below zero supports the claim. It "
+         "is reproduced if the 95 % interval of its mean over seeds (Student's t) lies below zero, not "
+         "reproduced if the interval lies above zero, undecided otherwise and with fewer than two seeds. A "
+         "claim is reproduced at a horizon if all of its effects are, not reproduced if any of them is not, "
+         "undecided otherwise; controls are shown and do not count. Over the horizons together it is what "
+         "all of them say, and undecided if they differ.";
 }
 
 double t_quantile(std::size_t degrees_of_freedom) {

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <vector>
-
-#include "lab/train/injected_spikes.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -14,8 +11,6 @@ constexpr std::size_t kWindow = 50;    // updates that a spike is compared with
 constexpr std::size_t kFewest = 20;    // of them
 constexpr double kNormFactor = 3.0;    // above their median: a norm spike
 constexpr double kLossDistance = 0.5;  // nats above their median: a loss spike
-constexpr double kRecovered = 0.1;     // nats above the median before the spike: back
-constexpr std::size_t kSmoothed = 5;   // updates whose mean has to be back
 
 /// Of `values[begin, end)`, the finite ones; NaN if there are fewer than `fewest`.
 double median_of(const std::vector<double>& values, std::size_t begin, std::size_t end, std::size_t fewest) {
@@ -59,16 +54,15 @@ double count_updates(RunsOfSeed runs, bool (*is_one)(const ItemRun&, std::size_t
   return runs.empty() ? kNoValue : count;
 }
 
-/// Updates from the spike at `index` until the mean of the next few losses is back; until the end if it never
-/// is.
-double updates_to_recover(const std::vector<double>& losses, std::size_t index) {
-  const double before = median_before(losses, index);
-  for (std::size_t i = index + 1; i + kSmoothed <= losses.size(); ++i) {
+/// The mean of so many losses up to each update, from the first update that has as many.
+std::vector<double> trailing_means(const std::vector<double>& losses, std::size_t count) {
+  std::vector<double> means;
+  for (std::size_t end = count; end <= losses.size(); ++end) {
     double sum = 0.0;
-    for (std::size_t j = i; j < i + kSmoothed; ++j) sum += losses[j];
-    if (sum / kSmoothed <= before + kRecovered) return static_cast<double>(i - index - 1);
+    for (std::size_t i = end - count; i < end; ++i) sum += losses[i];
+    means.push_back(sum / static_cast<double>(count));
   }
-  return static_cast<double>(losses.size() - index);
+  return means;
 }
 
 }  // namespace
@@ -110,18 +104,24 @@ double divergence_count(RunsOfSeed runs) {
   return runs.empty() ? kNoValue : count;
 }
 
-double recovery_updates(RunsOfSeed runs) {
-  std::vector<double> updates;
+double lost_updates(RunsOfSeed runs) {
+  const auto is_reference = [](const ItemRun* run) { return run->options.inject_spikes.empty(); };
+  if (std::ranges::count_if(runs, is_reference) != 1) return kNoValue;
+  const ItemRun& reference = **std::ranges::find_if(runs, is_reference);
+  // Short runs have no 50 updates to spare.
+  const std::size_t count = std::clamp<std::size_t>(reference.training_loss.size() / 4, 1, kWindow);
+  const auto undisturbed = trailing_means(reference.training_loss, count);
+  std::vector<double> lost;
   for (const ItemRun* run : runs) {
-    const auto spikes = parse_injected_spikes(run->options.inject_spikes);
-    if (!spikes) return kNoValue;
-    for (std::size_t i = kFewest; i < run->training_loss.size(); ++i) {
-      const auto update = static_cast<std::int64_t>(i) + 1;
-      if (injected_factor(*spikes, run->options.seed, update))
-        updates.push_back(updates_to_recover(run->training_loss, i));
-    }
+    if (run->state != "finished") return kNoValue;
+    if (run == &reference) continue;
+    const auto means = trailing_means(run->training_loss, count);
+    // One that diverged ends nowhere.
+    const double end = means.size() == undisturbed.size() ? means.back() : kNoValue;
+    lost.push_back(
+        static_cast<double>(std::ranges::count_if(undisturbed, [&](double mean) { return !(mean >= end); })));
   }
-  return mean_of(updates);
+  return mean_of(lost);
 }
 
 bool is_norm_spike(const ItemRun& run, std::size_t index) {
@@ -138,14 +138,12 @@ bool is_loss_spike(const ItemRun& run, std::size_t index) {
 
 std::string_view measure_definitions() {
   return "Loss: on held-out text after the last update, nats per token; a run that diverged or failed counts "
-         "with "
-         "the loss of an uninformed guess. Norm spike: an update whose raw global norm is more than 3 times "
-         "the "
-         "median of the 50 before it, or not finite. Loss spike: an update whose training loss is more than "
-         "0.5 "
-         "nats above that median. Recovery: updates from an injected spike until the mean of 5 training "
-         "losses is "
-         "within 0.1 nats of the median of the 50 before it.";
+         "with the loss of an uninformed guess. Norm spike: an update whose raw global norm is more than 3 "
+         "times the median of the 50 before it, or not finite. Loss spike: an update whose training loss is "
+         "more than 0.5 nats above that median. Updates lost to what was injected: those of the same run "
+         "without "
+         "it at which the mean of the last 50 training losses was already lower than where the run with it "
+         "ends.";
 }
 
 }  // namespace gradstab::lab

@@ -29,8 +29,10 @@ double norm_spike_count(RunsOfSeed runs);
 double loss_spike_count(RunsOfSeed runs);
 /// Runs that diverged or failed.
 double divergence_count(RunsOfSeed runs);
-/// Updates from a spike that was injected until training is back where it was, in the mean over the spikes.
-double recovery_updates(RunsOfSeed runs);
+/// How far what was injected threw training back: of the run without it, the updates at which the mean of the
+/// last 50 training losses was already lower than where the run with it ends; in the mean over the runs with
+/// it. NaN unless exactly one of the runs is without.
+double lost_updates(RunsOfSeed runs);
 
 /// Whether the raw norm of update `index` (from 0) is more than 3 times the median of the 50 before it.
 /// Updates with fewer than 20 before them never are. A norm that is not finite is one.

@@ -68,12 +68,14 @@ std::optional<double> expected_seconds(const std::vector<PlannedRun>& runs, unsi
                           : options.precision == "fp32" ? 1.0
                                                         : 1.10;
     const auto batch = static_cast<double>(options.batch * options.context);
+    constexpr double kBlocksOfTheSize = 5.0;
+    const double deeper = options.layers > 0 ? static_cast<double>(options.layers) / kBlocksOfTheSize : 1.0;
     // An evaluated batch has no backward pass, which is two thirds of an update.
     const std::int64_t evaluations = options.steps / options.eval_every;
     const double evaluated =
         static_cast<double>(evaluations * options.eval_batches + options.final_eval_batches) / 3.0;
     const double updates = static_cast<double>(options.steps * options.accumulation) + evaluated;
-    seconds += kStartSeconds + slower * updates * batch / kTokensPerSecond;
+    seconds += kStartSeconds + slower * deeper * updates * batch / kTokensPerSecond;
   }
   return seconds / cores;
 }

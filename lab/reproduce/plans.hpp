@@ -15,6 +15,7 @@ Plan table_4_plan(Scale scale);
 // Our own.
 Plan spike_injection_plan(Scale scale);
 Plan freeze_plan(Scale scale);
+Plan instability_plan(Scale scale);
 Plan nan_injection_plan(Scale scale);
 
 }  // namespace gradstab::lab

@@ -36,12 +36,38 @@ Plan freeze_plan(Scale scale) {
     std::vector<std::pair<std::string, std::string>> spikes;
     for (const char* size : {"10", "100", "1000"}) spikes.emplace_back(size, at + size);
     if (horizon == "long") spikes.erase(spikes.begin(), spikes.begin() + 2);
-    const std::vector<Context> optimizers = {
-        {{{"optimizer", "adamw"}}, {{"optimizer", "adamw"}, {"lr", "0.003"}}},
-        {{{"optimizer", "sgd"}}, {{"optimizer", "sgd"}, {"lr", "0.3"}}}};
+    const auto behind = [&](const std::string& optimizer, const std::string& lr) {
+      const Context context{{{"optimizer", optimizer}}, {{"optimizer", optimizer}, {"lr", lr}}};
+      return cross({context}, without_and_with("spike", spikes));
+    };
     plan.parts.push_back(llm_part(scale, horizon, {},
-                                  arms_named({"none", "clip", "stabilize", "robust", "normalize", "beta2"}),
-                                  cross(optimizers, without_and_with("spike", spikes))));
+                                  arms_named({"none", "stabilize", "robust", "normalize", "beta2"}),
+                                  behind("adamw", "0.003")));
+    // SGD has no beta2.
+    plan.parts.push_back(llm_part(
+        scale, horizon, {}, arms_named({"none", "stabilize", "robust", "normalize"}), behind("sgd", "0.1")));
+    plan.parts.back().name = horizon + "-sgd";
+  }
+  return plan;
+}
+
+Plan instability_plan(Scale scale) {
+  Plan plan{{}, default_seeds(scale)};
+  const Settings high_rate = {{"lr", "0.03"}};
+  const std::string depth = is_small(scale) ? "10" : "16";
+  const auto regime = [](const std::string& name, const Settings& settings) {
+    return Context{{{"regime", name}}, settings};
+  };
+  const Context calm = regime("calm", {{"lr", is_small(scale) ? "0.003" : "0.001"}});
+  const Context no_warmup = regime("rate+warmup", joined(high_rate, {{"warmup", "0"}}));
+  for (const std::string& horizon : horizons(scale)) {
+    std::vector<Context> regimes = {calm, regime("rate", high_rate), no_warmup,
+                                    regime("rate+fp4", joined(high_rate, {{"precision", "fp4"}})),
+                                    regime("rate+depth", joined(high_rate, {{"layers", depth}}))};
+    if (horizon == "long") regimes = {calm, no_warmup};
+    plan.parts.push_back(llm_part(scale, horizon, {{"optimizer", "adamw"}},
+                                  arms_named({"none", "clip", "stabilize", "normalize", "beta2"}),
+                                  std::move(regimes)));
   }
   return plan;
 }

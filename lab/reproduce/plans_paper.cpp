@@ -13,11 +13,6 @@ const std::vector<std::string_view> kTableArms = {"none",  "clip_by_value", "cli
 /// The same for the longer horizons.
 const std::vector<std::string_view> kFewArms = {"none", "clip", "stabilize", "normalize", "beta2"};
 
-/// The published setting, or what stands for it in a model a hundred times smaller.
-bool is_small(Scale scale) {
-  return scale == Scale::smoke || scale == Scale::cpu;
-}
-
 const std::vector<std::string_view>& arms_of(const std::string& horizon) {
   return horizon == "long" ? kFewArms : kTableArms;
 }

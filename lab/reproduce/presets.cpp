@@ -35,6 +35,10 @@ std::vector<std::string> horizons(Scale scale) {
   return {"short", "long"};
 }
 
+bool is_small(Scale scale) {
+  return scale == Scale::smoke || scale == Scale::cpu;
+}
+
 Settings llm_settings(Scale scale, const std::string& horizon) {
   const Length length = length_of(scale, horizon);
   const Settings settings = {

@@ -9,6 +9,9 @@ namespace gradstab::lab {
 /// one.
 std::vector<std::string> horizons(Scale scale);
 
+/// Whether the model is a hundred times smaller than the paper's, which wants higher learning rates.
+bool is_small(Scale scale);
+
 /// Model, data and length of a LLaMA's runs. `horizon` is one of horizons(scale).
 Settings llm_settings(Scale scale, const std::string& horizon);
 

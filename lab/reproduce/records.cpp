@@ -50,13 +50,6 @@ Json changed_settings(const TrainOptions& options) {
   return changed;
 }
 
-/// Whatever the order of the keys.
-bool same_but_for_threads(nlohmann::json settings, nlohmann::json others) {
-  settings.erase("threads");
-  others.erase("threads");
-  return settings == others;
-}
-
 void take_figures(const RunRecord& record, ItemRun& run) {
   const RunSummary& summary = *record.summary;
   run.diverged = summary.diverged;
@@ -164,7 +157,7 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
     if (results[i].state != SweepResult::State::finished) continue;
     const auto record = read_run(directory.run_path(planned[i].point));
     if (!record) return record.status();
-    if (!same_but_for_threads(record->settings, lab::to_json(run.options))) {
+    if (!are_settings_of(run.options, record->settings)) {
       return Status(
           StatusCode::failed_precondition,
           fmt::format("run '{}' was made with other settings than '{}' has in this version; choose another "

@@ -58,13 +58,22 @@ std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
   return line["step"].get<std::int64_t>();
 }
 
+/// A sweep that is older than a setting did not write it; its runs had the default.
+Json with_defaults(Json found, const Json& sweep) {
+  if (!found.is_object() || !found.contains("settings") || !found["settings"].is_object()) return found;
+  const Json defaults = to_json(TrainOptions());
+  for (const auto& [key, value] : sweep.at("settings").items())
+    if (!found["settings"].contains(key) && defaults.contains(key)) found["settings"][key] = defaults.at(key);
+  return found;
+}
+
 Status check_or_begin(const std::filesystem::path& path, const Json& sweep) {
   const std::filesystem::path file = path / "sweep.json";
   if (!std::filesystem::exists(file)) return write_file_atomically(file, sweep.dump(2) + "\n");
   const auto text = read_file(file);
   if (!text) return text.status();
-  const Json found = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (found == sweep) return {};
+  const Json found = with_defaults(Json::parse(*text, nullptr, /*allow_exceptions=*/false), sweep);
+  if (nlohmann::json(found) == nlohmann::json(sweep)) return {};
   if (!found.is_object())
     return {StatusCode::corrupt_data, fmt::format("'{}' is not the description of a sweep", file.string())};
   return {StatusCode::failed_precondition,

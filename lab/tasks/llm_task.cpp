@@ -105,7 +105,7 @@ DatasetOptions dataset_options(const TrainOptions& options) {
 }
 
 Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options, Dataset dataset) {
-  auto config = llama_config(options.model);
+  auto config = llama_config(options);
   if (!config) return config.status();
   config->vocab_size = dataset.vocab_size();
   auto training = BatchSampler::create(dataset.train(), options.context, options.batch, options.seed);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "gradstab/libtorch_fused.hpp"
-#include "lab/models/llama_config.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/transform_factory.hpp"
 
@@ -120,7 +119,7 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
   }
   if (options.optimizer == "adam_mini") {
     AdamMiniOptions settings = with_moments(AdamMiniOptions());
-    const LlamaConfig config = llama_config(options.model).value();
+    const LlamaConfig config = llama_config(options).value();
     settings.dim = config.hidden;
     settings.n_heads = config.heads;
     return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model,

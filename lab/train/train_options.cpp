@@ -93,6 +93,7 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
   GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));
   GRADSTAB_RETURN_IF_ERROR(at_least("vocab_size", 1, vocab_size));
+  GRADSTAB_RETURN_IF_ERROR(at_least("layers", 0, layers));
   GRADSTAB_RETURN_IF_ERROR(at_least("context", 1, context));
   GRADSTAB_RETURN_IF_ERROR(positive("lr", lr));
   GRADSTAB_RETURN_IF_ERROR(not_negative("weight_decay", weight_decay));
@@ -144,6 +145,12 @@ std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& op
   return quantizers;
 }
 
+Result<LlamaConfig> llama_config(const TrainOptions& options) {
+  auto config = llama_config(options.model);
+  if (config && options.layers > 0) config->layers = options.layers;
+  return config;
+}
+
 LossScalerOptions loss_scaler_options(const TrainOptions& options) {
   LossScalerOptions result;
   result.initial_scale = static_cast<float>(options.loss_scale_init);
@@ -159,19 +166,33 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
 }
 
 Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings) {
+  if (!settings.is_object()) return Status(StatusCode::corrupt_data, "the settings are no JSON object");
   TrainOptions options;
   Status status;
+  auto unknown = settings;
   for_each_setting(options, [&](const char* name, auto& field, const char*) {
-    if (!status.ok()) return;
+    if (unknown.erase(name) == 0) return;
     try {
       settings.at(name).get_to(field);
     } catch (const nlohmann::json::exception&) {
-      status = {StatusCode::corrupt_data, fmt::format("setting '{}' is missing or of the wrong type", name)};
+      status = {StatusCode::corrupt_data,
+                fmt::format("setting '{}' is of the wrong type: {}", name, settings.at(name).dump())};
     }
   });
   GRADSTAB_RETURN_IF_ERROR(status);
+  if (!unknown.empty())
+    return Status(
+        StatusCode::corrupt_data,
+        fmt::format("unknown setting '{}'; was it written by a newer version?", unknown.begin().key()));
   GRADSTAB_RETURN_IF_ERROR(options.validate());
   return options;
+}
+
+bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings) {
+  auto theirs = train_options_from_json(settings);
+  if (!theirs) return false;
+  theirs->threads = options.threads;
+  return to_json(*theirs) == to_json(options);
 }
 
 }  // namespace gradstab::lab

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gradstab/status.hpp"
+#include "lab/models/llama_config.hpp"
 #include "lab/models/precision.hpp"
 #include "lab/models/projection_quantizers.hpp"
 #include "lab/train/loss_scaler.hpp"
@@ -20,6 +21,7 @@ struct TrainOptions {
   int vocab_size = 4096;
 
   std::string model = "1m";
+  std::int64_t layers = 0;
   std::int64_t context = 128;
 
   std::string precision = "fp32";
@@ -82,11 +84,11 @@ void for_each_setting(Options& options, Visit visit) {
   visit("vocab_size", options.vocab_size, "vocabulary of the bpe tokenizer");
   visit("model", options.model,
         "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
+  visit("layers", options.layers, "decoder blocks of the LLaMA; 0: as many as its size has");
   visit("context", options.context, "tokens per sequence");
   visit("precision", options.precision,
         "fp32; bf16 or fp16 (activations and their gradients, simulated in f32, with loss scaling for fp16); "
-        "fp4 "
-        "or int4 (weights and inputs of the projections; quantization-aware training)");
+        "fp4 or int4 (weights and inputs of the projections; quantization-aware training)");
   visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
   visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
         "fp16: updates in a row without overflow after which the loss scale doubles");
@@ -142,6 +144,9 @@ void for_each_setting(Options& options, Visit visit) {
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
 
+/// The LLaMA that `model` and `layers` name; its vocabulary is that of the size. Errors: an unknown size.
+Result<LlamaConfig> llama_config(const TrainOptions& options);
+
 LossScalerOptions loss_scaler_options(const TrainOptions& options);
 
 /// How the projections' operands are rounded; nothing unless the precision is fp4 or int4.
@@ -149,7 +154,12 @@ std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& op
 
 nlohmann::ordered_json to_json(const TrainOptions& options);
 
-/// Errors: a missing setting or one of the wrong type.
+/// A setting that is missing has its default: the run is older than it. Errors: a setting of the wrong type,
+/// one that is not known, a value that does not fit.
 Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings);
+
+/// Whether `settings`, as a run wrote them, are these. Threads may differ: they change the order of sums
+/// inside LibTorch, not what is learned.
+bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings);
 
 }  // namespace gradstab::lab

@@ -131,12 +131,8 @@ Status Run::restore() {
     if (header.at("model") != task_.describe_model()) {
       return mismatch("model", task_.describe_model(), header.at("model"));
     }
-    // Threads change the order of sums inside LibTorch, not what is learned; all else must agree.
-    Json saved = header.at("settings");
-    Json current = lab::to_json(options_);
-    saved.erase("threads");
-    current.erase("threads");
-    if (saved != current) return mismatch("run", current, saved);
+    if (!are_settings_of(options_, header.at("settings")))
+      return mismatch("run", lab::to_json(options_), header.at("settings"));
     progress_ = progress_from_json(header.at("progress"));
     if (loss_scaler_) loss_scaler_->restore(header.at("loss_scaler"));
     std::istringstream model(checkpoint->blobs.at("model"));

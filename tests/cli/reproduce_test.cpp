@@ -63,7 +63,7 @@ TEST_P(SmokeTest, RunsToTheEnd) {
 
 INSTANTIATE_TEST_SUITE_P(Items, SmokeTest,
                          ::testing::Values("figure-1", "table-1", "table-4", "figure-4", "figure-7",
-                                           "spike-injection", "freeze", "nan-injection"),
+                                           "spike-injection", "freeze", "instability", "nan-injection"),
                          [](const auto& item) {
                            std::string name = item.param;
                            std::ranges::replace(name, '-', '_');
@@ -130,7 +130,7 @@ TEST_F(ReproduceTest, ListsWhatThereIs) {
   const Outcome outcome = folder_.run({"reproduce"});
   EXPECT_EQ(outcome.exit_code, 0);
   for (const char* item : {"figure-1", "table-1", "table-4", "figure-4", "figure-7", "spike-injection",
-                           "freeze", "nan-injection", "here: not begun"})
+                           "freeze", "instability", "nan-injection", "here: not begun"})
     EXPECT_THAT(outcome.out, HasSubstr(item));
 }
 

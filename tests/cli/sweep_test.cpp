@@ -157,7 +157,16 @@ TEST_F(SweepTest, SaysWhatIsWrong) {
       sweep({"--over", "lr=1e-2", "--steps", "3"}), 1,
       R"('sweep' holds another sweep, over {"lr":["1e-3"]}, not {"lr":["1e-2"]}; choose another --output)");
   expect_refused(sweep({"--over", "lr=1e-3", "--steps", "4"}), 1, "holds another sweep, with steps 3, not 4");
-  write(folder_.path() / "sweep" / "sweep.json", "{");
+  // One that is older than a setting goes on, unless the setting is not what it was without.
+  const std::filesystem::path description = folder_.path() / "sweep" / "sweep.json";
+  json older = json::parse(read(description));
+  ASSERT_EQ(older.at("settings").erase("layers"), 1u);
+  write(description, older.dump());
+  const Outcome again = folder_.run(sweep({"--over", "lr=1e-3", "--steps", "3"}));
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  expect_refused(sweep({"--over", "lr=1e-3", "--steps", "3", "--layers", "2"}), 1,
+                 "holds another sweep, with layers 0, not 2");
+  write(description, "{");
   expect_refused(sweep({"--over", "lr=1e-3", "--steps", "3"}), 1,
                  "sweep.json' is not the description of a sweep");
   EXPECT_EQ(results(), before);

@@ -8,6 +8,7 @@
 
 #include "lab/reproduce/item_tables.hpp"
 #include "lab/support/files.hpp"
+#include "lab/support/gzip.hpp"
 #include "test_records.hpp"
 
 namespace gradstab::lab {
@@ -92,12 +93,12 @@ TEST(PlotTest, DrawsEveryArmOfEveryHorizon) {
   EXPECT_EQ(charts[0]["lines"][0]["seeds"].size(), 2u);
 }
 
-/// What is kept in the repository.
+/// The reproductions that are kept in the repository.
 std::vector<std::filesystem::path> kept_results() {
   std::vector<std::filesystem::path> folders;
   if (!std::filesystem::exists(GRADSTAB_RESULTS)) return folders;
   for (const auto& entry : std::filesystem::directory_iterator(GRADSTAB_RESULTS))
-    if (entry.is_directory()) folders.push_back(entry.path());
+    if (std::filesystem::exists(entry.path() / "verdicts.json")) folders.push_back(entry.path());
   std::ranges::sort(folders);
   return folders;
 }
@@ -105,7 +106,8 @@ std::vector<std::filesystem::path> kept_results() {
 TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
   for (const auto& folder : kept_results()) {
     SCOPED_TRACE(folder.filename().string());
-    const Records records = records_from_json_lines(read_file(folder / "records.jsonl").value()).value();
+    const std::string lines = unpacked(read_file(folder / "records.jsonl.gz").value()).value();
+    const Records records = records_from_json_lines(lines).value();
     EXPECT_EQ(records.finished(), records.runs.size());
     const Item& item = *find_item(records.item);
     const auto results = judge(item.claims(), records);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "test_records.hpp"
@@ -34,7 +35,7 @@ TEST(MeasuresTest, WhatIsNotThereIsNotInvented) {
   for (const Measure measure : {mean_loss, best_loss, worst_loss, loss_range, excess_loss, norm_spike_count,
                                 loss_spike_count, divergence_count})
     EXPECT_TRUE(std::isnan(measured(measure, runs)));
-  for (const Measure measure : {mean_loss, best_loss, norm_spike_count, divergence_count, recovery_updates})
+  for (const Measure measure : {mean_loss, best_loss, norm_spike_count, divergence_count, lost_updates})
     EXPECT_TRUE(std::isnan(measured(measure, {})));
 }
 
@@ -81,24 +82,42 @@ TEST(MeasuresTest, ALevelThatStaysIsNoSpikeForLong) {
   EXPECT_EQ(measured(norm_spike_count, {with_series(std::vector<double>(200, 2.0), norms)}), 25.0);
 }
 
-TEST(MeasuresTest, RecoveryIsCountedFromTheInjectedSpike) {
-  std::vector<double> losses(100, 2.0);
-  for (std::size_t i = 41; i < 48; ++i) losses[i] = 3.0;  // seven bad updates after update 41
-  ItemRun run = with_series(losses, std::vector<double>(100, 1.0));
-  run.options.inject_spikes = "41:1000";
-  EXPECT_EQ(measured(recovery_updates, {run}), 7.0);
-  run.options.inject_spikes = "41:1000,90:10";  // the second costs nothing
-  EXPECT_EQ(measured(recovery_updates, {run}), 3.5);
-  run.options.inject_spikes = "";
-  EXPECT_TRUE(std::isnan(measured(recovery_updates, {run}))) << "no spike, nothing to recover from";
+/// Losses that fall by 0.01 with every update.
+ItemRun falling_run(std::size_t updates, const std::string& injected) {
+  std::vector<double> losses;
+  for (std::size_t i = 0; i < updates; ++i) losses.push_back(5.0 - 0.01 * static_cast<double>(i));
+  ItemRun run = with_series(losses, std::vector<double>(updates, 1.0));
+  run.options.inject_spikes = injected;
+  return run;
 }
 
-TEST(MeasuresTest, NoRecoveryLastsUntilTheEnd) {
-  std::vector<double> losses(100, 2.0);
-  for (std::size_t i = 41; i < 100; ++i) losses[i] = 3.0;
-  ItemRun run = with_series(losses, std::vector<double>(100, 1.0));
-  run.options.inject_spikes = "41:1000";
-  EXPECT_EQ(measured(recovery_updates, {run}), 60.0);
+TEST(MeasuresTest, LostUpdatesAreThoseOfTheUndisturbedRun) {
+  const ItemRun reference = falling_run(300, "");
+  ItemRun disturbed = falling_run(300, "41:1000");
+  EXPECT_EQ(measured(lost_updates, {reference, disturbed}), 0.0);
+  // Stands still for 70 updates in the middle, and so ends 0.7 above.
+  for (std::size_t i = 100; i < 300; ++i) disturbed.training_loss[i] += 0.01 * std::min<double>(70, i - 99.0);
+  EXPECT_EQ(measured(lost_updates, {reference, disturbed}), 70.0);
+  EXPECT_EQ(measured(lost_updates, {disturbed, reference}), 70.0);
+  EXPECT_EQ(measured(lost_updates, {reference, disturbed, falling_run(300, "41:10")}), 35.0)
+      << "mean over those with spikes";
+}
+
+TEST(MeasuresTest, ADivergedRunHasLostEveryUpdate) {
+  const ItemRun reference = falling_run(300, "");
+  ItemRun disturbed = falling_run(300, "41:1000");
+  for (std::size_t i = 250; i < 300; ++i) disturbed.training_loss[i] = kNaN;
+  EXPECT_EQ(measured(lost_updates, {reference, disturbed}), 251.0) << "all that have 50 losses";
+  disturbed.training_loss.resize(100);
+  EXPECT_EQ(measured(lost_updates, {reference, disturbed}), 251.0);
+}
+
+TEST(MeasuresTest, LostUpdatesNeedOneRunWithoutSpikes) {
+  const ItemRun reference = falling_run(300, "");
+  const ItemRun disturbed = falling_run(300, "41:1000");
+  EXPECT_TRUE(std::isnan(measured(lost_updates, {disturbed})));
+  EXPECT_TRUE(std::isnan(measured(lost_updates, {reference})));
+  EXPECT_TRUE(std::isnan(measured(lost_updates, {reference, reference, disturbed})));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// From the settings of a run to how operands are rounded.
+// Settings of a run: to and from JSON, and what is made of them.
 #include "lab/train/train_options.hpp"
 
 #include <gtest/gtest.h>
@@ -57,6 +57,59 @@ TEST(ProjectionQuantizersTest, ReleasedIsWhatTheAuthorsTrainWith) {
   options.precision = "int4";
   EXPECT_EQ(projection_quantizers(options).value().activations.compat, Compat::released);
   EXPECT_TRUE(options.validate().ok());
+}
+
+TEST(LlamaConfigTest, LayersReplaceThoseOfTheSize) {
+  TrainOptions options;
+  const LlamaConfig as_named = llama_config(options).value();
+  EXPECT_EQ(as_named.layers, 5);
+  options.layers = 12;
+  const LlamaConfig deep = llama_config(options).value();
+  EXPECT_EQ(deep.layers, 12);
+  EXPECT_EQ(deep.hidden, as_named.hidden);
+  options.layers = -1;
+  EXPECT_EQ(options.validate().message(), "layers must be at least 0, got -1");
+}
+
+TEST(TrainOptionsJsonTest, WhatWasWrittenIsRead) {
+  TrainOptions options = with("fp4");
+  options.layers = 7;
+  options.lr = 0.25;
+  options.step_in_backward = true;
+  EXPECT_EQ(to_json(train_options_from_json(to_json(options)).value()), to_json(options));
+}
+
+TEST(TrainOptionsJsonTest, ASettingThatIsMissingHasItsDefault) {
+  auto settings = to_json(with("fp4"));
+  settings.erase("layers");
+  settings["lr"] = 0.25;
+  const TrainOptions options = train_options_from_json(settings).value();
+  EXPECT_EQ(options.layers, 0);
+  EXPECT_EQ(options.lr, 0.25);
+  EXPECT_EQ(options.precision, "fp4");
+}
+
+TEST(TrainOptionsJsonTest, WhatIsNotKnownOrNoSettingIsRefused) {
+  auto settings = to_json(TrainOptions());
+  settings["depth"] = 3;
+  EXPECT_EQ(train_options_from_json(settings).status().message(),
+            "unknown setting 'depth'; was it written by a newer version?");
+  settings = to_json(TrainOptions());
+  settings["steps"] = "many";
+  EXPECT_EQ(train_options_from_json(settings).status().message(),
+            "setting 'steps' is of the wrong type: \"many\"");
+  EXPECT_EQ(train_options_from_json(nullptr).status().code(), StatusCode::corrupt_data);
+}
+
+TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
+  const TrainOptions options = with("bf16");
+  auto settings = to_json(options);
+  settings["threads"] = 7;
+  settings.erase("layers");
+  EXPECT_TRUE(are_settings_of(options, settings));
+  settings["layers"] = 3;
+  EXPECT_FALSE(are_settings_of(options, settings));
+  EXPECT_FALSE(are_settings_of(options, nullptr));
 }
 
 }  // namespace
