@@ -61,12 +61,12 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   at::Tensor& parameter = optimizer->parameters_[index];
   const at::Tensor& gradient = parameter.grad();
   if (!gradient.defined()) return;
-  const std::string& name = optimizer->fused_.parameters()[index].name;
-  const TensorRef gradient_ref = tensor_ref(gradient, name).value();
   if (mode == Mode::measure) {
-    optimizer->fused_.measure_one(index, gradient_ref).check();
+    optimizer->measure(index, gradient);
     return;
   }
+  const std::string& name = optimizer->fused_.parameters()[index].name;
+  const TensorRef gradient_ref = tensor_ref(gradient, name).value();
   // Schedulers write into the groups at any time; what they change is the learning rate.
   const std::size_t group = optimizer->group_of_[index];
   optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();

@@ -85,6 +85,7 @@ void FusedOptimizer::bind() const {
     group_of_ = std::move(group_of);
     parameter_refs_.resize(parameters_.size());
     gradient_refs_.resize(parameters_.size());
+    measured_.assign(parameters_.size(), {});
     bound_ = true;
     report_ = {};
   } else {
@@ -95,6 +96,11 @@ void FusedOptimizer::bind() const {
 
 TensorRef FusedOptimizer::parameter_ref(std::size_t index) const {
   return tensor_ref(parameters_[index], fused_.parameters()[index].name).value();
+}
+
+void FusedOptimizer::measure(std::size_t index, const at::Tensor& gradient) {
+  fused_.measure_one(index, tensor_ref(gradient, fused_.parameters()[index].name).value()).check();
+  measured_[index].emplace(gradient);
 }
 
 torch::Tensor FusedOptimizer::step(LossClosure closure) {
@@ -110,8 +116,10 @@ torch::Tensor FusedOptimizer::step(LossClosure closure) {
     if (!gradient.defined()) continue;
     gradient_refs_[i] = tensor_ref(gradient, fused_.parameters()[i].name).value();
     parameter_refs_[i] = parameter_ref(i);
+    if (measured_[i] && !measured_[i]->is(gradient)) measure(i, gradient);
   }
   report_ = fused_.step(parameter_refs_, gradient_refs_).value();
+  measured_.assign(parameters_.size(), {});
   // Autograd notices when a tensor that it saved was changed behind its back; these were changed.
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (gradient_refs_[i].data != nullptr) parameters_[i].unsafeGetTensorImpl()->bump_version();

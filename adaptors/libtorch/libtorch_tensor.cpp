@@ -69,4 +69,13 @@ Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) 
   return result;
 }
 
+GradientMark::GradientMark(const at::Tensor& gradient)
+    : tensor_(gradient.getIntrusivePtr()),
+      version_(gradient.defined() && !gradient.is_inference() ? gradient._version() : 0) {}
+
+bool GradientMark::is(const at::Tensor& gradient) const {
+  return gradient.defined() && !gradient.is_inference() &&
+         gradient.unsafeGetTensorImpl() == tensor_._unsafe_get_target() && gradient._version() == version_;
+}
+
 }  // namespace gradstab

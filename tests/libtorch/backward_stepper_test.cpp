@@ -119,6 +119,29 @@ TEST(BackwardStepperTest, MeasuringInBackwardChangesNothingButWhoReads) {
   }
 }
 
+TEST(BackwardStepperTest, AGradientThatIsWrittenToAfterItWasMeasuredIsMeasuredAgain) {
+  Tied ordinary = model();
+  Tied measured = model();
+  FusedAdamW first(ordinary->named_parameters(), AdamWOptions(0.05), settings(clip_by_global_norm(0.5)));
+  FusedAdamW second(measured->named_parameters(), AdamWOptions(0.05), settings(clip_by_global_norm(0.5)));
+  BackwardStepper stepper(second, BackwardStepper::Mode::measure);
+  const torch::NoGradGuard no_grad;
+  for (int step = 0; step < 5; ++step) {
+    const auto [tokens, targets] = batch(step);
+    for (auto [model, optimizer] : {std::pair<Tied&, FusedAdamW&>(ordinary, first), {measured, second}}) {
+      optimizer.zero_grad();
+      {
+        const torch::AutoGradMode enable_grad(true);
+        model->loss(tokens, targets).backward();
+      }
+      for (auto& parameter : model->parameters()) parameter.mutable_grad().mul_(8.0);  // as unscaling does
+      optimizer.step();
+    }
+    EXPECT_EQ(second.report().raw_global_norm, first.report().raw_global_norm);
+    expect_equal(ordinary, measured);
+  }
+}
+
 TEST(BackwardStepperTest, AfterItsEndBackwardIsOrdinaryAgain) {
   Tied tied = model();
   FusedAdamW optimizer(tied->named_parameters(), AdamWOptions(0.05));

@@ -53,15 +53,6 @@ void written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
-GradientMark::GradientMark(const at::Tensor& gradient)
-    : tensor_(gradient.getIntrusivePtr()),
-      version_(gradient.defined() && !gradient.is_inference() ? gradient._version() : 0) {}
-
-bool GradientMark::is(const at::Tensor& gradient) const {
-  return gradient.defined() && !gradient.is_inference() &&
-         gradient.unsafeGetTensorImpl() == tensor_._unsafe_get_target() && gradient._version() == version_;
-}
-
 void LeftGradients::remember(const std::vector<at::Tensor>& gradients) {
   left_.clear();
   left_.reserve(gradients.size());

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/util/intrusive_ptr.h>
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/tensor_ref.hpp"
 
@@ -27,20 +27,6 @@ const at::Tensor& gradient_of(at::Tensor& parameter);
 
 /// Tells autograd that a tensor's memory was written behind its back.
 void written(const at::Tensor& tensor);
-
-/// A gradient as it was at one time, by identity and version.
-class GradientMark {
- public:
-  explicit GradientMark(const at::Tensor& gradient);
-
-  /// Whether this is that gradient and, as far as autograd knows, nobody has written to it since.
-  bool is(const at::Tensor& gradient) const;
-
- private:
-  // Weak, so that the gradient can go; its address is not used again as long as this is here.
-  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor_;
-  std::int64_t version_;
-};
 
 /// Remembers gradients as they were left, to notice when the very same come again.
 class LeftGradients {

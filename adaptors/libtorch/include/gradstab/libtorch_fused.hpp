@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "gradstab/libtorch.hpp"
+#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/optimizer.hpp"
 
 namespace gradstab {
@@ -72,6 +73,8 @@ class FusedOptimizer : public torch::optim::Optimizer {
   friend class BackwardStepper;
 
   TensorRef parameter_ref(std::size_t index) const;
+  /// Ahead of the step.
+  void measure(std::size_t index, const at::Tensor& gradient);
 
   // What is registered follows the groups, to which LibTorch's own functions add at any time.
   mutable gradstab::Optimizer fused_;
@@ -79,6 +82,7 @@ class FusedOptimizer : public torch::optim::Optimizer {
   mutable std::vector<std::size_t> group_of_;
   mutable std::vector<TensorRef> parameter_refs_;
   mutable std::vector<TensorRef> gradient_refs_;
+  mutable std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
   mutable StepReport report_;
   mutable bool bound_ = false;
   OptimizerRunOptions run_;
@@ -204,8 +208,10 @@ using FusedAdamWithResets = Fused<AdamWithResetsTorchOptions>;
 class BackwardStepper {
  public:
   enum class Mode {
-    update,   ///< measure, stabilize, update, free
-    measure,  ///< only measure, while the gradient is hot; optimizer.step() then reads each gradient once
+    update,  ///< measure, stabilize, update, free
+    /// Only measure, while the gradient is hot; optimizer.step() then reads each gradient once, or twice if
+    /// autograd knows that it was written to in between.
+    measure,
   };
 
   /// Throws gradstab::Error where the optimizer's transform needs all tensors (mode `update`), saying which

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/intrusive_ptr.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -21,5 +23,19 @@ std::shared_ptr<Executor> torch_executor();
 /// arrays. Of a sparse COO tensor it refers to the values. Errors: sparse tensors that are not coalesced,
 /// other layouts, complex and integer dtypes; `name` goes into the message.
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
+
+/// A gradient as it was at one time, by identity and version.
+class GradientMark {
+ public:
+  explicit GradientMark(const at::Tensor& gradient);
+
+  /// Whether this is that gradient and, as far as autograd knows, nobody has written to it since.
+  bool is(const at::Tensor& gradient) const;
+
+ private:
+  // Weak, so that the gradient can go; its address is not used again as long as this is here.
+  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor_;
+  std::int64_t version_;
+};
 
 }  // namespace gradstab
