@@ -146,6 +146,7 @@ GRADSTAB_DEVICE_INLINE bool aligned_to(const void* pointer, std::size_t bytes) {
 template <int kCount, class T>
 GRADSTAB_DEVICE_INLINE void load_group(T (&into)[kCount], const T* from) {
 #if defined(__CUDA_ARCH__)
+  __builtin_assume(__isGlobal(from));  // or each access would ask which memory it is
   if constexpr (sizeof(into) == 16) {
     const uint4 words = *reinterpret_cast<const uint4*>(from);
     std::memcpy(into, &words, sizeof words);
@@ -164,6 +165,7 @@ GRADSTAB_DEVICE_INLINE void load_group(T (&into)[kCount], const T* from) {
 template <int kCount, class T>
 GRADSTAB_DEVICE_INLINE void store_group(T* to, const T (&from)[kCount]) {
 #if defined(__CUDA_ARCH__)
+  __builtin_assume(__isGlobal(to));
   if constexpr (sizeof(from) == 16) {
     uint4 words;
     std::memcpy(&words, from, sizeof words);

@@ -97,7 +97,8 @@ std::vector<std::filesystem::path> kept_results() {
   std::vector<std::filesystem::path> folders;
   if (!std::filesystem::exists(GRADSTAB_RESULTS)) return folders;
   for (const auto& entry : std::filesystem::directory_iterator(GRADSTAB_RESULTS))
-    if (entry.is_directory()) folders.push_back(entry.path());
+    if (entry.is_directory() && entry.path().filename() != "gpu")  // checks of devices, not runs of items
+      folders.push_back(entry.path());
   std::ranges::sort(folders);
   return folders;
 }
