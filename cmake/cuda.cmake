@@ -3,7 +3,12 @@
 # nvcc makes one file of machine code for several architectures, which becomes bytes of the library; the host code
 # is ordinary C++ that finds the driver when it runs. So CMake's language CUDA, the CUDA runtime and nvcc's opinion
 # of the C++ compiler that builds the rest are not needed, and a machine without a driver runs the library.
-set(GRADSTAB_CUDA AUTO CACHE STRING "the CUDA back end: ON, OFF, or AUTO where nvcc is found and works")
+# Embedding projects ask for it: their builds do not get longer because a compiler happens to be there.
+set(gradstab_cuda_default OFF)
+if(PROJECT_IS_TOP_LEVEL)
+  set(gradstab_cuda_default AUTO)
+endif()
+set(GRADSTAB_CUDA ${gradstab_cuda_default} CACHE STRING "the CUDA back end: ON, OFF, or AUTO where nvcc is found and works")
 set_property(CACHE GRADSTAB_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(GRADSTAB_CUDA_ARCHITECTURES "80;90" CACHE STRING
     "compute capabilities to compile for; later ones run the last one's PTX")

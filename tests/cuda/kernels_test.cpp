@@ -108,7 +108,7 @@ TEST(CudaKernels, NonFiniteElementsShowInTheSum) {
 /// Scales as a block of the device does.
 void scale(Elements& elements, double factor) {
   HostBlock block(0);
-  const SplitFactor split(factor);
+  const Factor split(factor);
   const auto count = static_cast<std::uint32_t>(elements.count());
   block.each([&](unsigned thread) {
     switch (elements.dtype()) {

@@ -23,6 +23,7 @@ struct Driver {
                               entry(cuStreamIsCapturing) entry(cuThreadExchangeStreamCaptureMode)       \
                                   entry(cuStreamSynchronize) entry(cuEventCreate) entry(cuEventDestroy) \
                                       entry(cuEventRecord) entry(cuEventQuery) entry(cuEventSynchronize)
+// NOLINTNEXTLINE(bugprone-macro-parentheses): it is a name that is declared
 #define GRADSTAB_DRIVER_MEMBER(function) decltype(&::function) function = nullptr;
   GRADSTAB_DRIVER_FUNCTIONS(GRADSTAB_DRIVER_MEMBER)
 #undef GRADSTAB_DRIVER_MEMBER

@@ -89,16 +89,26 @@ struct SingleFormat {
 struct BrainFormat {
   using Bits = std::uint16_t;
   static constexpr DType kDType = DType::bfloat16;
-  /// Sums of two squares that are below this stay far from the ends of float's range.
+  /// Whether sums of two squares are always far from the ends of float's range.
   static constexpr bool kPairsAlwaysFit = false;
+  /// Of the digits that a float has beyond this format, the first: half of this format's last digit.
+  static constexpr std::uint32_t kMiddle = 0x8000u;
+  /// From here on those are the same digits for every number; far above the real one, where float ends too.
+  static constexpr float kSmallestNormal = 0x1p-60f;
   GRADSTAB_DEVICE_INLINE static float load(std::uint16_t bits) {
     return float_of(static_cast<std::uint32_t>(bits) << 16);
   }
   /// To nearest, ties to even. NaN stays NaN.
   GRADSTAB_DEVICE_INLINE static std::uint16_t round(float value) {
+#if defined(__CUDA_ARCH__)
+    std::uint16_t rounded;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded) : "f"(value));
+    return rounded;
+#else
     const std::uint32_t bits = bits_of(value);
     if (value != value) return static_cast<std::uint16_t>(((bits >> 16) & 0x8000u) | 0x7FC0u);
     return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+#endif
   }
 };
 
@@ -106,6 +116,8 @@ struct HalfFormat {
   using Bits = std::uint16_t;
   static constexpr DType kDType = DType::float16;
   static constexpr bool kPairsAlwaysFit = true;
+  static constexpr std::uint32_t kMiddle = 0x1000u;
+  static constexpr float kSmallestNormal = 0x1p-14f;
   GRADSTAB_DEVICE_INLINE static float load(std::uint16_t bits) {
 #if defined(__CUDA_ARCH__)
     float value;
@@ -134,6 +146,7 @@ GRADSTAB_DEVICE_INLINE bool aligned_to(const void* pointer, std::size_t bytes) {
 template <int kCount, class T>
 GRADSTAB_DEVICE_INLINE void load_group(T (&into)[kCount], const T* from) {
 #if defined(__CUDA_ARCH__)
+  __builtin_assume(__isGlobal(from));  // or each access would ask which memory it is
   if constexpr (sizeof(into) == 16) {
     const uint4 words = *reinterpret_cast<const uint4*>(from);
     std::memcpy(into, &words, sizeof words);
@@ -152,6 +165,7 @@ GRADSTAB_DEVICE_INLINE void load_group(T (&into)[kCount], const T* from) {
 template <int kCount, class T>
 GRADSTAB_DEVICE_INLINE void store_group(T* to, const T (&from)[kCount]) {
 #if defined(__CUDA_ARCH__)
+  __builtin_assume(__isGlobal(to));
   if constexpr (sizeof(from) == 16) {
     uint4 words;
     std::memcpy(&words, from, sizeof words);
