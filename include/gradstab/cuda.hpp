@@ -144,7 +144,7 @@ class GRADSTAB_API Optimizer : public OnDevice {
   Status step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
               Stream stream = nullptr);
 
-  /// `step` in two parts, as Transform has them. Not for Adam-mini, whose units would need sums of their own.
+  /// `step` in two parts, as Transform has them. Errors: Adam-mini, whose units would need sums of their own.
   Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                  Stream stream = nullptr);
   Status finish(Stream stream = nullptr);

@@ -149,6 +149,18 @@ TEST(CudaOptimizer, AdamMiniDoesWhatTheCpuDoes) {
   }
 }
 
+TEST(CudaOptimizer, RefusesAdamMiniInParts) {
+  for (const Case& chosen : cases()) {
+    Pair pair(chosen, DType::float32, DType::float32, LowPrecision::master_copy);
+    std::mt19937_64 random(5);
+    pair.step(testing::random_gradients(random, pair.host.parameters));
+    const Status status =
+        pair.device.measure(on_device(pair.weights.refs()), on_device(pair.gradients.refs()));
+    EXPECT_EQ(status.ok(), chosen.name != "adam_mini") << chosen.name << ": " << status.message();
+    EXPECT_EQ(status.message().starts_with("Adam-mini has a second moment per unit"), !status.ok());
+  }
+}
+
 TEST(CudaOptimizer, TakesNonFiniteAndAbsentGradientsAsTheCpuDoes) {
   for (const NonFinitePolicy policy :
        {NonFinitePolicy::skip_tensor, NonFinitePolicy::skip_step, NonFinitePolicy::pass_through}) {

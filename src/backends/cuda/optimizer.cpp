@@ -71,6 +71,7 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
   Status bind_engine();
   Status send_settings(Stream stream);
   Status prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
+  Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
 
   gradstab::Optimizer twin;
   StabilizerLink link;
@@ -106,6 +107,14 @@ Status Optimizer::Inside::prepare(std::span<const TensorRef> parameters, std::sp
   GRADSTAB_RETURN_IF_ERROR(engine.prepare(parameters, gradients, stream));
   const auto storages = engine.storages();
   for (std::size_t i = 0; i < storages.size(); ++i) optimizer().memory[i].storage = storages[i];
+  return {};
+}
+
+Status Optimizer::Inside::measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
+                                  Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(prepare(parameters, gradients, stream));
+  GRADSTAB_RETURN_IF_ERROR(engine.measure(stream));
+  measured = true;
   return {};
 }
 
@@ -148,10 +157,14 @@ Status Optimizer::prepare(std::span<const TensorRef> parameters, std::span<const
 Status Optimizer::measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                           Stream stream) {
   GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("measure"));
-  GRADSTAB_RETURN_IF_ERROR(static_cast<Inside&>(*impl_).prepare(parameters, gradients, stream));
-  GRADSTAB_RETURN_IF_ERROR(impl_->engine.measure(stream));
-  impl_->measured = true;
-  return {};
+  auto& inside = static_cast<Inside&>(*impl_);
+  if (std::ranges::any_of(inside.optimizer().rules, &ParameterRule::unit_moments)) {
+    return {StatusCode::unsupported,
+            "Adam-mini has a second moment per unit, whose norms would have to be summed over the processes "
+            "too; use "
+            "step, or another optimizer for tensors of which every process has a part"};
+  }
+  return inside.measure(parameters, gradients, stream);
 }
 
 Status Optimizer::finish(Stream stream) {
@@ -164,7 +177,8 @@ Status Optimizer::finish(Stream stream) {
 
 Status Optimizer::step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                        Stream stream) {
-  GRADSTAB_RETURN_IF_ERROR(measure(parameters, gradients, stream));
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("step"));
+  GRADSTAB_RETURN_IF_ERROR(static_cast<Inside&>(*impl_).measure(parameters, gradients, stream));
   return finish(stream);
 }
 
