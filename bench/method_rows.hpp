@@ -1,7 +1,8 @@
 // Rows on what each method costs: docs/methods.md has them in its table.
 #pragma once
 
-#include "rows.hpp"
+#include "results.hpp"
+#include "settings.hpp"
 
 namespace gradstab::bench {
 

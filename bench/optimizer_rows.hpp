@@ -1,7 +1,8 @@
 // Rows on the fused optimizers: against LibTorch's own, and against the traffic that no step can avoid.
 #pragma once
 
-#include "rows.hpp"
+#include "results.hpp"
+#include "settings.hpp"
 
 namespace gradstab::bench {
 
