@@ -62,22 +62,20 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   const at::Tensor& gradient = parameter.grad();
   if (!gradient.defined()) return;
   if (mode == Mode::measure) {
-    optimizer->measure(index, gradient);
+    optimizer->fused_.measure_one(index, gradient).check();
     return;
   }
-  const std::string& name = optimizer->fused_.parameters()[index].name;
-  const TensorRef gradient_ref = tensor_ref(gradient, name).value();
   // Schedulers write into the groups at any time; what they change is the learning rate.
   const std::size_t group = optimizer->group_of_[index];
   optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
-  pending[index] = optimizer->fused_.step_one(index, optimizer->parameter_ref(index), gradient_ref).value();
+  pending[index] = optimizer->fused_.step_one(index, parameter, gradient).value();
   parameter.unsafeGetTensorImpl()->bump_version();
   parameter.mutable_grad().reset();
 }
 
 BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(std::make_shared<State>()) {
   optimizer.bind();
-  if (mode == Mode::update) optimizer.fused_.can_step_one().check();
+  if (mode == Mode::update) optimizer.fused_.can_step_one(optimizer.parameters_).check();
   state_->optimizer = &optimizer;
   state_->mode = mode;
   state_->pending.resize(optimizer.parameters_.size());

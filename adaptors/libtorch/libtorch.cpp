@@ -8,17 +8,12 @@ namespace {
 
 constexpr const char* kArchiveKey = "gradstab_state";
 
-RunOptions with_executor(RunOptions options) {
-  if (!options.executor) options.executor = torch_executor();
-  return options;
-}
-
 }  // namespace
 
 GradientBridge::GradientBridge(GradientTransform transform, RunOptions options)
-    : transform_(std::move(transform)), options_(with_executor(std::move(options))) {
+    : transform_(std::move(transform), std::move(options)) {
   // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
-  transform_.init({}, options_).check();
+  transform_.validate().check();
 }
 
 void GradientBridge::set_names(const NamedParameters& names) {
@@ -47,12 +42,8 @@ void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& 
       parameters.push_back({std::move(name), tensor.sizes().vec()});
     }
   }
-  auto set = ParameterSet::create(std::move(parameters));
-  (bound_ ? transform_.rebind(std::move(set).value()) : transform_.init(std::move(set).value(), options_))
-      .check();
-  bound_ = true;
+  transform_.bind(ParameterSet::create(std::move(parameters)).value()).check();
   parameters_ = std::move(tensors);
-  report_ = {};
 }
 
 bool GradientBridge::transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
@@ -66,26 +57,23 @@ bool GradientBridge::transform_gradients(const std::vector<torch::optim::Optimiz
   }
   if (!same || position != parameters_.size()) bind(groups);
 
-  const bool compares = transform_.needs_parameters();
   gradients_.clear();
-  values_.assign(compares ? parameters_.size() : 0, {});
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& gradient = parameters_[i].grad();
-    if (!gradient.defined()) {
-      gradients_.emplace_back();
-      continue;
-    }
+  for (const at::Tensor& parameter : parameters_) {
+    const at::Tensor& gradient = parameter.grad();
     // Values of the same element add up before their norm means anything. The coalesced tensor takes the
     // gradient's place, so that the optimizer sees what is scaled.
-    if (gradient.layout() == at::kSparse && !gradient.is_coalesced()) {
-      parameters_[i].mutable_grad() = gradient.coalesce();
-    }
-    const std::string& name = transform_.parameters()[i].name;
-    gradients_.push_back(tensor_ref(gradient, name).value());
-    if (compares) values_[i] = tensor_ref(parameters_[i], name).value();
+    if (gradient.defined() && gradient.layout() == at::kSparse && !gradient.is_coalesced())
+      parameter.mutable_grad() = gradient.coalesce();
+    gradients_.push_back(parameter.grad());
   }
-  report_ = transform_.update(gradients_, values_).value();
-  return !report_.skip_step;
+  const bool go_on = transform_.step(gradients_, parameters_).value();
+  gradients_.clear();  // they are the caller's to free
+  return go_on;
+}
+
+const StepReport& GradientBridge::report() const {
+  report_ = transform_.report().value();
+  return report_;
 }
 
 void GradientBridge::save(torch::serialize::OutputArchive& archive) const {
@@ -97,7 +85,7 @@ void GradientBridge::save(torch::serialize::OutputArchive& archive) const {
 
 void GradientBridge::load(torch::serialize::InputArchive& archive,
                           const std::vector<torch::optim::OptimizerParamGroup>& groups) {
-  bound_ = false;
+  transform_.forget();
   bind(groups);
   at::Tensor blob;
   if (!archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) return;

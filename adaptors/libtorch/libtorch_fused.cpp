@@ -16,7 +16,8 @@ std::string group_key(std::size_t group) {
 
 /// Values in the order in which the parameter's elements lie in memory.
 std::vector<double> in_memory_order(const at::Tensor& values, const at::Tensor& parameter) {
-  at::Tensor copy = torch::empty_like(parameter, parameter.options().dtype(at::kDouble).requires_grad(false));
+  const auto options = parameter.options().dtype(at::kDouble).device(at::kCPU).requires_grad(false);
+  at::Tensor copy = torch::empty_like(parameter, options);
   copy.copy_(values);
   const auto* data = copy.data_ptr<double>();
   return {data, data + copy.numel()};
@@ -28,11 +29,9 @@ FusedOptimizer::FusedOptimizer(std::vector<torch::optim::OptimizerParamGroup> gr
                                std::unique_ptr<torch::optim::OptimizerOptions> defaults,
                                OptimizerOptions kind, FusedSettings settings)
     : torch::optim::Optimizer(std::move(groups), std::move(defaults)),
-      fused_(std::move(kind), std::move(settings.transform)),
-      run_(std::move(settings.run)) {
-  if (!run_.run.executor) run_.run.executor = torch_executor();
+      fused_(std::move(kind), std::move(settings.transform), std::move(settings.run)) {
   // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
-  fused_.init({}, run_).check();
+  fused_.validate().check();
 }
 
 FusedOptimizer::~FusedOptimizer() = default;
@@ -77,30 +76,19 @@ void FusedOptimizer::bind() const {
         tensors.push_back(params[i]);
       }
     }
-    auto set = ParameterSet::create(std::move(parameters));
-    (bound_ ? fused_.rebind(std::move(set).value(), groups)
-            : fused_.init(std::move(set).value(), run_, groups))
-        .check();
+    fused_.bind(ParameterSet::create(std::move(parameters)).value(), groups).check();
     parameters_ = std::move(tensors);
     group_of_ = std::move(group_of);
-    parameter_refs_.resize(parameters_.size());
-    gradient_refs_.resize(parameters_.size());
-    measured_.assign(parameters_.size(), {});
     bound_ = true;
-    report_ = {};
   } else {
     for (std::size_t g = 0; g < param_groups_.size(); ++g)
       fused_.set_options(g, convert(param_groups_[g].options())).check();
   }
 }
 
-TensorRef FusedOptimizer::parameter_ref(std::size_t index) const {
-  return tensor_ref(parameters_[index], fused_.parameters()[index].name).value();
-}
-
-void FusedOptimizer::measure(std::size_t index, const at::Tensor& gradient) {
-  fused_.measure_one(index, tensor_ref(gradient, fused_.parameters()[index].name).value()).check();
-  measured_[index].emplace(gradient);
+const StepReport& FusedOptimizer::report() const {
+  report_ = fused_.report().value();
+  return report_;
 }
 
 torch::Tensor FusedOptimizer::step(LossClosure closure) {
@@ -110,20 +98,14 @@ torch::Tensor FusedOptimizer::step(LossClosure closure) {
     loss = closure();
   }
   bind();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& gradient = parameters_[i].grad();
-    gradient_refs_[i] = {};
-    if (!gradient.defined()) continue;
-    gradient_refs_[i] = tensor_ref(gradient, fused_.parameters()[i].name).value();
-    parameter_refs_[i] = parameter_ref(i);
-    if (measured_[i] && !measured_[i]->is(gradient)) measure(i, gradient);
-  }
-  report_ = fused_.step(parameter_refs_, gradient_refs_).value();
-  measured_.assign(parameters_.size(), {});
+  gradients_.clear();
+  for (const at::Tensor& parameter : parameters_) gradients_.push_back(parameter.grad());
+  fused_.step(parameters_, gradients_).status().check();
   // Autograd notices when a tensor that it saved was changed behind its back; these were changed.
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (gradient_refs_[i].data != nullptr) parameters_[i].unsafeGetTensorImpl()->bump_version();
+    if (gradients_[i].defined()) parameters_[i].unsafeGetTensorImpl()->bump_version();
   }
+  gradients_.clear();  // they are the caller's to free
   return loss;
 }
 
@@ -159,7 +141,8 @@ void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
   bind();
   for (std::size_t i = 0; i < states.size(); ++i) {
     if (states[i].step == 0) continue;
-    fused_.set_parameter_state(i, parameter_ref(i).dtype, states[i]).check();
+    const auto dtype = tensor_ref(parameters_[i], fused_.parameters()[i].name).value().dtype;
+    fused_.home().value()->set_parameter_state(i, dtype, states[i]).check();
   }
 }
 

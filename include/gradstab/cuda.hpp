@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "gradstab/export.hpp"
+#include "gradstab/method_state.hpp"
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transform.hpp"
 
@@ -73,6 +74,10 @@ class GRADSTAB_API OnDevice {
   /// requested; under policy `raise`, a gradient of that step held NaN or Inf.
   Result<StepReport> report();
 
+  /// What `report` saw last, under policy `raise` also where it returned `non_finite`. Without tensors
+  /// before.
+  const StepReport& last_report() const noexcept;
+
   /// 1 in device memory while the last step was one that changed nothing (policies `skip_step` and `raise`),
   /// else 0. Null before init.
   const std::int32_t* skip_flag() const noexcept;
@@ -110,6 +115,16 @@ class GRADSTAB_API Transform : public OnDevice {
   /// invalid setting, a transform other than `stabilize` per tensor, no device.
   Status init(ParameterSet parameters, DeviceOptions options = {});
 
+  /// Moves an initialised transform to a device, with its parameters and what it remembers; `host` is empty
+  /// afterwards. Errors, after which `host` is as it was: those of init.
+  static Result<Transform> take(GradientTransform& host, DeviceOptions options = {}, Stream stream = nullptr);
+  /// Moves it back, for steps on the host or for another set of parameters. Waits for the stream. This object
+  /// is as before init afterwards.
+  Result<GradientTransform> release(Stream stream = nullptr);
+
+  /// What the method remembers; waits for the stream.
+  Result<std::vector<MethodState>> state(Stream stream = nullptr);
+
   /// One step: transforms the gradients in place. One entry per parameter in the registered order; one
   /// without data is left out. Three launches, and one copy if a gradient has moved since the last step.
   Status update(std::span<const TensorRef> gradients, Stream stream = nullptr);
@@ -132,6 +147,15 @@ class GRADSTAB_API Optimizer : public OnDevice {
   /// Binds to parameters; a second call starts afresh. `groups` as in gradstab::Optimizer::init.
   Status init(ParameterSet parameters, DeviceOptions options = {},
               const std::vector<OptimizerGroup>& groups = {});
+
+  /// Moves an initialised optimizer to a device, with its parameters, groups and state; `host` is empty
+  /// afterwards. `options` has the policies that `host` was initialised with. Errors, after which `host` is
+  /// as it was: those of init; state of float64 parameters.
+  static Result<Optimizer> take(gradstab::Optimizer& host, DeviceOptions options = {},
+                                Stream stream = nullptr);
+  /// Moves it back, for steps on the host, other parameters or groups. Waits for the stream. This object is
+  /// as before init afterwards.
+  Result<gradstab::Optimizer> release(Stream stream = nullptr);
 
   /// Allocates the state of these parameters and tells the device where everything is, without a step. What a
   /// first step does by itself; needed where the first step is to be captured.
@@ -161,6 +185,7 @@ class GRADSTAB_API Optimizer : public OnDevice {
 
  private:
   struct Inside;
+  explicit Optimizer(std::unique_ptr<Impl> inside) noexcept;
 };
 
 }  // namespace cuda

@@ -26,6 +26,8 @@ struct SgdOptions {
   double dampening = 0.0;     ///< of what enters the buffer; 0 with nesterov
   double weight_decay = 0.0;  ///< L2: added to the gradient
   bool nesterov = false;      ///< needs momentum above 0
+
+  bool operator==(const SgdOptions&) const = default;
 };
 
 /// Adam (weight decay as L2) and AdamW (`decoupled`), with AMSGrad by option, as torch.optim.Adam and AdamW.
@@ -60,6 +62,8 @@ struct AdamOptions {
     options.reset_interval = 1000;
     return options;
   }
+
+  bool operator==(const AdamOptions&) const = default;
 };
 
 /// Lion (arXiv 2302.06675): the sign of an interpolation between momentum and gradient.
@@ -71,6 +75,8 @@ struct LionOptions {
   /// Above 0: weight decay is divided by this initial learning rate, so that its strength does not depend on
   /// it.
   double decay_over_lr = 0.0;
+
+  bool operator==(const LionOptions&) const = default;
 };
 
 /// What shares a second moment in Adam-mini.
@@ -96,8 +102,12 @@ struct AdamMiniOptions {
   struct Override {
     std::string pattern;
     AdamMiniUnit unit;
+
+    bool operator==(const Override&) const = default;
   };
   std::vector<Override> overrides = {};
+
+  bool operator==(const AdamMiniOptions&) const = default;
 };
 
 /// SPAM (arXiv 2501.06842): Adam whose gradient is clipped element by element where its square exceeds
@@ -112,6 +122,8 @@ struct SpamOptions {
   std::int64_t reset_interval = 500;  ///< steps; 0: never
   std::int64_t warmup_steps = 150;    ///< after a reset the learning rate rises along a cosine
   std::int64_t quiet_steps = 20;      ///< after a reset nothing is clipped; also in the first steps of all
+
+  bool operator==(const SpamOptions&) const = default;
 };
 
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions, LionOptions, AdamMiniOptions, SpamOptions>;

@@ -223,6 +223,64 @@ TEST(CudaOptimizer, StateMovesBetweenCpuAndDevice) {
   }
 }
 
+/// A run that spends its middle on the device is the run on the host.
+TEST(CudaOptimizer, MovesToADeviceAndBackInTheMiddleOfARun) {
+  for (const Case& chosen : cases()) {
+    // As above: its norms of units are in another order.
+    if (chosen.name == "adam_mini") continue;
+    for (const DType dtype : {DType::float32, DType::bfloat16}) {
+      const OptimizerRunOptions run{.seed = 5};
+      const auto make = [&] {
+        return Training(testing::small_model(), dtype, chosen.options, Pair::transform(true), run);
+      };
+      Training stays = make();
+      Training moves = make();
+      cuda::DeviceOptions options = emulated();
+      options.seed = run.seed;
+      std::mt19937_64 random(23);
+      const auto steps_on_host = [&] {
+        for (int step = 0; step < 4; ++step) {
+          const auto values = testing::exact_gradients(random, stays.parameters);
+          stays.step(values);
+          moves.step(values);
+        }
+      };
+      steps_on_host();
+      auto device = cuda::Optimizer::take(moves.optimizer, options).value();
+      EXPECT_EQ(device.save().value(), stays.optimizer.save().value());
+      for (int step = 0; step < 4; ++step) {
+        const auto values = testing::exact_gradients(random, stays.parameters);
+        stays.step(values);
+        moves.gradients.set_all(values);
+        device.step(on_device(moves.weights.refs()), on_device(moves.gradients.refs())).check();
+      }
+      moves.optimizer = device.release().value();
+      EXPECT_EQ(device.release().status().code(), StatusCode::failed_precondition);
+      EXPECT_EQ(moves.optimizer.save().value(), stays.optimizer.save().value()) << chosen.name;
+      steps_on_host();
+      EXPECT_EQ(moves.weight_bytes(), stays.weight_bytes()) << chosen.name;
+      EXPECT_EQ(moves.optimizer.save().value(), stays.optimizer.save().value()) << chosen.name;
+    }
+  }
+}
+
+TEST(CudaOptimizer, WhatADeviceRefusesStaysOnTheHost) {
+  const auto expect_refused = [](Training& training, const std::string& why) {
+    std::mt19937_64 random(3);
+    training.step(testing::random_gradients(random, training.parameters));
+    const auto before = training.optimizer.save().value();
+    EXPECT_THAT(cuda::Optimizer::take(training.optimizer, emulated()).status().message(), HasSubstr(why));
+    EXPECT_EQ(training.optimizer.save().value(), before);
+    training.step(testing::random_gradients(random, training.parameters));
+  };
+  Training clips(testing::small_model(), DType::float32, AdamOptions(), clip_by_global_norm(1.0));
+  expect_refused(clips, "clip_by_global_norm");
+  Training wide(testing::small_model(), DType::float64, AdamOptions(), stabilize());
+  expect_refused(wide, "float64");
+  Optimizer fresh{AdamOptions()};
+  EXPECT_EQ(cuda::Optimizer::take(fresh, emulated()).status().code(), StatusCode::failed_precondition);
+}
+
 TEST(CudaOptimizer, ReadsItsLearningRateOnTheDevice) {
   Pair pair({"adamw", AdamOptions::adamw()}, DType::float32, DType::float32);
   std::mt19937_64 random(4);

@@ -268,6 +268,51 @@ TEST(CudaTransform, SquaredNormsMayBeSummedBetweenMeasureAndFinish) {
   }
 }
 
+TEST(CudaTransform, MovesToADeviceAndBackInTheMiddleOfARun) {
+  const auto parameters = parameter_set_of_sizes({{3}, {2, 2}});
+  GradientTransform stays = stabilize();
+  GradientTransform moves = stabilize();
+  stays.init(parameters).check();
+  moves.init(parameters).check();
+  Gradients kept(parameters, DType::float32);
+  Gradients moved(parameters, DType::float32);
+  int count = 0;
+  const auto set = [&] {
+    // Squares of integers add up exactly, in any order.
+    const double size = 1 + (count * 7) % 5;
+    for (Gradients* each : {&kept, &moved}) {
+      each->set(0, Values{size, 2.0, -3.0});
+      each->set(1, Values{1.0, size, 0.0, 5.0});
+    }
+    ++count;
+  };
+  const auto step_on_host = [&] {
+    set();
+    stays.update(kept.refs()).value();
+    moves.update(moved.refs()).value();
+    EXPECT_EQ(kept.values(0), moved.values(0)) << "step " << count;
+  };
+  step_on_host();
+  step_on_host();
+  auto device = cuda::Transform::take(moves, emulated()).value();
+  for (int i = 0; i < 3; ++i) {
+    set();
+    stays.update(kept.refs()).value();
+    device.update(on_device(moved.refs())).check();
+    EXPECT_EQ(kept.values(1), moved.values(1)) << "step " << count;
+  }
+  EXPECT_EQ(device.state().value()[0].fields[0].values, stays.state()[0].fields[0].values);
+  moves = device.release().value();
+  EXPECT_EQ(moves.save().value(), stays.save().value());
+  step_on_host();
+
+  GradientTransform clip = clip_by_global_norm(1.0);
+  EXPECT_EQ(cuda::Transform::take(clip, emulated()).status().code(), StatusCode::failed_precondition);
+  clip.init(parameters).check();
+  EXPECT_THAT(cuda::Transform::take(clip, emulated()).status().message(), HasSubstr("clip_by_global_norm"));
+  EXPECT_EQ(clip.parameters().size(), 2u) << "it is still there";
+}
+
 TEST(CudaTransform, RefusesWhatADeviceHasNot) {
   const auto parameters = parameter_set_of_sizes({{2, 3}});
   cuda::Transform rows(stabilize({}, Units::per_row()));

@@ -85,14 +85,14 @@ Result<StepReport> OnDevice::Impl::report() {
   GRADSTAB_RETURN_IF_ERROR(check_ready("report"));
   const auto reports = engine.reports();
   if (!reports) return reports.status();
-  StepReport report;
-  report.tensors = reports->tensors;
-  report.step = reports->counters.updates;
-  report.skip_step = reports->counters.skip != 0;
-  if (report.skip_step && options.nonfinite == NonFinitePolicy::raise)
-    return nonfinite_error(chain().parameters, report.tensors);
-  summarize_tensors(report);
-  return report;
+  last_report = {};
+  last_report.tensors = reports->tensors;
+  last_report.step = reports->counters.updates;
+  last_report.skip_step = reports->counters.skip != 0;
+  summarize_tensors(last_report);
+  if (last_report.skip_step && options.nonfinite == NonFinitePolicy::raise)
+    return nonfinite_error(chain().parameters, last_report.tensors);
+  return last_report;
 }
 
 OnDevice::OnDevice(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
@@ -112,6 +112,10 @@ Result<bool> OnDevice::report_is_ready() const {
 
 Result<StepReport> OnDevice::report() {
   return impl_->report();
+}
+
+const StepReport& OnDevice::last_report() const noexcept {
+  return impl_->last_report;
 }
 
 const std::int32_t* OnDevice::skip_flag() const noexcept {

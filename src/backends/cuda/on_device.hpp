@@ -42,6 +42,7 @@ struct GRADSTAB_LOCAL OnDevice::Impl {
   std::shared_ptr<device::Device> device;
   device::DeviceEngine engine;
   device::DeviceCounts counts_before;
+  StepReport last_report;
 };
 
 }  // namespace gradstab::cuda

@@ -68,6 +68,8 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
     }
   }
 
+  /// For an initialised twin: opens the device, binds the engine, whose state is fresh, and sends settings.
+  Status go_to(const DeviceOptions& given);
   Status bind_engine();
   Status send_settings(Stream stream);
   Status prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
@@ -76,6 +78,17 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
   gradstab::Optimizer twin;
   StabilizerLink link;
 };
+
+Status Optimizer::Inside::go_to(const DeviceOptions& given) {
+  GRADSTAB_RETURN_IF_ERROR(open(given));
+  GRADSTAB_RETURN_IF_ERROR(bind_engine());
+  GRADSTAB_RETURN_IF_ERROR(send_settings(nullptr));
+  // The first step may be in another stream.
+  GRADSTAB_RETURN_IF_ERROR(device->wait_for_stream(nullptr));
+  counts_before = device->counts();
+  ready = true;
+  return {};
+}
 
 Status Optimizer::Inside::bind_engine() {
   const auto found = stabilizer();
@@ -121,6 +134,8 @@ Status Optimizer::Inside::measure(std::span<const TensorRef> parameters, std::sp
 Optimizer::Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform)
     : OnDevice(std::make_unique<Inside>(std::move(options), std::move(transform))) {}
 
+Optimizer::Optimizer(std::unique_ptr<Impl> inside) noexcept : OnDevice(std::move(inside)) {}
+
 Optimizer::Optimizer(gradstab::Optimizer optimizer)
     : OnDevice(std::make_unique<Inside>(std::move(optimizer))) {
   static_cast<Inside&>(*impl_).twin.unbind();
@@ -138,14 +153,44 @@ Status Optimizer::init(ParameterSet parameters, DeviceOptions given,
   run.low_precision = given.low_precision;
   run.seed = given.seed;
   GRADSTAB_RETURN_IF_ERROR(inside.twin.init(std::move(parameters), std::move(run), groups));
-  GRADSTAB_RETURN_IF_ERROR(inside.open(given));
-  GRADSTAB_RETURN_IF_ERROR(inside.bind_engine());
-  GRADSTAB_RETURN_IF_ERROR(inside.send_settings(nullptr));
-  // The first step may be in another stream.
-  GRADSTAB_RETURN_IF_ERROR(inside.device->wait_for_stream(nullptr));
-  inside.counts_before = inside.device->counts();
-  inside.ready = true;
-  return {};
+  return inside.go_to(given);
+}
+
+Result<Optimizer> Optimizer::take(gradstab::Optimizer& host, DeviceOptions given, Stream stream) {
+  OptimizerAccess::Impl& before = OptimizerAccess::inside(host);
+  if (!before.ready())
+    return Status(StatusCode::failed_precondition, "take was called before a successful init");
+  for (std::size_t i = 0; i < before.memory.size(); ++i) {
+    if (before.memory[i].storage != ParameterStorage::float64) continue;
+    return Status(StatusCode::unsupported,
+                  detail::concat("parameter '", before.inner().parameters[i].name,
+                                 "' has float64 state, expected float32 or bfloat16 on a device"));
+  }
+  Optimizer taken(std::make_unique<Inside>(std::move(host)));
+  auto& inside = static_cast<Inside&>(*taken.impl_);
+  Status status = inside.stabilizer().status();
+  if (status.ok()) status = inside.go_to(given);
+  if (status.ok()) {
+    auto state = inside.give_state();
+    status = inside.engine.upload(state, stream);
+    if (!status.ok()) inside.optimizer().memory = std::move(state.memory);
+  }
+  if (status.ok()) {
+    inside.forget_state();
+    return taken;
+  }
+  host = std::move(inside.twin);
+  return status;
+}
+
+Result<gradstab::Optimizer> Optimizer::release(Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("release"));
+  auto& inside = static_cast<Inside&>(*impl_);
+  auto state = inside.engine.download(stream);
+  if (!state) return state.status();
+  inside.take_state(std::move(*state));
+  inside.ready = false;
+  return std::move(inside.twin);
 }
 
 Status Optimizer::prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
@@ -205,6 +250,8 @@ Status Optimizer::set_lr(std::size_t group, double lr, Stream stream) {
 Status Optimizer::set_options(std::size_t group, OptimizerOptions options, Stream stream) {
   auto& inside = static_cast<Inside&>(*impl_);
   if (!inside.ready) return inside.twin.set_options(group, std::move(options));
+  // Adaptors of frameworks say in every step what the settings are.
+  if (group < inside.optimizer().groups.size() && inside.optimizer().groups[group] == options) return {};
   const std::vector<ParameterRule> before = inside.optimizer().rules;
   GRADSTAB_RETURN_IF_ERROR(inside.twin.set_options(group, std::move(options)));
   if (!std::ranges::equal(before, inside.optimizer().rules, {}, &ParameterRule::rule, &ParameterRule::rule)) {

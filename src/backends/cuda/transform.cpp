@@ -26,6 +26,24 @@ struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
     return state;
   }
 
+  /// For an initialised twin: opens the device and binds the engine, whose state is fresh.
+  Status go_to(const DeviceOptions& given) {
+    const auto allowed = stabilizer();
+    if (!allowed) return allowed.status();
+    if (allowed->options == nullptr)
+      return {StatusCode::unsupported, "a device has 'stabilize' alone, got an empty chain"};
+    GRADSTAB_RETURN_IF_ERROR(open(given));
+    link = *allowed;
+    device::EngineSetup setup;
+    setup.parameters = &chain().parameters;
+    setup.stabilizer = link;
+    setup.nonfinite = given.nonfinite;
+    GRADSTAB_RETURN_IF_ERROR(engine.bind(device, setup));
+    counts_before = device->counts();
+    ready = true;
+    return {};
+  }
+
   GradientTransform twin;
   StabilizerLink link;
 };
@@ -37,22 +55,42 @@ Status Transform::init(ParameterSet parameters, DeviceOptions given) {
   auto& inside = static_cast<Inside&>(*impl_);
   inside.ready = false;
   GRADSTAB_RETURN_IF_ERROR(inside.twin.validate());
-  const auto allowed = inside.stabilizer();
-  if (!allowed) return allowed.status();
-  if (allowed->options == nullptr)
-    return {StatusCode::unsupported, "a device has 'stabilize' alone, got an empty chain"};
+  // Said before anything is allocated.
+  GRADSTAB_RETURN_IF_ERROR(inside.stabilizer().status());
   GRADSTAB_RETURN_IF_ERROR(
       inside.twin.init(std::move(parameters), {.nonfinite = given.nonfinite, .backend = "reference"}));
-  GRADSTAB_RETURN_IF_ERROR(inside.open(given));
-  inside.link = *inside.stabilizer();
-  device::EngineSetup setup;
-  setup.parameters = &inside.chain().parameters;
-  setup.stabilizer = inside.link;
-  setup.nonfinite = given.nonfinite;
-  GRADSTAB_RETURN_IF_ERROR(inside.engine.bind(inside.device, setup));
-  inside.counts_before = inside.device->counts();
-  inside.ready = true;
-  return {};
+  return inside.go_to(given);
+}
+
+Result<Transform> Transform::take(GradientTransform& host, DeviceOptions given, Stream stream) {
+  if (!TransformAccess::inside(host).initialised)
+    return Status(StatusCode::failed_precondition, "take was called before a successful init");
+  Transform taken(std::move(host));
+  auto& inside = static_cast<Inside&>(*taken.impl_);
+  Status status = inside.go_to(given);
+  if (status.ok()) status = inside.engine.upload(inside.give_state(), stream);
+  if (status.ok()) return taken;
+  host = std::move(inside.twin);
+  return status;
+}
+
+Result<GradientTransform> Transform::release(Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("release"));
+  auto& inside = static_cast<Inside&>(*impl_);
+  auto state = inside.engine.download(stream);
+  if (!state) return state.status();
+  inside.take_state(std::move(*state));
+  inside.ready = false;
+  return std::move(inside.twin);
+}
+
+Result<std::vector<MethodState>> Transform::state(Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("state"));
+  auto& inside = static_cast<Inside&>(*impl_);
+  auto state = inside.engine.download(stream);
+  if (!state) return state.status();
+  inside.take_state(std::move(*state));
+  return inside.twin.state();
 }
 
 Status Transform::measure(std::span<const TensorRef> gradients, Stream stream) {

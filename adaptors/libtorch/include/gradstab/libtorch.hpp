@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "gradstab/libtorch_tensor.hpp"
+#include "gradstab/libtorch_transform.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
@@ -36,15 +37,18 @@ class GradientBridge {
   /// State is kept under these names; parameters without one are called by position: "group0.parameter3".
   void set_names(const NamedParameters& names);
 
-  /// Transforms the gradients of all parameters in the groups. Parameters without gradient are left out;
-  /// sparse gradients are coalesced in place;
+  /// Transforms the gradients of all parameters in the groups, in host memory or on a device
+  /// (TensorTransform). Parameters without gradient are left out; sparse gradients are coalesced in place;
   /// groups added since the last call join with fresh state. Returns false if the optimizer's step must be
   /// skipped (policy `skip_step`). Throws gradstab::Error.
   bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
-  /// Of the last call of transform_gradients; before the first, a report without tensors.
-  const StepReport& report() const noexcept { return report_; }
+  /// Of the last call of transform_gradients; before the first, a report without tensors. Waits where the
+  /// gradients are on a device.
+  const StepReport& report() const;
   const ParameterSet& parameters() const noexcept { return transform_.parameters(); }
+  /// See TensorTransform::backend_name.
+  std::string backend_name() const { return transform_.backend_name(); }
 
   void save(torch::serialize::OutputArchive& archive) const;
   /// An archive of a plain optimizer, without state of ours, starts the statistics afresh.
@@ -54,15 +58,13 @@ class GradientBridge {
  private:
   void bind(const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
-  GradientTransform transform_;
-  RunOptions options_;
+  // Mutable, as is the report: looking at either may have to fetch it from a device.
+  mutable TensorTransform transform_;
   std::vector<std::pair<at::Tensor, std::string>> names_;
   std::vector<at::Tensor>
       parameters_;  // in the order of the groups; held, so that no new tensor can take an old one's place
-  bool bound_ = false;
-  std::vector<TensorRef> gradients_;
-  std::vector<TensorRef> values_;  // of the parameters, for methods that compare gradients with them
-  StepReport report_;
+  std::vector<at::Tensor> gradients_;
+  mutable StepReport report_;
 };
 
 /// `Optimizer` with a gradient transform in front of every step. `Optimizer` is any LibTorch optimizer.
@@ -110,7 +112,10 @@ class Stabilized : public Optimizer {
   }
 
   /// Raw and stabilized norm, factor and flags of each tensor in the last step.
-  const StepReport& report() const noexcept { return bridge_.report(); }
+  const StepReport& report() const { return bridge_.report(); }
+
+  /// Where the last step was made: a backend of the host, or "cuda".
+  std::string backend_name() const { return bridge_.backend_name(); }
 
   /// The names and shapes behind the entries of report().tensors.
   const ParameterSet& registered_parameters() const noexcept { return bridge_.parameters(); }

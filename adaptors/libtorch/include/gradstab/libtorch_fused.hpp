@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "gradstab/libtorch.hpp"
-#include "gradstab/libtorch_tensor.hpp"
+#include "gradstab/libtorch_optimizer.hpp"
 #include "gradstab/optimizer.hpp"
 
 namespace gradstab {
@@ -40,8 +40,12 @@ class FusedOptimizer : public torch::optim::Optimizer {
   /// Returns the closure's loss. Throws gradstab::Error.
   torch::Tensor step(LossClosure closure = nullptr) override;
 
-  /// Raw and stabilized norm, factor and flags of each tensor in the last step.
-  const StepReport& report() const noexcept { return report_; }
+  /// Raw and stabilized norm, factor and flags of each tensor in the last step. Waits where the parameters
+  /// are on a device.
+  const StepReport& report() const;
+
+  /// Where the last step was made: a backend of the host, or "cuda".
+  std::string backend_name() const { return fused_.backend_name(); }
 
   /// The names and shapes behind the entries of report().tensors.
   const ParameterSet& registered_parameters() const noexcept { return fused_.parameters(); }
@@ -72,20 +76,13 @@ class FusedOptimizer : public torch::optim::Optimizer {
  private:
   friend class BackwardStepper;
 
-  TensorRef parameter_ref(std::size_t index) const;
-  /// Ahead of the step.
-  void measure(std::size_t index, const at::Tensor& gradient);
-
   // What is registered follows the groups, to which LibTorch's own functions add at any time.
-  mutable gradstab::Optimizer fused_;
+  mutable TensorOptimizer fused_;
   mutable std::vector<at::Tensor> parameters_;  // in the order of the groups
   mutable std::vector<std::size_t> group_of_;
-  mutable std::vector<TensorRef> parameter_refs_;
-  mutable std::vector<TensorRef> gradient_refs_;
-  mutable std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
-  mutable StepReport report_;
   mutable bool bound_ = false;
-  OptimizerRunOptions run_;
+  std::vector<at::Tensor> gradients_;  // of the current step
+  mutable StepReport report_;
   std::vector<std::pair<at::Tensor, std::string>> names_;
 };
 

@@ -1,0 +1,96 @@
+// A fused optimizer over torch tensors, wherever they are.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gradstab/cuda.hpp"
+#include "gradstab/libtorch_places.hpp"
+#include "gradstab/libtorch_tensor.hpp"
+#include "gradstab/optimizer.hpp"
+
+namespace gradstab {
+
+/// Optimizer for tensors in host memory or on devices. Its state goes where the parameters are, and comes
+/// back to the host for what only the host does. Settings, parameters, state and errors are those of
+/// Optimizer; `RunOptions::backend` also takes the words of `Places`.
+class TensorOptimizer {
+ public:
+  TensorOptimizer(OptimizerOptions options, std::optional<GradientTransform> transform,
+                  OptimizerRunOptions run);
+
+  /// What `bind` would refuse whatever the parameters are.
+  Status validate();
+
+  /// Registers parameters. State of the names that stay is kept; the first time all starts afresh.
+  Status bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups);
+
+  /// Of a group, from the next step on. The same settings once more cost nothing.
+  Status set_options(std::size_t group, OptimizerOptions options);
+  Status set_lr(std::size_t group, double lr);
+
+  /// One step, in place. One entry per parameter; one whose gradient is undefined is left out. Gradients are
+  /// not written. False: nothing was done (policy `skip_step`). On a device nothing waits, unless the policy
+  /// is `raise`, and what is said there about a step that was left out says the report alone.
+  Result<bool> step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+
+  /// One step of one parameter, whose gradient may be freed afterwards. Not on a device.
+  Result<TensorReport> step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
+  /// Whether `step_one` is possible for these parameters; the error says why not.
+  Status can_step_one(std::span<const at::Tensor> parameters);
+  /// Measures one gradient ahead of `step`, which measures it again if autograd knows that it was written to
+  /// in between. Does nothing for gradients outside of host memory.
+  Status measure_one(std::size_t index, const at::Tensor& gradient);
+
+  /// Of the last step; waits for the device. Valid until the next step.
+  Result<StepReport> report();
+
+  const ParameterSet& parameters() const noexcept;
+  std::string name() const;
+  /// As of TensorTransform.
+  std::string backend_name() const;
+
+  Result<std::vector<std::byte>> save();
+  Status load(std::span<const std::byte> bytes);
+
+  /// The optimizer itself, back on the host. Errors: those of the device.
+  Result<Optimizer*> home();
+
+ private:
+  Status go_to(const Whereabouts& where);
+  Result<Whereabouts> place_of(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status keep_report();
+  Result<bool> step_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<bool> step_on_copies(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<StepReport> update(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& reference);
+  const std::string& name_of_parameter(std::size_t index) const;
+
+  Optimizer host_;
+  std::optional<cuda::Optimizer> device_;  // has what `host_` was, while there is one
+  OptimizerRunOptions run_;
+  Places places_;
+  Whereabouts where_;
+  std::optional<Status> refusal_;  // of a device, which is not asked again
+  bool bound_ = false;
+
+  // Of the current step; members so that a step allocates as little as it can.
+  std::vector<TensorRef> gradient_refs_;
+  std::vector<TensorRef> parameter_refs_;
+  std::vector<at::Tensor> used_;
+  DenseGradients dense_;
+  HostCopies gradient_copies_;
+  HostCopies parameter_copies_;
+  std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
+
+  bool report_is_due_ = false;  // on the device, not yet asked for
+  std::vector<TensorReport> reported_;
+  StepReport report_;
+};
+
+}  // namespace gradstab

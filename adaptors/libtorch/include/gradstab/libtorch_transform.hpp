@@ -1,0 +1,85 @@
+// A gradient transform over torch tensors, wherever they are.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gradstab/cuda.hpp"
+#include "gradstab/libtorch_places.hpp"
+#include "gradstab/transform.hpp"
+
+namespace gradstab {
+
+/// GradientTransform for tensors in host memory or on devices. What it remembers goes where the gradients
+/// are, and comes back to the host for what only the host does. Settings, parameters, state and errors are
+/// those of GradientTransform; `RunOptions::backend` also takes the words of `Places`.
+class TensorTransform {
+ public:
+  TensorTransform(GradientTransform transform, RunOptions options);
+
+  /// The first invalid setting, or an unknown backend.
+  Status validate() const;
+
+  /// Registers parameters. State of the names that stay is kept; the first time, and after `forget`, all
+  /// starts afresh.
+  Status bind(ParameterSet parameters);
+  void forget() noexcept { bound_ = false; }
+  bool is_bound() const noexcept { return bound_; }
+
+  /// One step: transforms the gradients in place. One entry per parameter; an undefined one is absent.
+  /// `parameters` are their values, for methods that compare gradients with them, or empty. False: the
+  /// optimizer must be left out (policy `skip_step`).
+  ///
+  /// On a device nothing waits, unless the policy is `skip_step` or `raise`, where the host has to know.
+  Result<bool> step(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
+  bool needs_parameters() const noexcept;
+
+  /// Of the last step; waits for the device. Valid until the next step.
+  Result<StepReport> report();
+
+  const ParameterSet& parameters() const noexcept;
+  std::string name() const;
+  /// The host's backend, "cuda" or "emulated", with " (copies)" where tensors are copied to the host.
+  std::string backend_name() const;
+
+  Result<std::vector<MethodState>> state();
+  Result<std::vector<std::byte>> save();
+  Status load(std::span<const std::byte> bytes);
+
+  /// The transform itself, back on the host. Errors: those of the device.
+  Result<GradientTransform*> home();
+
+ private:
+  Status go_to(const Whereabouts& where);
+  const std::string& name_of_parameter(std::size_t index) const;
+  Status keep_report();
+  Result<bool> step_on_device(std::span<const at::Tensor> gradients);
+  Result<bool> step_on_copies(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
+  Result<StepReport> update(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
+
+  GradientTransform host_;
+  std::optional<cuda::Transform> device_;  // has what `host_` was, while there is one
+  RunOptions options_;
+  Places places_;
+  Whereabouts where_;
+  std::optional<Status> refusal_;  // of a device, which is not asked again
+  bool bound_ = false;
+
+  // Of the current step; members so that a step allocates as little as it can.
+  std::vector<TensorRef> gradient_refs_;
+  std::vector<TensorRef> parameter_refs_;
+  std::vector<at::Tensor> used_;
+  DenseGradients dense_;
+  HostCopies gradient_copies_;
+  HostCopies parameter_copies_;
+
+  bool report_is_due_ = false;  // on the device, not yet asked for
+  std::vector<TensorReport> reported_;
+  StepReport report_;
+};
+
+}  // namespace gradstab

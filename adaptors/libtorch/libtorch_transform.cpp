@@ -1,0 +1,225 @@
+#include "gradstab/libtorch_transform.hpp"
+
+#include <utility>
+
+#include "gradstab/backend.hpp"
+#include "gradstab/libtorch_tensor.hpp"
+
+namespace gradstab {
+
+TensorTransform::TensorTransform(GradientTransform transform, RunOptions options)
+    : host_(std::move(transform)),
+      options_(std::move(options)),
+      places_(options_),
+      gradient_copies_(places_.emulates()),
+      parameter_copies_(places_.emulates()) {
+  if (!options_.executor) options_.executor = torch_executor();
+}
+
+Status TensorTransform::validate() const {
+  GRADSTAB_RETURN_IF_ERROR(host_.validate());
+  return find_backend(options_.backend).status();
+}
+
+Status TensorTransform::bind(ParameterSet parameters) {
+  auto transform = home();
+  if (!transform) return transform.status();
+  const Status status =
+      bound_ ? host_.rebind(std::move(parameters)) : host_.init(std::move(parameters), options_);
+  GRADSTAB_RETURN_IF_ERROR(status);
+  bound_ = true;
+  refusal_.reset();
+  report_ = {};
+  return {};
+}
+
+Result<GradientTransform*> TensorTransform::home() {
+  if (!device_) return &host_;
+  GRADSTAB_RETURN_IF_ERROR(keep_report());
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  auto released = device_->release(*stream);
+  if (!released) return released.status();
+  host_ = std::move(*released);
+  device_.reset();
+  where_ = {};
+  return &host_;
+}
+
+Status TensorTransform::go_to(const Whereabouts& where) {
+  if (where.place == where_.place && where.device == where_.device) return {};
+  GRADSTAB_RETURN_IF_ERROR(home().status());
+  if (where.place != Place::device) {
+    where_ = where;
+    places_.warn_of_copies(where_, name());
+    return {};
+  }
+  if (!refusal_) {
+    const auto stream = places_.stream(where.device);
+    if (!stream) return stream.status();
+    cuda::DeviceOptions options = places_.device_options(where.device);
+    options.nonfinite = options_.nonfinite;
+    auto taken = cuda::Transform::take(host_, options, *stream);
+    if (taken) {
+      device_.emplace(std::move(*taken));
+      where_ = where;
+      return {};
+    }
+    if (taken.status().code() != StatusCode::unsupported) return taken.status();
+    refusal_ = taken.status();
+  }
+  auto instead = places_.without_device(*refusal_);
+  if (!instead) return instead.status();
+  where_ = std::move(*instead);
+  places_.warn_of_copies(where_, name());
+  return {};
+}
+
+Result<bool> TensorTransform::step(std::span<const at::Tensor> gradients,
+                                   std::span<const at::Tensor> parameters) {
+  auto where = places_.find(gradients, {}, where_);
+  if (!where) return where.status();
+  // A device that has refused the method does so in every step.
+  if (where->place == Place::device && refusal_) *where = {Place::copies, at::kCPU, refusal_->message()};
+  GRADSTAB_RETURN_IF_ERROR(go_to(*where));
+  report_ = {};
+  report_is_due_ = false;
+  switch (where_.place) {
+    case Place::device:
+      return step_on_device(gradients);
+    case Place::copies:
+      return step_on_copies(gradients, parameters);
+    case Place::host:
+      break;
+  }
+  const auto report = update(gradients, parameters);
+  if (!report) return report.status();
+  return !report->skip_step;
+}
+
+/// Also of one too many, which the step refuses.
+const std::string& TensorTransform::name_of_parameter(std::size_t index) const {
+  static const std::string none;
+  return index < parameters().size() ? parameters()[index].name : none;
+}
+
+/// Over tensors in host memory.
+Result<StepReport> TensorTransform::update(std::span<const at::Tensor> gradients,
+                                           std::span<const at::Tensor> parameters) {
+  const bool compares = host_.needs_parameters() && !parameters.empty();
+  gradient_refs_.assign(gradients.size(), {});
+  parameter_refs_.assign(compares ? gradients.size() : 0, {});
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    const std::string& name = name_of_parameter(i);
+    auto gradient = tensor_ref(gradients[i], name);
+    if (!gradient) return gradient.status();
+    gradient_refs_[i] = *gradient;
+    if (!compares) continue;
+    auto parameter = tensor_ref(parameters[i], name);
+    if (!parameter) return parameter.status();
+    parameter_refs_[i] = *parameter;
+  }
+  auto report = host_.update(gradient_refs_, parameter_refs_);
+  report_ = host_.report();
+  return report;
+}
+
+Result<bool> TensorTransform::step_on_copies(std::span<const at::Tensor> gradients,
+                                             std::span<const at::Tensor> parameters) {
+  const bool compares = host_.needs_parameters() && !parameters.empty();
+  used_.assign(gradients.size() * (compares ? 2 : 1), {});
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    used_[i] = gradient_copies_.fetch(i, gradients[i]);
+    if (compares) used_[gradients.size() + i] = parameter_copies_.fetch(i, parameters[i]);
+  }
+  const std::span<const at::Tensor> used(used_);
+  const auto report = update(used.first(gradients.size()), used.subspan(gradients.size()));
+  if (!report) return report.status();
+  if (report->skip_step) return false;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i].defined()) gradient_copies_.return_to(i, gradients[i]);
+  }
+  return true;
+}
+
+Result<bool> TensorTransform::step_on_device(std::span<const at::Tensor> gradients) {
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  dense_.clear(gradients.size());
+  gradient_refs_.assign(gradients.size(), {});
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    auto gradient = device_ref(dense_.add(i, gradients[i]), name_of_parameter(i));
+    if (!gradient) return gradient.status();
+    gradient_refs_[i] = *gradient;
+  }
+  GRADSTAB_RETURN_IF_ERROR(device_->update(gradient_refs_, *stream));
+  report_is_due_ = true;
+  bool go_on = true;
+  if (options_.nonfinite == NonFinitePolicy::skip_step || options_.nonfinite == NonFinitePolicy::raise) {
+    GRADSTAB_RETURN_IF_ERROR(keep_report());
+    go_on = !report_.skip_step;
+  }
+  if (go_on) dense_.return_to(gradients);
+  dense_.clear(0);
+  return go_on;
+}
+
+/// Takes the report of the last step from the device, whose memory it would otherwise go with.
+Status TensorTransform::keep_report() {
+  if (!std::exchange(report_is_due_, false)) return {};
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  GRADSTAB_RETURN_IF_ERROR(device_->request_report(*stream));
+  const Status status = device_->report().status();
+  report_ = device_->last_report();
+  reported_.assign(report_.tensors.begin(), report_.tensors.end());
+  report_.tensors = reported_;
+  return status;
+}
+
+Result<StepReport> TensorTransform::report() {
+  if (device_) GRADSTAB_RETURN_IF_ERROR(keep_report());
+  return report_;
+}
+
+bool TensorTransform::needs_parameters() const noexcept {
+  return !device_ && host_.needs_parameters();
+}
+
+const ParameterSet& TensorTransform::parameters() const noexcept {
+  return device_ ? device_->parameters() : host_.parameters();
+}
+
+std::string TensorTransform::name() const {
+  return device_ ? device_->name() : host_.name();
+}
+
+std::string TensorTransform::backend_name() const {
+  if (device_) return std::string(device_->device_name());
+  return std::string(host_.backend_name()) + (where_.place == Place::copies ? " (copies)" : "");
+}
+
+Result<std::vector<MethodState>> TensorTransform::state() {
+  if (!device_) return host_.state();
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  return device_->state(*stream);
+}
+
+Result<std::vector<std::byte>> TensorTransform::save() {
+  if (!device_) return host_.save();
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  return device_->save(*stream);
+}
+
+Status TensorTransform::load(std::span<const std::byte> bytes) {
+  auto transform = home();
+  if (!transform) return transform.status();
+  return (*transform)->load(bytes);
+}
+
+}  // namespace gradstab
