@@ -1,5 +1,7 @@
 #include "gradstab/libtorch_transform.hpp"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 
 #include "gradstab/backend.hpp"
@@ -178,6 +180,32 @@ Status TensorTransform::keep_report() {
   reported_.assign(report_.tensors.begin(), report_.tensors.end());
   report_.tensors = reported_;
   return status;
+}
+
+Result<StepReport> TensorTransform::step_at_home(std::span<const TensorRef> gradients) {
+  GRADSTAB_RETURN_IF_ERROR(home().status());
+  report_is_due_ = false;
+  auto report = host_.update(gradients);
+  report_ = host_.report();
+  return report;
+}
+
+Result<at::Tensor> TensorTransform::raw_norms() {
+  const auto options = at::TensorOptions(at::kDouble);
+  if (report_is_due_) {
+    const auto count = static_cast<std::int64_t>(parameters().size());
+    const auto on_device = options.device(where_.device);
+    // Those of absent gradients are zero. The memory is the engine's, which the next step writes.
+    return at::for_blob(device_->squared_norms(), {count})
+        .options(on_device)
+        .target_device(where_.device)
+        .make_tensor()
+        .sqrt();
+  }
+  at::Tensor norms = at::empty({static_cast<std::int64_t>(report_.tensors.size())}, options);
+  auto* norm = norms.data_ptr<double>();
+  for (const TensorReport& tensor : report_.tensors) *norm++ = tensor.raw_norm;
+  return norms;
 }
 
 Result<StepReport> TensorTransform::report() {

@@ -67,7 +67,8 @@ class Sharding:
         """Shapes that are the same in every process: of a DTensor its own, of parts the number of all elements."""
         sizes = [list(tensor.shape) if is_dtensor(tensor) else [tensor.numel()] for tensor in tensors]
         if self.group is not None:
-            counts = torch.tensor([tensor.numel() for tensor in tensors], dtype=torch.int64)
+            # The group's own collective works where the tensors are.
+            counts = torch.tensor([tensor.numel() for tensor in tensors], dtype=torch.int64, device=_device(tensors))
             torch.distributed.all_reduce(counts, group=self.group)
             sizes = [
                 size if is_dtensor(tensor) else [count] for size, tensor, count in zip(sizes, tensors, counts.tolist())
@@ -87,21 +88,22 @@ class Sharding:
         if check_repeats and parts and self._are_left(parts):
             raise _native.repeated()
         # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
-        sums = torch.zeros(2, len(tensors), dtype=torch.float64)
+        device = _device(tensors)
+        sums = torch.zeros(2, len(tensors), dtype=torch.float64, device=device)
         if parts:
-            places = torch.tensor(where)
-            sums[0, places] = _native.call(_native.ops.squared_norms, parts)
+            places = torch.tensor(where, device=device)
+            sums[0, places] = _native.call(_native.ops.squared_norms, parts).to(device)
             sums[1, places] = 1.0
-        for group, divided in self._groups(tensors):
+        for group, divided in self._groups(tensors, device):
             mine = torch.where(divided, sums, torch.zeros_like(sums))
             torch.distributed.all_reduce(mine, group=group)
             sums = torch.where(divided, mine, sums)
         squares = torch.where(sums[1] > 0, sums[0], torch.full_like(sums[0], -1.0))
-        factors = _native.call(native.decide, squares)
+        factors = _native.call(native.decide, squares)  # on the host, which waits for the sums of a device
         if native.skips_step():
             return False
         if parts:
-            _native.call(_native.ops.scale_, parts, factors[places])
+            _native.call(_native.ops.scale_, parts, factors[torch.tensor(where)])
         self._left = [(weakref.ref(part), part._version) for part in parts]
         return True
 
@@ -110,7 +112,7 @@ class Sharding:
             reference() is part and version == part._version for part, (reference, version) in zip(parts, self._left)
         )
 
-    def _groups(self, tensors: Sequence[torch.Tensor]) -> list[tuple[Any, torch.Tensor]]:
+    def _groups(self, tensors: Sequence[torch.Tensor], device: torch.device) -> list[tuple[Any, torch.Tensor]]:
         """The groups to sum over, one after the other, each with the parameters that are divided over it."""
         members: dict[Any, list[int]] = {}
         for index, tensor in enumerate(tensors):
@@ -123,10 +125,15 @@ class Sharding:
                     members.setdefault(tensor.device_mesh.get_group(dim), []).append(index)
         result = []
         for group, indices in members.items():
-            divided = torch.zeros(len(tensors), dtype=torch.bool)
-            divided[torch.tensor(indices)] = True
+            divided = torch.zeros(len(tensors), dtype=torch.bool, device=device)
+            divided[torch.tensor(indices, device=device)] = True
             result.append((group, divided))
         return result
+
+
+def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
+    """Where numbers about tensors are kept: on the device of the first."""
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:

@@ -70,8 +70,7 @@ class WeakEngine:
         names = [self._names[index] for index in present]
         if self.check_repeats and gradients and all(self._is_left(name, gradient) for name, gradient in zip(names, gradients)):
             raise _native.repeated()
-        _native.call(_native.ops.update_, self.native.id(), present, gradients, [])
-        if self.native.skips_step():
+        if not _native.call(self.native.step_at, present, gradients, []):
             return False
         self._left = {name: (weakref.ref(grad), grad._version) for name, grad in zip(names, gradients)}
         return True

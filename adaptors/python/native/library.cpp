@@ -8,6 +8,7 @@
 #include "gradstab/backend.hpp"
 #include "gradstab/version.hpp"
 #include "optimizer.hpp"
+#include "parts.hpp"
 #include "transform.hpp"
 
 namespace gradstab::python {
@@ -78,6 +79,7 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("bind", &Transform::bind)
       .def("bind_shapes", &Transform::bind_shapes)
       .def("step", &Transform::step)
+      .def("step_at", &Transform::step_at)
       .def("decide", &Transform::decide)
       .def("report", &Transform::report)
       .def("skips_step", &Transform::skips_step)

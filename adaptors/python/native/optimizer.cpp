@@ -16,19 +16,25 @@ std::optional<GradientTransform> make_optional_transform(const Description& desc
   return make_transform(description);
 }
 
+OptimizerRunOptions make_optimizer_run_options(const std::string& nonfinite, const std::string& backend,
+                                               const std::string& low_precision, std::int64_t seed) {
+  OptimizerRunOptions run;
+  run.run = make_run_options(nonfinite, backend);
+  run.low_precision = low_precision_of(low_precision);
+  run.seed = static_cast<std::uint64_t>(seed);
+  return run;
+}
+
 }  // namespace
 
 FusedOptimizer::FusedOptimizer(std::string kind, const Description& description, const std::string& nonfinite,
                                const std::string& backend, const std::string& low_precision,
                                std::int64_t seed)
     : kind_(std::move(kind)),
-      optimizer_(make_optimizer_options(kind_, Numbers(), Words()), make_optional_transform(description)) {
-  run_.run = make_run_options(nonfinite, backend);
-  run_.run.executor = torch_executor();
-  run_.low_precision = low_precision_of(low_precision);
-  run_.seed = static_cast<std::uint64_t>(seed);
+      optimizer_(make_optimizer_options(kind_, Numbers(), Words()), make_optional_transform(description),
+                 make_optimizer_run_options(nonfinite, backend, low_precision, seed)) {
   // Settings are wrong or right whatever the parameters are; say so where the object is made.
-  check(optimizer_.init({}, run_));
+  check(optimizer_.validate());
 }
 
 void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
@@ -41,16 +47,11 @@ void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<
   for (std::size_t i = 0; i < group_of.size(); ++i) {
     groups.at(static_cast<std::size_t>(group_of[i])).parameters.push_back(i);
   }
-  ParameterSet set = parameter_set(names, parameters);
-  check(bound_ ? optimizer_.rebind(set, groups) : optimizer_.init(set, run_, groups));
-  bound_ = true;
+  check(optimizer_.bind(parameter_set(names, parameters), groups));
   parameters_ = std::move(parameters);
-  parameter_refs_.assign(parameters_.size(), {});
-  gradient_refs_.assign(parameters_.size(), {});
-  measured_.assign(parameters_.size(), {});
   for (const std::int64_t index : fresh) {
     const std::size_t i = checked(index);
-    check(optimizer_.set_parameter_state(i, parameter_ref(i).dtype, {}));
+    check(value(optimizer_.home())->set_parameter_state(i, dtype_of(i), {}));
   }
 }
 
@@ -67,8 +68,8 @@ std::size_t FusedOptimizer::checked(std::int64_t index) const {
   return static_cast<std::size_t>(index);
 }
 
-TensorRef FusedOptimizer::parameter_ref(std::size_t index) const {
-  return reference(parameters_[index], optimizer_.parameters()[index].name);
+DType FusedOptimizer::dtype_of(std::size_t index) const {
+  return reference(parameters_[index], optimizer_.parameters()[index].name).dtype;
 }
 
 bool FusedOptimizer::step() {
@@ -76,18 +77,17 @@ bool FusedOptimizer::step() {
   gradients_.clear();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     gradients_.push_back(parameters_[i].grad());
-    gradient_refs_[i] = reference(gradients_[i], names[i].name);
-    parameter_refs_[i] = gradients_[i].defined() ? parameter_ref(i) : TensorRef{};
-    measure_again_if_written(i, gradients_[i], gradient_refs_[i]);
+    if (!gradients_[i].defined()) continue;
+    check_is_plain(gradients_[i], names[i].name);
+    check_is_plain(parameters_[i], names[i].name);
   }
-  const bool done = !value(optimizer_.step(parameter_refs_, gradient_refs_)).skip_step;
+  const bool done = value(optimizer_.step(parameters_, gradients_));
   if (done) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       if (gradients_[i].defined()) written(parameters_[i]);
     }
   }
   gradients_.clear();  // they are the caller's to free
-  measured_.assign(parameters_.size(), {});
   return done;
 }
 
@@ -95,18 +95,17 @@ std::vector<double> FusedOptimizer::step_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
   if (!gradient.defined()) return {0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
-  const TensorRef gradient_ref = reference(gradient, optimizer_.parameters()[i].name);
-  measure_again_if_written(i, gradient, gradient_ref);
-  const TensorReport report = value(optimizer_.step_one(i, parameter_ref(i), gradient_ref));
-  measured_[i].reset();
+  check_is_plain(gradient, optimizer_.parameters()[i].name);
+  check_is_plain(parameters_[i], optimizer_.parameters()[i].name);
+  const TensorReport report = value(optimizer_.step_one(i, parameters_[i], gradient));
   written(parameters_[i]);
   const auto number = [](bool flag) { return flag ? 1.0 : 0.0; };
   return {report.raw_norm,       report.norm(),        report.factor,        number(report.present),
           number(report.finite), number(report.spike), number(report.zeroed)};
 }
 
-void FusedOptimizer::check_can_step_one() const {
-  check(optimizer_.can_step_one());
+void FusedOptimizer::check_can_step_one() {
+  check(optimizer_.can_step_one(parameters_));
 }
 
 void FusedOptimizer::measure_one(std::int64_t index) {
@@ -114,19 +113,19 @@ void FusedOptimizer::measure_one(std::int64_t index) {
   const at::Tensor gradient = parameters_[i].grad();
   // What else is wrong with a gradient, `step` says.
   if (!gradient.defined() || gradient.layout() != at::kStrided) return;
-  check(optimizer_.measure_one(i, reference(gradient, optimizer_.parameters()[i].name)));
-  measured_[i].emplace(gradient);
+  check_is_plain(gradient, optimizer_.parameters()[i].name);
+  check(optimizer_.measure_one(i, gradient));
 }
 
-void FusedOptimizer::measure_again_if_written(std::size_t index, const at::Tensor& gradient,
-                                              const TensorRef& gradient_ref) {
-  const std::optional<GradientMark>& mark = measured_[index];
-  if (!mark || !gradient.defined() || mark->is(gradient)) return;
-  check(optimizer_.measure_one(index, gradient_ref));
-  measured_[index].emplace(gradient);
+ReportTensors FusedOptimizer::report() {
+  return to_tensors(value(optimizer_.report()));
 }
 
-at::Tensor FusedOptimizer::save() const {
+at::Tensor FusedOptimizer::norms() {
+  return raw_norms(value(optimizer_.report()));
+}
+
+at::Tensor FusedOptimizer::save() {
   return to_tensor(value(optimizer_.save()));
 }
 
@@ -134,21 +133,21 @@ void FusedOptimizer::load(const at::Tensor& bytes) {
   check(optimizer_.load(to_bytes(bytes)));
 }
 
-std::tuple<std::int64_t, std::vector<at::Tensor>> FusedOptimizer::parameter_state(std::int64_t index) const {
+std::tuple<std::int64_t, std::vector<at::Tensor>> FusedOptimizer::parameter_state(std::int64_t index) {
   const std::size_t i = checked(index);
-  const Optimizer::ParameterState state = value(optimizer_.parameter_state(i));
+  const Optimizer::ParameterState state = value(value(optimizer_.home())->parameter_state(i));
   const at::Tensor& parameter = parameters_[i];
   const auto dtype = parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   std::vector<at::Tensor> values;
   for (const std::vector<double>& list : state.values) {
     if (static_cast<std::int64_t>(list.size()) != parameter.numel()) {
-      values.push_back(at::tensor(list, at::kDouble).to(dtype));  // Adam-mini: one per unit
+      values.push_back(at::tensor(list, at::kDouble).to(parameter.device(), dtype));  // Adam-mini: one per unit
       continue;
     }
     // The values are in the order in which the parameter's elements lie in memory.
-    at::Tensor ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble));
+    at::Tensor ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble).device(at::kCPU));
     std::copy(list.begin(), list.end(), ordered.data_ptr<double>());
-    values.push_back(ordered.to(dtype));
+    values.push_back(ordered.to(parameter.device(), dtype));
   }
   return {state.step, std::move(values)};
 }
@@ -162,15 +161,15 @@ void FusedOptimizer::set_parameter_state(std::int64_t index, std::int64_t step,
   for (const at::Tensor& tensor : values) {
     at::Tensor ordered;
     if (tensor.sizes() == parameter.sizes()) {
-      ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble));
+      ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble).device(at::kCPU));
       ordered.copy_(tensor);
     } else {
-      ordered = tensor.to(at::kDouble).contiguous();
+      ordered = tensor.cpu().to(at::kDouble).contiguous();
     }
     const auto* data = ordered.data_ptr<double>();
     state.values.emplace_back(data, data + ordered.numel());
   }
-  check(optimizer_.set_parameter_state(i, parameter_ref(i).dtype, state));
+  check(value(optimizer_.home())->set_parameter_state(i, dtype_of(i), state));
 }
 
 }  // namespace gradstab::python

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "gradstab/optimizer.hpp"
+#include "gradstab/libtorch_optimizer.hpp"
 #include "report.hpp"
 #include "settings.hpp"
 #include "tensors.hpp"
@@ -39,37 +39,32 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   /// One step of one parameter, whose gradient may be freed afterwards. Returns its report: raw norm, norm,
   /// factor, present, finite, spike, zeroed.
   std::vector<double> step_one(std::int64_t index);
-  void check_can_step_one() const;
+  void check_can_step_one();
   /// Measures one gradient ahead of `step`, which measures it again if it was written to in between.
   void measure_one(std::int64_t index);
 
-  ReportTensors report() const { return to_tensors(optimizer_.report()); }
-  at::Tensor norms() const { return raw_norms(optimizer_.report()); }
+  // These wait where the step was made on a device.
+  ReportTensors report();
+  at::Tensor norms();
   std::string name() const { return optimizer_.name(); }
-  std::string backend() const { return std::string(optimizer_.backend_name()); }
+  std::string backend() const { return optimizer_.backend_name(); }
 
-  at::Tensor save() const;
+  at::Tensor save();
   void load(const at::Tensor& bytes);
 
   /// Step count of a parameter and its element-wise state in its own shape: see
   /// gradstab::Optimizer::ParameterState.
-  std::tuple<std::int64_t, std::vector<at::Tensor>> parameter_state(std::int64_t index) const;
+  std::tuple<std::int64_t, std::vector<at::Tensor>> parameter_state(std::int64_t index);
   void set_parameter_state(std::int64_t index, std::int64_t step, const std::vector<at::Tensor>& values);
 
  private:
   std::size_t checked(std::int64_t index) const;
-  TensorRef parameter_ref(std::size_t index) const;
-  void measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& gradient_ref);
+  DType dtype_of(std::size_t index) const;
 
   std::string kind_;
-  Optimizer optimizer_;
-  OptimizerRunOptions run_;
-  bool bound_ = false;
+  TensorOptimizer optimizer_;
   std::vector<at::Tensor> parameters_;
   std::vector<at::Tensor> gradients_;
-  std::vector<TensorRef> parameter_refs_;
-  std::vector<TensorRef> gradient_refs_;
-  std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
 };
 
 }  // namespace gradstab::python

@@ -29,15 +29,18 @@ ParameterSet parameter_set(const std::vector<std::string>& names,
   return value(ParameterSet::create(std::move(parameters)));
 }
 
+void check_is_plain(const at::Tensor& tensor, const std::string& name) {
+  // Subclasses that dispatch to Python (DTensor, FakeTensor) have no memory of their own to point to.
+  if (!tensor.defined() || !tensor.key_set().has(c10::DispatchKey::Python)) return;
+  raise({StatusCode::unsupported,
+         "'" + name +
+             "' is a tensor subclass such as DTensor, expected a plain tensor; sharded "
+             "parameters go through gradient_stabilizer.wrap or GradientTransform"});
+}
+
 TensorRef reference(const at::Tensor& tensor, const std::string& name) {
   if (!tensor.defined()) return {};
-  // Subclasses that dispatch to Python (DTensor, FakeTensor) have no memory of their own to point to.
-  if (tensor.key_set().has(c10::DispatchKey::Python)) {
-    raise({StatusCode::unsupported,
-           "'" + name +
-               "' is a tensor subclass such as DTensor, expected a plain tensor; sharded "
-               "parameters go through gradient_stabilizer.wrap or GradientTransform"});
-  }
+  check_is_plain(tensor, name);
   return value(tensor_ref(tensor, name));
 }
 

@@ -18,6 +18,9 @@ ParameterSet parameter_set(const std::vector<std::string>& names, const std::vec
 ParameterSet parameter_set(const std::vector<std::string>& names,
                            const std::vector<std::vector<std::int64_t>>& sizes);
 
+/// Throws for a subclass of Tensor that has no memory of its own.
+void check_is_plain(const at::Tensor& tensor, const std::string& name);
+
 /// The reference to a tensor, or none to an undefined one. Throws.
 TensorRef reference(const at::Tensor& tensor, const std::string& name);
 

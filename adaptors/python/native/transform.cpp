@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include "errors.hpp"
-#include "gradstab/backend.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
 
@@ -39,11 +38,9 @@ std::vector<Parameter> without(const ParameterSet& set, const std::vector<std::i
 }  // namespace
 
 Transform::Transform(const Description& description, const std::string& nonfinite, const std::string& backend)
-    : transform_(make_transform(description)), run_(make_run_options(nonfinite, backend)) {
-  run_.executor = torch_executor();
+    : transform_(make_transform(description), make_run_options(nonfinite, backend)) {
   // Settings are wrong or right whatever the parameters are; say so where the object is made.
   check(transform_.validate());
-  check(find_backend(run_.backend).status());
   const std::lock_guard lock(registry().mutex);
   id_ = ++registry().last;
   registry().objects.emplace(id_, this);
@@ -65,13 +62,13 @@ Transform& Transform::by_id(std::int64_t id) {
 }
 
 void Transform::register_set(ParameterSet set, const std::vector<std::int64_t>& fresh) {
-  if (bound_ && !fresh.empty()) {
-    // What is unknown to a binding is forgotten; where even that is refused (a group without members),
-    // everything starts afresh.
-    bound_ = transform_.rebind(value(ParameterSet::create(without(set, fresh)))).ok();
+  // What is unknown to a binding is forgotten; where even that is refused (a group without members), everything
+  // starts afresh.
+  if (transform_.is_bound() && !fresh.empty() &&
+      !transform_.bind(value(ParameterSet::create(without(set, fresh)))).ok()) {
+    transform_.forget();
   }
-  check(bound_ ? transform_.rebind(std::move(set)) : transform_.init(std::move(set), run_));
-  bound_ = true;
+  check(transform_.bind(std::move(set)));
   left_.clear();
 }
 
@@ -89,22 +86,19 @@ void Transform::bind_shapes(const std::vector<std::string>& names,
 }
 
 bool Transform::step(bool check_repeats) {
-  const bool compares = transform_.needs_parameters();
   const ParameterSet& names = transform_.parameters();
   gradients_.clear();
-  gradient_refs_.clear();
-  parameter_refs_.assign(compares ? parameters_.size() : 0, {});
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     gradients_.push_back(gradient_of(parameters_[i]));
-    gradient_refs_.push_back(reference(gradients_[i], names[i].name));
-    if (compares && gradients_[i].defined()) parameter_refs_[i] = reference(parameters_[i], names[i].name);
+    check_is_plain(gradients_[i], names[i].name);
+    if (gradients_[i].defined()) check_is_plain(parameters_[i], names[i].name);
   }
   if (check_repeats && left_.are(gradients_)) {
     raise({StatusCode::failed_precondition,
            "the gradients are those that the last step has already transformed; transform them once between "
            "backward and the optimizer's step, or pass check_repeats=False where that is meant"});
   }
-  const bool go_on = !value(transform_.update(gradient_refs_, parameter_refs_)).skip_step;
+  const bool go_on = value(transform_.step(gradients_, parameters_));
   if (go_on) {
     for (const at::Tensor& gradient : gradients_) {
       if (gradient.defined()) written(gradient);
@@ -115,9 +109,8 @@ bool Transform::step(bool check_repeats) {
   return go_on;
 }
 
-at::Tensor Transform::update(const std::vector<std::int64_t>& positions,
-                             const std::vector<at::Tensor>& gradients,
-                             const std::vector<at::Tensor>& parameters) {
+bool Transform::step_at(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,
+                        const std::vector<at::Tensor>& parameters) {
   const ParameterSet& names = transform_.parameters();
   if (positions.size() != gradients.size() ||
       (!parameters.empty() && parameters.size() != gradients.size())) {
@@ -126,8 +119,8 @@ at::Tensor Transform::update(const std::vector<std::int64_t>& positions,
                                              std::to_string(parameters.size()) +
                                              " parameters; expected as many of each"});
   }
-  gradient_refs_.assign(names.size(), {});
-  parameter_refs_.assign(parameters.empty() ? 0 : names.size(), {});
+  gradients_.assign(names.size(), {});
+  values_.assign(parameters.empty() ? 0 : names.size(), {});
   for (std::size_t i = 0; i < positions.size(); ++i) {
     if (positions[i] < 0 || positions[i] >= static_cast<std::int64_t>(names.size())) {
       raise({StatusCode::invalid_argument, "position " + std::to_string(positions[i]) +
@@ -135,12 +128,25 @@ at::Tensor Transform::update(const std::vector<std::int64_t>& positions,
                                                " registered parameters"});
     }
     const auto position = static_cast<std::size_t>(positions[i]);
-    gradient_refs_[position] = reference(gradients[i], names[position].name);
-    if (!parameters.empty()) parameter_refs_[position] = reference(parameters[i], names[position].name);
+    check_is_plain(gradients[i], names[position].name);
+    gradients_[position] = gradients[i];
+    if (parameters.empty()) continue;
+    check_is_plain(parameters[i], names[position].name);
+    values_[position] = parameters[i];
   }
-  check(transform_.update(gradient_refs_, parameter_refs_).status());
+  const bool go_on = value(transform_.step(gradients_, values_));
+  gradients_.clear();
+  values_.clear();
   for (const at::Tensor& gradient : gradients) written(gradient);
-  return raw_norms(transform_.report()).index_select(0, at::tensor(positions, at::kLong));
+  return go_on;
+}
+
+at::Tensor Transform::update(const std::vector<std::int64_t>& positions,
+                             const std::vector<at::Tensor>& gradients,
+                             const std::vector<at::Tensor>& parameters) {
+  step_at(positions, gradients, parameters);
+  const at::Tensor norms = value(transform_.raw_norms());
+  return norms.index_select(0, at::tensor(positions, at::kLong).to(norms.device()));
 }
 
 at::Tensor Transform::decide(const at::Tensor& squared_norms) {
@@ -156,15 +162,15 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
   at::Tensor stand_ins = squares.sqrt();
   at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
   static constexpr std::int64_t kOne[] = {1};
-  gradient_refs_.assign(names.size(), {});
+  std::vector<TensorRef> references(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (squares.data_ptr<double>()[i] == -1.0) continue;
-    gradient_refs_[i].data = stand_ins.data_ptr<double>() + i;
-    gradient_refs_[i].dtype = DType::float64;
-    gradient_refs_[i].sizes = kOne;
-    gradient_refs_[i].sparse_values = true;
+    references[i].data = stand_ins.data_ptr<double>() + i;
+    references[i].dtype = DType::float64;
+    references[i].sizes = kOne;
+    references[i].sparse_values = true;
   }
-  const StepReport report = value(transform_.update(gradient_refs_));
+  const StepReport report = value(transform_.step_at_home(references));
   for (std::size_t i = 0; i < names.size(); ++i) {
     const TensorReport& tensor = report.tensors[i];
     if (tensor.present && !report.skip_step) {
@@ -174,11 +180,23 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
   return factors;
 }
 
-std::tuple<std::vector<std::string>, std::vector<at::Tensor>> Transform::state() const {
+ReportTensors Transform::report() {
+  return to_tensors(value(transform_.report()));
+}
+
+bool Transform::skips_step() {
+  return value(transform_.report()).skip_step;
+}
+
+at::Tensor Transform::norms() {
+  return value(transform_.raw_norms());
+}
+
+std::tuple<std::vector<std::string>, std::vector<at::Tensor>> Transform::state() {
   std::vector<std::string> names;
   std::vector<at::Tensor> values;
   std::size_t link = 0;
-  for (const MethodState& method : transform_.state()) {
+  for (const MethodState& method : value(transform_.state())) {
     const std::string prefix = std::to_string(link++) + "." + std::string(method.method) + ".";
     for (const StateField& field : method.fields) {
       names.push_back(prefix + std::string(field.name));
@@ -188,57 +206,13 @@ std::tuple<std::vector<std::string>, std::vector<at::Tensor>> Transform::state()
   return {std::move(names), std::move(values)};
 }
 
-at::Tensor Transform::save() const {
+at::Tensor Transform::save() {
   return to_tensor(value(transform_.save()));
 }
 
 void Transform::load(const at::Tensor& bytes) {
   check(transform_.load(to_bytes(bytes)));
   left_.clear();
-}
-
-at::Tensor squared_norms(const std::vector<at::Tensor>& tensors) {
-  std::vector<std::string> names;
-  std::vector<TensorRef> references;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    names.push_back(std::to_string(i));
-    references.push_back(reference(tensors[i], names.back()));
-  }
-  GradientTransform meter = record_norms();
-  check(meter.init(parameter_set(names, tensors), {.executor = torch_executor()}));
-  const at::Tensor norms = raw_norms(value(meter.update(references)));
-  return norms * norms;
-}
-
-void scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
-  const at::Tensor numbers = factors.cpu().to(at::kDouble).contiguous();
-  if (numbers.dim() != 1 || numbers.numel() != static_cast<std::int64_t>(tensors.size())) {
-    raise({StatusCode::shape_mismatch, "got " + std::to_string(numbers.numel()) + " factors for " +
-                                           std::to_string(tensors.size()) + " tensors"});
-  }
-  const auto backend = value(find_backend());
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const double factor = numbers.data_ptr<double>()[i];
-    if (factor == 1.0 || tensors[i].numel() == 0) continue;
-    if (factor == 0.0) {
-      tensors[i].zero_();
-      continue;
-    }
-    // In contiguous memory the order of the elements does not matter.
-    const bool in_place = tensors[i].is_non_overlapping_and_dense();
-    at::Tensor dense = in_place ? tensors[i] : tensors[i].contiguous();
-    const TensorRef memory = reference(dense, std::to_string(i));
-    if (memory.device != DeviceType::cpu) {
-      raise({StatusCode::unsupported,
-             "tensor " + std::to_string(i) + " is on " + dense.device().str() + ", expected cpu"});
-    }
-    backend->scale(memory.data, memory.dtype, static_cast<std::size_t>(dense.numel()), factor);
-    if (in_place) {
-      written(tensors[i]);
-    } else {
-      tensors[i].copy_(dense);
-    }
-  }
 }
 
 }  // namespace gradstab::python

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "gradstab/transform.hpp"
+#include "gradstab/libtorch_transform.hpp"
 #include "report.hpp"
 #include "settings.hpp"
 #include "tensors.hpp"
@@ -36,7 +36,10 @@ class Transform final : public torch::CustomClassHolder {
   bool step(bool check_repeats);
 
   /// Transforms these gradients, those of the registered parameters at `positions`; the others are absent.
-  /// `parameters` are their values, or empty. Returns the norms before, float64, one per gradient.
+  /// `parameters` are their values, or empty. False: the optimizer's step must be left out.
+  bool step_at(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,
+               const std::vector<at::Tensor>& parameters);
+  /// The same; returns the norms before, float64, one per gradient.
   at::Tensor update(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,
                     const std::vector<at::Tensor>& parameters);
 
@@ -45,16 +48,17 @@ class Transform final : public torch::CustomClassHolder {
   /// whatever the gradient holds.
   at::Tensor decide(const at::Tensor& squared_norms);
 
-  ReportTensors report() const { return to_tensors(transform_.report()); }
-  bool skips_step() const { return transform_.report().skip_step; }
-  at::Tensor norms() const { return raw_norms(transform_.report()); }
+  // The first two wait where the step was made on a device; the norms are on it then.
+  ReportTensors report();
+  bool skips_step();
+  at::Tensor norms();
   std::string name() const { return transform_.name(); }
-  std::string backend() const { return std::string(transform_.backend_name()); }
+  std::string backend() const { return transform_.backend_name(); }
 
   /// What the methods remember: "0.stabilize.m" and the like, and their values, float64.
-  std::tuple<std::vector<std::string>, std::vector<at::Tensor>> state() const;
+  std::tuple<std::vector<std::string>, std::vector<at::Tensor>> state();
 
-  at::Tensor save() const;
+  at::Tensor save();
   void load(const at::Tensor& bytes);
 
   /// A number by which the operators find this object as long as it lives.
@@ -64,22 +68,13 @@ class Transform final : public torch::CustomClassHolder {
  private:
   void register_set(ParameterSet set, const std::vector<std::int64_t>& fresh);
 
-  GradientTransform transform_;
-  RunOptions run_;
-  bool bound_ = false;
+  TensorTransform transform_;
   std::vector<at::Tensor> parameters_;  // empty after bind_shapes
   // Of the current step; members so that a step allocates as little as it can.
   std::vector<at::Tensor> gradients_;
-  std::vector<TensorRef> gradient_refs_;
-  std::vector<TensorRef> parameter_refs_;
+  std::vector<at::Tensor> values_;
   LeftGradients left_;
   std::int64_t id_ = 0;
 };
-
-/// Squared norms (float64) of tensors of any layout and dtype, by the library's own measurement.
-at::Tensor squared_norms(const std::vector<at::Tensor>& tensors);
-
-/// Multiplies in place by factors (float64), rounding once; 0 gives zeros also where there was NaN.
-void scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factors);
 
 }  // namespace gradstab::python
