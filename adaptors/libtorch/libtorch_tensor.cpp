@@ -1,6 +1,7 @@
 #include "gradstab/libtorch_tensor.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/SparseTensorImpl.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +32,9 @@ std::shared_ptr<Executor> torch_executor() {
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) {
   if (tensor.layout() == at::kSparse) {
     if (!tensor.is_coalesced()) return unsupported(name, "is sparse and not coalesced; coalesce it first");
-    auto values = tensor_ref(tensor._values(), name);
+    // Not _values(), which may be an alias whose sizes go with it.
+    const auto* sparse = static_cast<const at::SparseTensorImpl*>(tensor.unsafeGetTensorImpl());
+    auto values = tensor_ref(sparse->values(), name);
     if (values) values->sparse_values = true;
     return values;
   }

@@ -72,6 +72,9 @@ class Engine:
     def report(self) -> StepReport:
         return make_report(self.binding.names, *self.native.report())
 
+    def backend_name(self) -> str:
+        return self.native.backend()
+
     def statistics(self) -> dict[str, torch.Tensor]:
         return dict(zip(*self.native.state()))
 

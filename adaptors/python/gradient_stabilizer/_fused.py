@@ -119,6 +119,10 @@ class FusedOptimizer(Optimizer):
         """What the last step saw of the gradients, and the factors that it folded into the update."""
         return make_report(self._binding.names, *self._native.report())
 
+    def backend_name(self) -> str:
+        """Where the last step was made: one of `backends()`, "cuda", or a backend of the host and " (copies)"."""
+        return self._native.backend()
+
     @property
     def names(self) -> list[str]:
         """The names that state is kept under, in the order of `report().tensors`."""

@@ -8,8 +8,9 @@ low_precision: what becomes of bfloat16 parameters: "master_copy" (a float32 cop
     "stochastic_rounding" (no copy).
 seed: of stochastic rounding.
 
-Parameters are float32, float64 (with float64 gradients) or bfloat16, on the CPU. Updates are those of torch's own
-optimizers, and their checkpoints can be loaded. ValueError for settings outside their range.
+Parameters are float32, float64 (with float64 gradients) or bfloat16, in host memory or on CUDA devices, where float32
+and bfloat16 behind `stabilize` per tensor or nothing are updated by the device and nothing waits (docs/cuda.md). Updates
+are those of torch's own optimizers, and their checkpoints can be loaded. ValueError for settings outside their range.
 """
 
 from __future__ import annotations

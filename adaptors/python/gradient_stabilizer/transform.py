@@ -28,14 +28,16 @@ class GradientTransform:
     nonfinite: what becomes of a gradient with NaN or Inf: "skip_tensor" (it becomes zero, its statistics stay),
         "skip_step" (nothing is changed, `step` returns False), "raise" (nothing is changed, RuntimeError), or
         "pass_through" (left in place, as in the authors' code).
-    backend: one of `backends()`; "" for the fastest.
+    backend: "" for the fastest where the gradients are; one of `backends()` for the host; "cuda" refuses gradients that
+        no device takes, which are otherwise copied to the host and back; "emulated" runs a device's code on the host.
     shard_group: a process group of torch.distributed (True: all processes) in which every process has a part of each
         parameter. Norms are then those over all parts, by one collective per step; only methods of Euclidean norms
         (TypeError). DTensor parameters say themselves how they are divided and need no group.
     check_repeats: refuse gradients that are, by identity and version, those that the last call has transformed. Pass
         False where that is meant, or where gradients are written behind autograd's back, as by `p.grad.data.copy_`.
 
-    Gradients are float32, float64, float16 or bfloat16, dense with any strides or sparse COO, on the CPU. Raises
+    Gradients are float32, float64, float16 or bfloat16, dense with any strides or sparse COO, in host memory or on CUDA
+    devices, where `stabilize` per tensor is done by the device and nothing waits (docs/cuda.md). Raises
     ValueError (settings; a parameter given twice) and TypeError (what is no parameter).
     """
 
@@ -64,6 +66,10 @@ class GradientTransform:
     def report(self) -> StepReport:
         """What the last step saw and did."""
         return self._engine.report()
+
+    def backend_name(self) -> str:
+        """Where the last step was made: one of `backends()`, "cuda", or a backend of the host and " (copies)"."""
+        return self._engine.backend_name()
 
     def statistics(self) -> dict[str, torch.Tensor]:
         """What the methods remember, as float64 tensors with one number per unit (parameter, row, group): for
@@ -159,6 +165,7 @@ class GradientState:
         self._engine = Engine(chosen, [], nonfinite, backend, check_repeats=check_repeats)
 
     report = GradientTransform.report
+    backend_name = GradientTransform.backend_name
     statistics = GradientTransform.statistics
     names = GradientTransform.names
 

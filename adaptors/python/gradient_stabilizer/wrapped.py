@@ -103,6 +103,10 @@ class WrappedOptimizer(Optimizer):
         """What the last step saw and did to the gradients."""
         return self._engine.report()
 
+    def backend_name(self) -> str:
+        """Where the last step was made: one of `backends()`, "cuda", or a backend of the host and " (copies)"."""
+        return self._engine.backend_name()
+
     def statistics(self) -> dict[str, torch.Tensor]:
         """What the methods remember: see `GradientTransform.statistics`."""
         return self._engine.statistics()

@@ -41,20 +41,21 @@ at::Tensor update_meta(std::int64_t, c10::IntArrayRef, at::TensorList gradients,
                    at::TensorOptions(at::kMeta).dtype(at::kDouble));
 }
 
-at::Tensor squared_norms_of(at::TensorList tensors) {
-  return squared_norms(tensors.vec());
+// `by_torch`: as for tensors outside of host memory, wherever these are.
+at::Tensor squared_norms_of(at::TensorList tensors, bool by_torch) {
+  return by_torch ? squared_norms_by_torch(tensors.vec()) : squared_norms(tensors.vec());
 }
 
-at::Tensor squared_norms_meta(at::TensorList tensors) {
+at::Tensor squared_norms_meta(at::TensorList tensors, bool) {
   return at::empty({static_cast<std::int64_t>(tensors.size())},
                    at::TensorOptions(at::kMeta).dtype(at::kDouble));
 }
 
-void scale_in_place(at::TensorList tensors, const at::Tensor& factors) {
-  scale(tensors.vec(), factors);
+void scale_in_place(at::TensorList tensors, const at::Tensor& factors, bool by_torch) {
+  by_torch ? scale_by_torch(tensors.vec(), factors) : scale(tensors.vec(), factors);
 }
 
-void scale_meta(at::TensorList, const at::Tensor&) {}
+void scale_meta(at::TensorList, const at::Tensor&, bool) {}
 
 std::string version() {
   return GRADSTAB_VERSION;
@@ -113,8 +114,8 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
   library.def("supported_backends", supported_backends);
   library.def(
       "update_(int transform, int[] positions, Tensor(a!)[] gradients, Tensor[] parameters) -> Tensor");
-  library.def("squared_norms(Tensor[] tensors) -> Tensor");
-  library.def("scale_(Tensor(a!)[] tensors, Tensor factors) -> ()");
+  library.def("squared_norms(Tensor[] tensors, *, bool by_torch=False) -> Tensor");
+  library.def("scale_(Tensor(a!)[] tensors, Tensor factors, *, bool by_torch=False) -> ()");
 }
 
 TORCH_LIBRARY_IMPL(gradient_stabilizer, CompositeExplicitAutograd, library) {
