@@ -55,8 +55,14 @@ build_all() {
     cmake --build "$build" --parallel "$(nproc)" --target gradstab_shared gradstab_device_check
 }
 
+# The Python package for python3's torch, in the same build folder.
+build_package() {
+  cmake -S . -B "$build" -DGRADSTAB_PYTHON=ON -DPython3_EXECUTABLE="$(command -v python3)" &&
+    cmake --build "$build" --parallel "$(nproc)" --target gradstab_python gradstab_python_sources
+}
+
 device_check=$build/tests/cuda/device/gradstab_device_check
-export -f build_all
+export -f build_all build_package
 export build
 stage environment 20 bash -c 'nvidia-smi; nvcc --version; c++ --version; cmake --version; python3 -c "import torch; print(torch.__version__, torch.version.cuda)"'
 if stage build 150 bash -c build_all; then
@@ -65,6 +71,9 @@ if stage build 150 bash -c build_all; then
   stage device_check 100 "$device_check"
   stage bench 120 python3 bench/python/cuda_bench.py --seconds 85 --out "$logs/bench.json"
   stage training 100 python3 tools/gpu_check/train_llama.py --seconds 60 --out "$logs/training.json"
+  if stage build_package 120 bash -c build_package; then
+    PYTHONPATH=$build/adaptors/python stage package 60 python3 tools/gpu_check/check_package.py
+  fi
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck; do
       stage "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$device_check" --small

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -126,3 +130,11 @@ def test_parts_on_devices_are_measured_and_scaled_as_in_host_memory(dtype: torch
     bad = [torch.tensor([1.0, float("nan")])]
     _native.ops.scale_(bad, torch.zeros(1, dtype=torch.float64), by_torch=True)
     assert bad[0].tolist() == [0.0, 0.0]
+
+
+def test_the_check_of_a_device_passes_where_its_code_runs_on_the_host() -> None:
+    script = pathlib.Path(__file__).parents[2] / "tools/gpu_check/check_package.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-B", str(script), "--emulate"], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.count("passed    ") == 7, done.stdout + done.stderr
