@@ -141,7 +141,8 @@ std::tuple<std::int64_t, std::vector<at::Tensor>> FusedOptimizer::parameter_stat
   std::vector<at::Tensor> values;
   for (const std::vector<double>& list : state.values) {
     if (static_cast<std::int64_t>(list.size()) != parameter.numel()) {
-      values.push_back(at::tensor(list, at::kDouble).to(parameter.device(), dtype));  // Adam-mini: one per unit
+      values.push_back(
+          at::tensor(list, at::kDouble).to(parameter.device(), dtype));  // Adam-mini: one per unit
       continue;
     }
     // The values are in the order in which the parameter's elements lie in memory.

@@ -7,12 +7,12 @@
 
 namespace gradstab::python {
 
-/// Squared norms (float64) of tensors of any layout and dtype, on the device of the first, by the library's own
-/// measurement where they are in host memory.
+/// Squared norms (float64) of tensors of any layout and dtype, on the device of the first, by the library's
+/// own measurement where they are in host memory.
 at::Tensor squared_norms(const std::vector<at::Tensor>& tensors);
 
-/// Multiplies in place by factors (float64); 0 gives zeros also where there was NaN. Rounds once in host memory,
-/// on devices as torch does.
+/// Multiplies in place by factors (float64); 0 gives zeros also where there was NaN. Rounds once in host
+/// memory, on devices as torch does.
 void scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factors);
 
 // What both do for tensors elsewhere: torch's own operations, for which nobody waits.

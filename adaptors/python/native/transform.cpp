@@ -62,8 +62,8 @@ Transform& Transform::by_id(std::int64_t id) {
 }
 
 void Transform::register_set(ParameterSet set, const std::vector<std::int64_t>& fresh) {
-  // What is unknown to a binding is forgotten; where even that is refused (a group without members), everything
-  // starts afresh.
+  // What is unknown to a binding is forgotten; where even that is refused (a group without members),
+  // everything starts afresh.
   if (transform_.is_bound() && !fresh.empty() &&
       !transform_.bind(value(ParameterSet::create(without(set, fresh)))).ok()) {
     transform_.forget();

@@ -41,8 +41,8 @@ class TensorTransform {
   /// A step on gradients in host memory that belong to no tensor of torch.
   Result<StepReport> step_at_home(std::span<const TensorRef> gradients);
 
-  /// The norms before the last step, float64 [parameters], 0 where there was no gradient: on the device, in the
-  /// order of its stream, where the step was made on one.
+  /// The norms before the last step, float64 [parameters], 0 where there was no gradient: on the device, in
+  /// the order of its stream, where the step was made on one.
   Result<at::Tensor> raw_norms();
 
   /// Of the last step; waits for the device. Valid until the next step.
