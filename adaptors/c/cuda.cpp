@@ -129,12 +129,13 @@ gradstab_status over_tensors(gradstab_cuda* object, const char* function, const 
   });
 }
 
-template <class Set>
-gradstab_status set_rate(gradstab_cuda* object, Set set) noexcept {
+/// Calls work(optimizer), or says that a transform does not have `what`.
+template <class Work>
+gradstab_status with_optimizer(gradstab_cuda* object, const char* what, Work work) noexcept {
   return c::run_on(object, [&]() -> Status {
     auto* optimizer = std::get_if<cuda::Optimizer>(&object->object);
-    if (optimizer == nullptr) return c::invalid("a transform has no learning rate; an optimizer has");
-    return set(*optimizer);
+    if (optimizer == nullptr) return c::invalid("a transform has no ", what, "; an optimizer has");
+    return work(*optimizer);
   });
 }
 
@@ -222,6 +223,23 @@ gradstab_status gradstab_cuda_step(gradstab_cuda* object, const gradstab_tensor*
   });
 }
 
+gradstab_status gradstab_cuda_step_one(gradstab_cuda* object, size_t index, const gradstab_tensor* parameter,
+                                       const gradstab_tensor* gradient, void* stream) {
+  return with_optimizer(object, "step of one parameter", [&](cuda::Optimizer& optimizer) -> Status {
+    if (parameter == nullptr) return c::null_argument("parameter", "a tensor");
+    if (gradient == nullptr) return c::null_argument("gradient", "a tensor");
+    GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, "gradstab_cuda_step_one"));
+    const std::size_t registered = optimizer.parameters().size();
+    if (index >= registered)
+      return c::invalid("there is no parameter ", index, "; ", registered, " are registered");
+    const auto read_gradient = c::read_tensor(*gradient, optimizer.parameters()[index], "gradient");
+    if (!read_gradient) return read_gradient.status();
+    const auto read_parameter = c::read_tensor(*parameter, optimizer.parameters()[index], "parameter");
+    if (!read_parameter) return read_parameter.status();
+    return optimizer.step_one(index, *read_parameter, *read_gradient, stream);
+  });
+}
+
 gradstab_status gradstab_cuda_prepare(gradstab_cuda* object, const gradstab_tensor* parameters,
                                       const gradstab_tensor* gradients, size_t count, void* stream) {
   return over_tensors(object, "gradstab_cuda_prepare", parameters, gradients, count, [&](gradstab_cuda& on) {
@@ -292,11 +310,13 @@ gradstab_status gradstab_cuda_report(gradstab_cuda* object, gradstab_step_report
 }
 
 gradstab_status gradstab_cuda_set_lr(gradstab_cuda* object, double lr, void* stream) {
-  return set_rate(object, [&](cuda::Optimizer& optimizer) { return optimizer.set_lr(lr, stream); });
+  return with_optimizer(object, "learning rate",
+                        [&](cuda::Optimizer& optimizer) { return optimizer.set_lr(lr, stream); });
 }
 
 gradstab_status gradstab_cuda_set_group_lr(gradstab_cuda* object, size_t group, double lr, void* stream) {
-  return set_rate(object, [&](cuda::Optimizer& optimizer) { return optimizer.set_lr(group, lr, stream); });
+  return with_optimizer(object, "learning rate",
+                        [&](cuda::Optimizer& optimizer) { return optimizer.set_lr(group, lr, stream); });
 }
 
 gradstab_status gradstab_cuda_save(gradstab_cuda* object, void* stream, void** bytes, size_t* size) {

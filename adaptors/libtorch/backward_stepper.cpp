@@ -20,7 +20,7 @@ struct BackwardStepper::State {
   };
   std::vector<Hooked> hooked;
 
-  std::vector<TensorReport> pending;   // since the last take_report
+  std::vector<bool> stepped;           // since the last take_report
   std::vector<TensorReport> reported;  // what the last take_report gave out
   StepReport report;
   std::int64_t reports = 0;
@@ -68,7 +68,8 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   // Schedulers write into the groups at any time; what they change is the learning rate.
   const std::size_t group = optimizer->group_of_[index];
   optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
-  pending[index] = optimizer->fused_.step_one(index, parameter, gradient).value();
+  optimizer->fused_.step_one(index, parameter, gradient).check();
+  stepped[index] = true;
   parameter.unsafeGetTensorImpl()->bump_version();
   parameter.mutable_grad().reset();
 }
@@ -78,7 +79,7 @@ BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(
   if (mode == Mode::update) optimizer.fused_.can_step_one(optimizer.parameters_).check();
   state_->optimizer = &optimizer;
   state_->mode = mode;
-  state_->pending.resize(optimizer.parameters_.size());
+  state_->stepped.resize(optimizer.parameters_.size());
   for (std::size_t i = 0; i < optimizer.parameters_.size(); ++i) {
     if (!optimizer.parameters_[i].requires_grad()) continue;
     auto accumulator = torch::autograd::impl::grad_accumulator(optimizer.parameters_[i]);
@@ -102,8 +103,11 @@ void BackwardStepper::hold(bool held) noexcept {
 
 const StepReport& BackwardStepper::take_report() {
   State& state = *state_;
-  state.reported = state.pending;
-  std::fill(state.pending.begin(), state.pending.end(), TensorReport{});
+  state.reported.assign(state.stepped.size(), {});
+  for (std::size_t i = 0; i < state.stepped.size(); ++i) {
+    if (state.stepped[i]) state.reported[i] = state.optimizer->fused_.report_of_one(i).value();
+  }
+  state.stepped.assign(state.stepped.size(), false);
   state.report = {};
   state.report.tensors = state.reported;
   state.report.step = ++state.reports;

@@ -25,6 +25,7 @@ Status TensorOptimizer::bind(ParameterSet parameters, const std::vector<Optimize
   bound_ = true;
   refusal_.reset();
   measured_.assign(host_.parameters().size(), {});
+  ones_.assign(host_.parameters().size(), {});
   report_ = {};
   return {};
 }
@@ -185,39 +186,54 @@ Result<bool> TensorOptimizer::step_on_device(std::span<const at::Tensor> paramet
   return true;
 }
 
-Result<TensorReport> TensorOptimizer::step_one(std::size_t index, const at::Tensor& parameter,
-                                               const at::Tensor& gradient) {
+Status TensorOptimizer::step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient) {
   const auto where = place_of({&parameter, 1}, {&gradient, 1});
   if (!where) return where.status();
-  if (where->place == Place::device) return can_step_one({&parameter, 1});
   GRADSTAB_RETURN_IF_ERROR(go_to(*where));
+  if (where_.place == Place::device) return step_one_on_device(index, parameter, gradient);
   const bool copies = where_.place == Place::copies;
   const std::string& name = name_of_parameter(index);
-  const at::Tensor& used_gradient = copies ? gradient_copies_.fetch(0, gradient) : gradient;
-  const at::Tensor& used_parameter = copies ? parameter_copies_.fetch(0, parameter) : parameter;
+  const at::Tensor& used_gradient = copies ? gradient_copies_.fetch(index, gradient) : gradient;
+  const at::Tensor& used_parameter = copies ? parameter_copies_.fetch(index, parameter) : parameter;
   auto gradient_ref = tensor_ref(used_gradient, name);
   if (!gradient_ref) return gradient_ref.status();
   auto parameter_ref = tensor_ref(used_parameter, name);
   if (!parameter_ref) return parameter_ref.status();
   GRADSTAB_RETURN_IF_ERROR(measure_again_if_written(index, used_gradient, *gradient_ref));
-  auto report = host_.step_one(index, *parameter_ref, *gradient_ref);
-  if (!report) return report;
+  const auto report = host_.step_one(index, *parameter_ref, *gradient_ref);
+  if (!report) return report.status();
   measured_[index].reset();
-  if (copies) parameter_copies_.return_to(0, parameter);
-  return report;
+  ones_[index] = *report;
+  if (copies) parameter_copies_.return_to(index, parameter);
+  return {};
+}
+
+Status TensorOptimizer::step_one_on_device(std::size_t index, const at::Tensor& parameter,
+                                           const at::Tensor& gradient) {
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  const std::string& name = name_of_parameter(index);
+  dense_.clear(1);
+  auto gradient_ref = device_ref(dense_.add(0, gradient, parameter), name);
+  if (!gradient_ref) return gradient_ref.status();
+  auto parameter_ref = device_ref(parameter, name);
+  if (!parameter_ref) return parameter_ref.status();
+  GRADSTAB_RETURN_IF_ERROR(device_->step_one(index, *parameter_ref, *gradient_ref, *stream));
+  dense_.clear(0);
+  report_is_due_ = true;
+  return run_.run.nonfinite == NonFinitePolicy::raise ? keep_report() : Status();
+}
+
+Result<TensorReport> TensorOptimizer::report_of_one(std::size_t index) {
+  if (device_) GRADSTAB_RETURN_IF_ERROR(keep_report());
+  return ones_[index];
 }
 
 Status TensorOptimizer::can_step_one(std::span<const at::Tensor> parameters) {
   const auto where = place_of(parameters, parameters);
   if (!where) return where.status();
-  if (where->place == Place::device) {
-    return {StatusCode::unsupported,
-            "a device updates all parameters at once, not each in backward; step after backward, or move the "
-            "parameters to host memory"};
-  }
-  const auto optimizer = home();
-  if (!optimizer) return optimizer.status();
-  return (*optimizer)->can_step_one();
+  GRADSTAB_RETURN_IF_ERROR(go_to(*where));
+  return device_ ? device_->can_step_one() : host_.can_step_one();
 }
 
 Status TensorOptimizer::measure_one(std::size_t index, const at::Tensor& gradient) {
@@ -247,6 +263,7 @@ Status TensorOptimizer::keep_report() {
   report_ = device_->last_report();
   reported_.assign(report_.tensors.begin(), report_.tensors.end());
   report_.tensors = reported_;
+  ones_ = reported_;
   return status;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/MemoryOverlap.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
@@ -123,14 +124,14 @@ const at::Tensor& HostCopies::fetch(std::size_t index, const at::Tensor& tensor)
         tensor.options().device(at::kCPU).pinned_memory(tensor.is_cuda()).requires_grad(false);
     copy = at::empty_like(tensor, options, at::MemoryFormat::Preserve);
   }
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   copy.copy_(tensor);
   return copy;
 }
 
 void HostCopies::return_to(std::size_t index, const at::Tensor& tensor) const {
   if (tensor.device().is_cpu() && !always_) return;
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   if (tensor.layout() != at::kStrided) {
     tensor._values().copy_(copies_[index]._values());
   } else {
@@ -150,7 +151,7 @@ const at::Tensor& DenseGradients::add(std::size_t index, const at::Tensor& gradi
   const bool possible = at::has_internal_overlap(gradient) != at::MemOverlap::Yes &&
                         (!parameter.defined() || parameter.sizes() == gradient.sizes());
   if ((dense && ordered) || !possible) return gradient;
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   used_[index] = at::empty_like(parameter.defined() ? parameter : gradient,
                                 gradient.options().requires_grad(false), at::MemoryFormat::Preserve);
   used_[index].copy_(gradient);
@@ -158,7 +159,7 @@ const at::Tensor& DenseGradients::add(std::size_t index, const at::Tensor& gradi
 }
 
 void DenseGradients::return_to(std::span<const at::Tensor> gradients) const {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (used_[i].defined()) gradients[i].detach().copy_(used_[i]);
   }

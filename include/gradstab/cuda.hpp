@@ -168,6 +168,14 @@ class GRADSTAB_API Optimizer : public OnDevice {
   Status step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
               Stream stream = nullptr);
 
+  /// One step of one parameter, for calling as soon as backward has produced its gradient, whose memory may
+  /// be given to later work of the stream afterwards. Three launches, and no copy. Errors: as
+  /// gradstab::Optimizer::step_one has them.
+  Status step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient,
+                  Stream stream = nullptr);
+  /// Whether `step_one` is possible; the error says why not.
+  Status can_step_one() const;
+
   /// `step` in two parts, as Transform has them. Errors: Adam-mini, whose units would need sums of their own.
   Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                  Stream stream = nullptr);

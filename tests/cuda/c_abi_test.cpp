@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "gradstab/cuda.h"
@@ -103,8 +104,8 @@ TEST(CudaC, ATransformStepsReportsAndMovesItsState) {
 
 TEST(CudaC, AnOptimizerStepsInOneOrTwoParts) {
   const gradstab_cuda_options options = emulated();
-  std::vector<float> results[2];
-  for (const bool parts : {false, true}) {
+  std::vector<std::vector<float>> results;
+  for (const char* way : {"whole", "parts", "one"}) {
     const Object object = optimizer();
     ASSERT_EQ(gradstab_cuda_init(object.get(), &kParameter, 1, &options, nullptr, 0), GRADSTAB_OK);
     float weight[] = {1, 2, 3, 4};
@@ -114,7 +115,9 @@ TEST(CudaC, AnOptimizerStepsInOneOrTwoParts) {
     ASSERT_EQ(gradstab_cuda_prepare(object.get(), &parameters, &gradients, 1, nullptr), GRADSTAB_OK);
     ASSERT_EQ(gradstab_cuda_set_lr(object.get(), 0.5, nullptr), GRADSTAB_OK);
     ASSERT_EQ(gradstab_cuda_set_group_lr(object.get(), 0, 0.25, nullptr), GRADSTAB_OK);
-    if (parts) {
+    if (std::string_view(way) == "one") {
+      ASSERT_EQ(gradstab_cuda_step_one(object.get(), 0, &parameters, &gradients, nullptr), GRADSTAB_OK);
+    } else if (std::string_view(way) == "parts") {
       ASSERT_EQ(gradstab_cuda_measure(object.get(), &parameters, &gradients, 1, nullptr), GRADSTAB_OK);
       double* squared = nullptr;
       ASSERT_EQ(gradstab_cuda_squared_norms(object.get(), &squared), GRADSTAB_OK);
@@ -128,9 +131,9 @@ TEST(CudaC, AnOptimizerStepsInOneOrTwoParts) {
     EXPECT_NEAR(weight[1], 2.25, 1e-6);
     EXPECT_EQ(weight[3], 4.0f);
     EXPECT_EQ(gradient[2], 2.0f);
-    results[parts ? 1 : 0].assign(weight, weight + 4);
+    results.emplace_back(weight, weight + 4);
+    EXPECT_EQ(results.back(), results.front()) << way;
   }
-  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST(CudaC, WhatIsWrongIsSaid) {
@@ -138,6 +141,12 @@ TEST(CudaC, WhatIsWrongIsSaid) {
   EXPECT_EQ(gradstab_cuda_step(object.get(), nullptr, nullptr, 1, nullptr), GRADSTAB_FAILED_PRECONDITION);
   EXPECT_THAT(gradstab_cuda_last_error(object.get()), HasSubstr("gradstab_cuda_init"));
   EXPECT_EQ(gradstab_cuda_set_lr(object.get(), 0.1, nullptr), GRADSTAB_INVALID_ARGUMENT);
+  float one[4] = {};
+  const gradstab_tensor lonely = tensor(one);
+  EXPECT_EQ(gradstab_cuda_step_one(object.get(), 0, &lonely, &lonely, nullptr), GRADSTAB_INVALID_ARGUMENT);
+  EXPECT_THAT(gradstab_cuda_last_error(object.get()), HasSubstr("a transform has no step of one parameter"));
+  const Object adam = optimizer();
+  EXPECT_EQ(gradstab_cuda_step_one(adam.get(), 0, &lonely, &lonely, nullptr), GRADSTAB_FAILED_PRECONDITION);
   gradstab_cuda_options options = emulated();
   options.emulate = 2;
   EXPECT_EQ(gradstab_cuda_init(object.get(), &kParameter, 1, &options, nullptr, 0),

@@ -223,6 +223,55 @@ TEST(CudaOptimizer, StateMovesBetweenCpuAndDevice) {
   }
 }
 
+/// Parameters stepped one after the other, in any order, are those that are stepped together.
+TEST(CudaOptimizer, StepsParametersOneByOne) {
+  for (const Case& chosen : cases()) {
+    if (chosen.name == "spam") continue;  // resets all moments in one step of the whole
+    for (const DType dtype : {DType::float32, DType::bfloat16}) {
+      Pair pair(chosen, dtype, DType::float32);
+      Gradients weights(pair.weights);
+      Pair::move_refs(weights);
+      cuda::Optimizer single(chosen.options, Pair::transform(true));
+      cuda::DeviceOptions options = emulated();
+      options.seed = 5;
+      single.init(testing::small_model(), options).check();
+      std::mt19937_64 random(29);
+      const std::size_t count = weights.refs().size();
+      for (std::size_t step = 0; step < 7; ++step) {
+        pair.step(testing::random_gradients(random, pair.host.parameters));
+        const auto launches = single.counts().launches;
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::size_t t = (i * 5 + step) % count;
+          single.step_one(t, on_device(weights.refs())[t], on_device(pair.gradients.refs())[t]).check();
+        }
+        EXPECT_EQ(single.counts().launches - launches, 3 * count);
+        for (std::size_t t = 0; t < count; ++t)
+          ASSERT_EQ(weights.bytes(t), pair.weights.bytes(t)) << chosen.name << " step " << step << ", " << t;
+        const auto together = testing::reports_of(pair.device);
+        const auto one_by_one = testing::reports_of(single);
+        for (std::size_t t = 0; t < count; ++t) {
+          EXPECT_EQ(one_by_one[t].raw_norm, together[t].raw_norm);
+          EXPECT_EQ(one_by_one[t].factor, together[t].factor);
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaOptimizer, RefusesToStepOneWhereAllAreNeeded) {
+  cuda::Optimizer spam(SpamOptions{});
+  spam.init(testing::small_model(), emulated()).check();
+  EXPECT_THAT(spam.can_step_one().message(), HasSubstr("spam"));
+  cuda::Optimizer skips(AdamOptions(), stabilize());
+  skips.init(testing::small_model(), emulated(NonFinitePolicy::skip_step)).check();
+  EXPECT_THAT(skips.step_one(0, {}, {}).message(), HasSubstr("skip_step"));
+  cuda::Optimizer adam(AdamOptions(), stabilize());
+  EXPECT_EQ(adam.step_one(0, {}, {}).code(), StatusCode::failed_precondition);
+  adam.init(testing::small_model(), emulated()).check();
+  EXPECT_THAT(adam.step_one(99, {}, {}).message(), HasSubstr("99"));
+  EXPECT_TRUE(adam.step_one(0, {}, {}).ok()) << "no gradient, no step";
+}
+
 /// A run that spends its middle on the device is the run on the host.
 TEST(CudaOptimizer, MovesToADeviceAndBackInTheMiddleOfARun) {
   for (const Case& chosen : cases()) {

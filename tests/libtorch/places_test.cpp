@@ -281,23 +281,54 @@ TEST(PlacesTest, BackendCudaDoesNotCopy) {
               HasSubstr("cudda"));
 }
 
-TEST(PlacesTest, SteppingInBackwardIsForTheHost) {
+/// Gradients of a loss whose backward ends with every parameter.
+void run_backward(std::vector<torch::Tensor>& list, int step) {
+  torch::Tensor loss = torch::zeros({});
+  for (torch::Tensor& p : list) loss = loss + (p * (1.0 + step % 3)).square().sum();
+  loss.backward();
+}
+
+TEST(PlacesTest, SteppingInBackwardIsSteppingAfterwards) {
+  auto inside = parameters(9);
+  auto after = parameters(9);
+  auto host = parameters(9);
+  FusedAdamW stepped(inside, AdamWOptions(0.01), fused_on("emulated"));
+  FusedAdamW plain(after, AdamWOptions(0.01), fused_on("emulated"));
+  FusedAdamW on_host(host, AdamWOptions(0.01), fused_on(""));
+  BackwardStepper stepper(stepped);
+  BackwardStepper host_stepper(on_host);
+  for (int step = 0; step < 12; ++step) {
+    for (torch::Tensor& p : after) p.mutable_grad().reset();
+    run_backward(inside, step);
+    run_backward(after, step);
+    run_backward(host, step);
+    plain.step();
+    ASSERT_EQ(distance(inside, after), 0.0) << "step " << step;
+    EXPECT_FALSE(inside[0].grad().defined()) << "the gradient is freed";
+    const StepReport report = stepper.take_report();
+    const StepReport expected = host_stepper.take_report();
+    ASSERT_EQ(report.tensors.size(), expected.tensors.size());
+    EXPECT_NEAR(report.raw_global_norm / plain.report().raw_global_norm, 1.0, 1e-12);
+    EXPECT_NEAR(report.raw_global_norm / expected.raw_global_norm, 1.0, 1e-5);
+  }
+  EXPECT_EQ(stepped.backend_name(), "emulated");
+  EXPECT_LE(distance(inside, host), tolerance(12));
+  FusedSettings settings = fused_on("emulated");
+  settings.transform = clip_by_global_norm(1.0);
+  FusedAdamW clipped(inside, AdamWOptions(0.01), std::move(settings));
+  EXPECT_THAT(error_of([&] { BackwardStepper refused(clipped); }), HasSubstr("clip_by_global_norm"));
+}
+
+TEST(PlacesTest, MeasuringInBackwardChangesNothingOnADevice) {
   auto list = parameters(9);
-  FusedAdamW optimizer(list, AdamWOptions(0.01), fused_on("emulated"));
-  EXPECT_THAT(error_of([&] { BackwardStepper stepper(optimizer); }),
-              HasSubstr("a device updates all parameters at once"));
-  // To measure in backward gains nothing there, and does no harm.
-  BackwardStepper measuring(optimizer, BackwardStepper::Mode::measure);
   auto others = parameters(9);
+  FusedAdamW optimizer(list, AdamWOptions(0.01), fused_on("emulated"));
   FusedAdamW plain(others, AdamWOptions(0.01), fused_on("emulated"));
+  BackwardStepper measuring(optimizer, BackwardStepper::Mode::measure);
   for (int step = 0; step < 3; ++step) {
     for (auto* each : {&list, &others}) {
-      torch::Tensor loss = torch::zeros({});
-      for (torch::Tensor& p : *each) {
-        p.mutable_grad().reset();
-        loss = loss + p.square().sum();
-      }
-      loss.backward();
+      for (torch::Tensor& p : *each) p.mutable_grad().reset();
+      run_backward(*each, step);
     }
     optimizer.step();
     plain.step();

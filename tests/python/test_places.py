@@ -105,8 +105,20 @@ def test_backend_cuda_refuses_what_would_be_copied() -> None:
     backward(model, 0)
     with pytest.raises(TypeError, match="host memory, but backend is 'cuda'"):
         gs.GradientStabilizer(model.parameters(), backend="cuda").step()
-    with pytest.raises(TypeError, match="each in backward"):
-        gs.optimizer_in_backward(make_model(), backend="emulated")
+
+
+def test_stepping_in_backward_is_stepping_afterwards() -> None:
+    model, twin = make_model(), make_model()
+    stepper = gs.optimizer_in_backward(model, gs.optim.AdamW, lr=0.01, backend="emulated")
+    optimizer = gs.optim.AdamW(twin.named_parameters(), 0.01, backend="emulated")
+    for step in range(6):
+        backward(model, step)
+        backward(twin, step)
+        optimizer.step()
+        assert same_bits(values(model), values(twin))
+        assert model[0].weight.grad is None
+        assert stepper.report().raw_global_norm == pytest.approx(optimizer.report().raw_global_norm, rel=1e-12)
+    assert stepper.optimizer.backend_name() == "emulated"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -24,7 +24,7 @@ class OptimizerInBackward:
         _native.call(optimizer._native.check_can_step_one)
         self._held = False
         self._steps = 0
-        self._seen: dict[int, list[float]] = {}
+        self._seen: set[int] = set()
         self._begun = False  # this backward has updated a parameter
         self._hooks: list[Any] = []
         for index, parameter in enumerate(optimizer._binding.tensors):
@@ -43,7 +43,8 @@ class OptimizerInBackward:
             torch.autograd.Variable._execution_engine.queue_callback(self._end)
         if parameter.grad is None or not optimizer._binding.holds_at(index, parameter):
             return
-        self._seen[index] = _native.call(optimizer._native.step_one, index)
+        _native.call(optimizer._native.step_one, index)
+        self._seen.add(index)
         parameter.grad = None
 
     def _end(self) -> None:
@@ -54,13 +55,15 @@ class OptimizerInBackward:
         self._held = held
 
     def report(self) -> StepReport:
-        """What happened since the last call, with an entry for every parameter."""
+        """What happened since the last call, with an entry for every parameter. Waits where they are on a device."""
         names = self.optimizer._binding.names
-        seen, self._seen, self._begun = self._seen, {}, False
+        seen, self._seen, self._begun = self._seen, set(), False
         self._steps += 1
         tensors = []
         for index, name in enumerate(names):
-            raw_norm, norm, factor, *marks = seen.get(index, [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+            absent = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]
+            numbers = _native.call(self.optimizer._native.report_of_one, index) if index in seen else absent
+            raw_norm, norm, factor, *marks = numbers
             tensors.append(TensorReport(name, raw_norm, norm, factor, *(mark != 0 for mark in marks)))
         finite = [tensor for tensor in tensors if tensor.present and tensor.finite]
         return StepReport(

@@ -96,6 +96,7 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("set_group", &FusedOptimizer::set_group)
       .def("step", &FusedOptimizer::step)
       .def("step_one", &FusedOptimizer::step_one)
+      .def("report_of_one", &FusedOptimizer::report_of_one)
       .def("check_can_step_one", &FusedOptimizer::check_can_step_one)
       .def("measure_one", &FusedOptimizer::measure_one)
       .def("report", &FusedOptimizer::report)

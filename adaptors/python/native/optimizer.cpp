@@ -91,14 +91,19 @@ bool FusedOptimizer::step() {
   return done;
 }
 
-std::vector<double> FusedOptimizer::step_one(std::int64_t index) {
+bool FusedOptimizer::step_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
-  if (!gradient.defined()) return {0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
+  if (!gradient.defined()) return false;
   check_is_plain(gradient, optimizer_.parameters()[i].name);
   check_is_plain(parameters_[i], optimizer_.parameters()[i].name);
-  const TensorReport report = value(optimizer_.step_one(i, parameters_[i], gradient));
+  check(optimizer_.step_one(i, parameters_[i], gradient));
   written(parameters_[i]);
+  return true;
+}
+
+std::vector<double> FusedOptimizer::report_of_one(std::int64_t index) {
+  const TensorReport report = value(optimizer_.report_of_one(checked(index)));
   const auto number = [](bool flag) { return flag ? 1.0 : 0.0; };
   return {report.raw_norm,       report.norm(),        report.factor,        number(report.present),
           number(report.finite), number(report.spike), number(report.zeroed)};

@@ -36,9 +36,10 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   /// One step of all parameters that have a gradient. False: nothing was done (policy `skip_step`).
   bool step();
 
-  /// One step of one parameter, whose gradient may be freed afterwards. Returns its report: raw norm, norm,
-  /// factor, present, finite, spike, zeroed.
-  std::vector<double> step_one(std::int64_t index);
+  /// One step of one parameter, whose gradient may be freed afterwards. False: it has none.
+  bool step_one(std::int64_t index);
+  /// What the last `step_one` of a parameter saw: raw norm, norm, factor, present, finite, spike, zeroed.
+  std::vector<double> report_of_one(std::int64_t index);
   void check_can_step_one();
   /// Measures one gradient ahead of `step`, which measures it again if it was written to in between.
   void measure_one(std::int64_t index);

@@ -13,9 +13,10 @@ GRADSTAB_DEVICE_INLINE bool may_change_nothing(const Tables& tables) {
 }
 
 /// What the norm says of a tensor before anything is decided.
-GRADSTAB_HOST_DEVICE inline TensorReport measured(const Tables& tables, std::uint32_t tensor) {
+GRADSTAB_HOST_DEVICE inline TensorReport measured(const Tables& tables, const Launch& launch,
+                                                  std::uint32_t tensor) {
   TensorReport report;
-  report.present = tables.addresses[tensor].gradient != nullptr;
+  report.present = launch.address_of(tables, tensor).gradient != nullptr;
   if (!report.present || !tables.measures) return report;
   report.raw_norm = std::sqrt(tables.tensor_squared[tensor]);
   report.finite = is_finite(report.raw_norm);
@@ -60,8 +61,9 @@ GRADSTAB_HOST_DEVICE inline void advance_optimizer(const Tables& tables, std::ui
 }
 
 /// The decision on one tensor, as StepEngine and `stabilize` take it on the CPU.
-GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, std::uint32_t tensor) {
-  TensorReport report = measured(tables, tensor);
+GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, const Launch& launch,
+                                               std::uint32_t tensor) {
+  TensorReport report = measured(tables, launch, tensor);
   if (report.present) {
     report.zeroed = !report.finite && tables.nonfinite == NonFinitePolicy::skip_tensor;
     if (tables.stabilizes) {
@@ -82,30 +84,32 @@ GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, std::uint32
   tables.reports[tensor] = report;
 }
 
-/// Tensors of one block of `blocks`. Each block looks for NaN by itself, so that none waits for another.
+/// The tensors of one block. Each block looks for NaN by itself, so that none waits for another.
 template <class Block>
-GRADSTAB_HOST_DEVICE void decide_tensors(Block& block, const Tables& tables, std::uint32_t index,
-                                         std::uint32_t blocks) {
+GRADSTAB_HOST_DEVICE void decide_tensors(Block& block, const Tables& tables, const Launch& launch) {
+  const std::uint32_t begin = launch.of_one ? launch.tensor : 0;
+  const std::uint32_t end = launch.of_one ? launch.tensor + 1 : tables.tensor_count;
   bool skip = false;
   if (may_change_nothing(tables)) {
     // The sum of flags is exact, whatever its order.
     skip = block.sum([&](unsigned thread) {
       double nonfinite = 0.0;
-      for (std::uint32_t t = thread; t < tables.tensor_count; t += kThreads)
-        nonfinite += measured(tables, t).finite ? 0.0 : 1.0;
+      for (std::uint32_t t = begin + thread; t < end; t += kThreads)
+        nonfinite += measured(tables, launch, t).finite ? 0.0 : 1.0;
       return nonfinite;
     }) > 0.0;
   }
   block.each([&](unsigned thread) {
-    for (std::uint32_t t = index * kThreads + thread; t < tables.tensor_count; t += blocks * kThreads) {
+    const std::uint32_t first = begin + block.index() * kThreads + thread;
+    for (std::uint32_t t = first; t < end; t += launch.blocks * kThreads) {
       if (skip) {
-        tables.reports[t] = measured(tables, t);
+        tables.reports[t] = measured(tables, launch, t);
       } else {
-        decide_tensor(tables, t);
+        decide_tensor(tables, launch, t);
       }
     }
   });
-  if (index == 0) block.lead([&] { tables.counters->skip = skip ? 1 : 0; });
+  if (block.index() == 0) block.lead([&] { tables.counters->skip = skip ? 1 : 0; });
 }
 
 /// Counts the step. Once per step, in the pass after the decision, by which time nobody reads the counter.

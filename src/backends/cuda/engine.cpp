@@ -24,7 +24,13 @@ Status DeviceEngine::bind(std::shared_ptr<Device> device, const EngineSetup& set
   const auto plan = make_plan(*setup.parameters, setup.rules, setup.group_of);
   if (!plan) return plan.status();
   ranges_ = plan->ranges;
-  for (const TensorPlan& tensor : plan->tensors) first_segment_.push_back(tensor.first_segment);
+  for (const TensorPlan& tensor : plan->tensors) {
+    first_segment_.push_back(tensor.first_segment);
+    ChunkRange& range = chunks_.emplace_back();
+    if (tensor.filled_segments == 0) continue;
+    const Segment& segment = plan->segments[tensor.first_segment];
+    range = {segment.first_chunk, segment.chunk_count * tensor.segment_count};
+  }
   addresses_.assign(plan->tensors.size(), {});
   sent_addresses_ = addresses_;
   states_.assign(plan->tensors.size(), {});
@@ -136,6 +142,28 @@ Status DeviceEngine::finish(Stream stream) {
   if (counted) return {};
   // Nothing to write, but a step all the same.
   return device_->launch(kernel_index(Kernel::apply), tables_, {1, tables_.chunk_count, true}, stream);
+}
+
+Status DeviceEngine::step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient,
+                              Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(check_gradient(index, gradient));
+  GRADSTAB_RETURN_IF_ERROR(check_parameter(index, parameter, gradient));
+  wanted_.assign(count(), {});
+  wanted_[index] = storage_of(parameter.dtype, low_precision_);
+  GRADSTAB_RETURN_IF_ERROR(allocate_states(stream));
+  // The address goes with the launch: a copy into the tables for each parameter would soon have to wait.
+  Launch launch;
+  launch.of_one = true;
+  launch.tensor = static_cast<std::uint32_t>(index);
+  launch.address = {gradient.data, parameter.data, gradient.dtype};
+  launch.first_chunk = chunks_[index].first;
+  const auto start = [&](std::size_t kernel, std::uint32_t blocks) {
+    launch.blocks = blocks;
+    return blocks == 0 ? Status() : device_->launch(kernel, tables_, launch, stream);
+  };
+  if (tables_.measures) GRADSTAB_RETURN_IF_ERROR(start(kernel_index(Kernel::measure), chunks_[index].count));
+  GRADSTAB_RETURN_IF_ERROR(start(kernel_index(Kernel::decide), 1));
+  return start(kernel_index(Kernel::update, rules_[index].rule), chunks_[index].count);
 }
 
 Status DeviceEngine::set_groups(std::span<const GroupSettings> groups, Stream stream) {

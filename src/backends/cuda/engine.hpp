@@ -47,6 +47,9 @@ class DeviceEngine {
   /// The other passes: decides on the squared norms, and scales or updates.
   Status finish(Stream stream);
 
+  /// A step of one parameter of an optimizer, in three launches. Not counted as a step of all.
+  Status step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient, Stream stream);
+
   /// One squared norm per parameter on the device, between `measure` and `finish`: a process that has only
   /// parts of the tensors adds those of the others here.
   double* squared_norms() const noexcept { return tables_.tensor_squared; }
@@ -100,6 +103,11 @@ class DeviceEngine {
   std::vector<ParameterRule> rules_;
   std::vector<RuleRange> ranges_;
   std::vector<std::uint32_t> first_segment_;  // per parameter
+  struct ChunkRange {
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+  };
+  std::vector<ChunkRange> chunks_;  // per parameter
 
   Memory table_memory_;
   std::vector<Memory> state_memory_;

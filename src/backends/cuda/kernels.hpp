@@ -21,23 +21,16 @@ constexpr std::size_t kernel_index(Kernel kernel, UpdateRule rule = UpdateRule::
   return static_cast<std::size_t>(kernel) + (kernel == Kernel::update ? static_cast<std::size_t>(rule) : 0);
 }
 
-/// The blocks of one launch. Passes that write walk their chunks backwards: what was measured last is still
-/// in the cache and comes first.
-struct Launch {
-  std::uint32_t blocks = 0;
-  std::uint32_t first_chunk = 0;  ///< of a range of chunks that share a rule
-  bool counts_step = false;       ///< the first block counts the step
-};
-
 template <class Block>
-GRADSTAB_HOST_DEVICE void run_measure(Block& block, const Tables& tables, const Launch&) {
+GRADSTAB_HOST_DEVICE void run_measure(Block& block, const Tables& tables, const Launch& launch) {
   if (tables.has_empty && block.index() == 0) clear_empty_tensors(block, tables);
-  if (block.index() < tables.chunk_count) measure_chunk(block, tables, block.index());
+  const std::uint32_t chunk = launch.first_chunk + block.index();
+  if (chunk < tables.chunk_count) measure_chunk(block, tables, launch, chunk);
 }
 
 template <class Block>
 GRADSTAB_HOST_DEVICE void run_decide(Block& block, const Tables& tables, const Launch& launch) {
-  decide_tensors(block, tables, block.index(), launch.blocks);
+  decide_tensors(block, tables, launch);
 }
 
 /// The chunk of a block in a pass that writes; beyond the end where the launch only counts.
@@ -56,7 +49,7 @@ GRADSTAB_HOST_DEVICE void run_apply(Block& block, const Tables& tables, const La
 template <class Rule, class Block>
 GRADSTAB_HOST_DEVICE void run_update(Block& block, const Tables& tables, const Launch& launch) {
   const std::uint32_t chunk = backwards(block, tables, launch);
-  if (chunk < tables.chunk_count) update_chunk<Rule>(block, tables, chunk);
+  if (chunk < tables.chunk_count) update_chunk<Rule>(block, tables, launch, chunk);
 }
 
 }  // namespace gradstab::device

@@ -118,9 +118,10 @@ GRADSTAB_HOST_DEVICE void clear_empty_tensors(Block& block, const Tables& tables
 /// One block: one chunk. The block that arrives last at a segment adds its chunks, always in the same order;
 /// likewise for tensors of several segments.
 template <class Block>
-GRADSTAB_HOST_DEVICE void measure_chunk(Block& block, const Tables& tables, std::uint32_t index) {
+GRADSTAB_HOST_DEVICE void measure_chunk(Block& block, const Tables& tables, const Launch& launch,
+                                        std::uint32_t index) {
   const Chunk chunk = tables.chunks[index];
-  const TensorAddress address = tables.addresses[chunk.tensor];
+  const TensorAddress address = launch.address_of(tables, chunk.tensor);
   const Segment segment = tables.segments[chunk.segment];
   double sum = block.sum([&](unsigned thread) { return thread_squares(address, chunk, thread); });
   if (segment.chunk_count > 1) {

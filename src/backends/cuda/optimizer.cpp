@@ -227,6 +227,27 @@ Status Optimizer::step(std::span<const TensorRef> parameters, std::span<const Te
   return finish(stream);
 }
 
+Status Optimizer::step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient,
+                           Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("step_one"));
+  auto& inside = static_cast<Inside&>(*impl_);
+  GRADSTAB_RETURN_IF_ERROR(inside.twin.can_step_one());
+  if (index >= inside.optimizer().memory.size()) {
+    return {StatusCode::invalid_argument,
+            detail::concat("there is no parameter ", index, "; ", inside.optimizer().memory.size(),
+                           " are registered")};
+  }
+  if (gradient.data == nullptr) return {};
+  inside.measured = false;
+  GRADSTAB_RETURN_IF_ERROR(inside.engine.step_one(index, parameter, gradient, stream));
+  inside.optimizer().memory[index].storage = inside.engine.storages()[index];
+  return {};
+}
+
+Status Optimizer::can_step_one() const {
+  return static_cast<Inside&>(*impl_).twin.can_step_one();
+}
+
 std::size_t Optimizer::group_count() const noexcept {
   return static_cast<Inside&>(*impl_).twin.group_count();
 }
@@ -243,7 +264,10 @@ Status Optimizer::set_lr(double lr, Stream stream) {
 
 Status Optimizer::set_lr(std::size_t group, double lr, Stream stream) {
   auto& inside = static_cast<Inside&>(*impl_);
+  // Who steps in backward says it before each parameter.
+  const auto before = inside.twin.options(group);
   GRADSTAB_RETURN_IF_ERROR(inside.twin.set_lr(group, lr));
+  if (before && *before == inside.optimizer().settings()[group]) return {};
   return inside.ready ? inside.send_settings(stream) : Status();
 }
 

@@ -130,4 +130,19 @@ struct Tables {
   StepCounters* counters = nullptr;
 };
 
+/// The blocks of one launch. Passes that write walk their chunks backwards: what was measured last is still
+/// in the cache and comes first.
+struct Launch {
+  std::uint32_t blocks = 0;
+  std::uint32_t first_chunk = 0;  ///< of a range of chunks: those that share a rule, or those of one tensor
+  bool counts_step = false;       ///< the first block counts the step
+  bool of_one = false;            ///< a step of one tensor alone, which the tables do not know the address of
+  std::uint32_t tensor = 0;       ///< that one
+  TensorAddress address = {};
+
+  GRADSTAB_HOST_DEVICE const TensorAddress& address_of(const Tables& tables, std::uint32_t index) const {
+    return of_one ? address : tables.addresses[index];
+  }
+};
+
 }  // namespace gradstab::device

@@ -203,14 +203,15 @@ GRADSTAB_HOST_DEVICE double advance_unit(Block& block, const Tables& tables, con
 
 /// One block: one chunk of a parameter that is updated by this rule.
 template <class Rule, class Block>
-GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, std::uint32_t index) {
+GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const Launch& launch,
+                                       std::uint32_t index) {
   if (tables.counters->skip != 0) return;
   const Chunk chunk = tables.chunks[index];
   const TensorReport report = tables.reports[chunk.tensor];
   if (!report.present) return;
   const TensorPlan& plan = tables.plans[chunk.tensor];
   const TensorNumbers& numbers = tables.numbers[chunk.tensor];
-  const TensorAddress address = tables.addresses[chunk.tensor];
+  const TensorAddress address = launch.address_of(tables, chunk.tensor);
   const TensorState& state = tables.states[chunk.tensor];
   UpdateScalars scalars = numbers.scalars;
   if (plan.unit_moments)

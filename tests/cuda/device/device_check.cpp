@@ -167,6 +167,32 @@ void optimizer_matches(bool small, const Kind& kind, DType parameter, DType grad
          kind.name + ": " + std::to_string(apart) + " of " + std::to_string(compared) + " weights differ");
 }
 
+/// Steps of one parameter after the other leave the bits of a step of all.
+void one_by_one_is_all_at_once(bool small) {
+  const ParameterSet set = parameters_of(some_sizes(small));
+  std::vector<std::byte> results[2];
+  for (const bool alone : {false, true}) {
+    cuda::Optimizer optimizer(AdamOptions::adamw(), stabilize());
+    optimizer.init(set).check();
+    Tensors weights(device_memory(), set, DType::float32);
+    Tensors gradients(device_memory(), set, DType::bfloat16);
+    for (std::size_t t = 0; t < set.size(); ++t) {
+      weights.set(t, normal_values(count_of(set[t]), 1.0, static_cast<unsigned>(t)));
+      gradients.set(t, normal_values(count_of(set[t]), 1.0, 50 + static_cast<unsigned>(t)));
+    }
+    for (int step = 0; step < 3; ++step) {
+      if (!alone) optimizer.step(weights.refs(), gradients.refs()).check();
+      for (std::size_t t = set.size(); alone && t-- > 0;)
+        optimizer.step_one(t, weights.refs()[t], gradients.refs()[t]).check();
+    }
+    for (std::size_t t = 0; t < set.size(); ++t) {
+      const auto bytes = weights.bytes(t);
+      results[alone ? 1 : 0].insert(results[alone ? 1 : 0].end(), bytes.begin(), bytes.end());
+    }
+  }
+  expect(results[0] == results[1], "one by one, parameters end otherwise than together");
+}
+
 void steps_repeat_bit_for_bit(bool small) {
   const ParameterSet set = parameters_of(some_sizes(small));
   std::vector<std::byte> results[2];
@@ -371,6 +397,7 @@ int run_all(bool small) {
     });
   }
   checks.run("two runs are the same bits", [&] { steps_repeat_bit_for_bit(small); });
+  checks.run("one by one is all at once", [&] { one_by_one_is_all_at_once(small); });
   checks.run("a captured graph replays", [&] { graph_replays(calls, small); });
   checks.run("10,000 tensors in 3 launches", [] { many_tensors(10'000); });
   if (!small) {

@@ -39,8 +39,10 @@ class TensorOptimizer {
   /// is `raise`, and what is said there about a step that was left out says the report alone.
   Result<bool> step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
 
-  /// One step of one parameter, whose gradient may be freed afterwards. Not on a device.
-  Result<TensorReport> step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
+  /// One step of one parameter, whose gradient may be freed afterwards.
+  Status step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
+  /// What the last `step_one` of a parameter saw; waits for the device, once for all of them.
+  Result<TensorReport> report_of_one(std::size_t index);
   /// Whether `step_one` is possible for these parameters; the error says why not.
   Status can_step_one(std::span<const at::Tensor> parameters);
   /// Measures one gradient ahead of `step`, which measures it again if autograd knows that it was written to
@@ -68,6 +70,7 @@ class TensorOptimizer {
   Result<bool> step_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<StepReport> update(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status step_one_on_device(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
   Status measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& reference);
   const std::string& name_of_parameter(std::size_t index) const;
 
@@ -88,7 +91,8 @@ class TensorOptimizer {
   HostCopies parameter_copies_;
   std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
 
-  bool report_is_due_ = false;  // on the device, not yet asked for
+  std::vector<TensorReport> ones_;  // of the steps of one
+  bool report_is_due_ = false;      // on the device, not yet asked for
   std::vector<TensorReport> reported_;
   StepReport report_;
 };
