@@ -14,6 +14,10 @@ TensorOptimizer::TensorOptimizer(OptimizerOptions options, std::optional<Gradien
   if (!run_.run.executor) run_.run.executor = torch_executor();
 }
 
+TensorOptimizer::~TensorOptimizer() {
+  if (device_) places_.wait(where_.device);
+}
+
 Status TensorOptimizer::validate() {
   return bound_ ? Status() : host_.init({}, run_);
 }

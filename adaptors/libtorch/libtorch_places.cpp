@@ -107,6 +107,17 @@ Result<cuda::Stream> Places::stream(const at::Device& device) const {
       "step in the default stream, or use PyTorch 2.7 or later");
 }
 
+void Places::wait(const at::Device& device) const noexcept {
+  if (emulates_) return;
+  try {
+    const c10::impl::VirtualGuardImpl guard(device.type());
+    guard.synchronizeStream(guard.getStream(device));
+  } catch (const std::exception&) {
+    // At the end of the process the driver may have gone before this object.
+    return;
+  }
+}
+
 const at::Tensor& HostCopies::fetch(std::size_t index, const at::Tensor& tensor) {
   if (tensor.device().is_cpu() && !always_) return tensor;
   if (copies_.size() <= index) copies_.resize(index + 1);

@@ -18,6 +18,10 @@ TensorTransform::TensorTransform(GradientTransform transform, RunOptions options
   if (!options_.executor) options_.executor = torch_executor();
 }
 
+TensorTransform::~TensorTransform() {
+  if (device_) places_.wait(where_.device);
+}
+
 Status TensorTransform::validate() const {
   GRADSTAB_RETURN_IF_ERROR(host_.validate());
   return find_backend(options_.backend).status();

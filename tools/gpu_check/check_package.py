@@ -150,6 +150,25 @@ def norms_come_back_where_the_gradients_are(setting: Setting) -> None:
 
 
 @check
+def stepping_in_backward_is_stepping_afterwards(setting: Setting) -> None:
+    """As far as backward itself repeats its bits, which on a device it may not: compared up to roundings."""
+    inside, after = make_model().to(setting.device), make_model().to(setting.device)
+    stepper = gs.optimizer_in_backward(inside, gs.optim.AdamW, lr=1e-3, backend=setting.backend)
+    optimizer = gs.optim.AdamW(after.named_parameters(), 1e-3, backend=setting.backend)
+    inputs = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(7)).to(setting.device)
+    for _ in range(5):
+        optimizer.zero_grad()
+        for model in (inside, after):
+            model(inputs).square().mean().backward()
+        optimizer.step()
+        expect(all(p.grad is None for p in inside.parameters()), "a gradient was kept")
+        ours, theirs = stepper.report().raw_global_norm, optimizer.report().raw_global_norm
+        expect(abs(ours - theirs) <= 1e-4 * theirs, f"norms {ours} and {theirs}")
+    expect(stepper.optimizer.backend_name() == setting.name, stepper.optimizer.backend_name())
+    expect(distance(inside, after) <= 1e-2, f"differs by {distance(inside, after):.3g}")
+
+
+@check
 def checkpoints_move(setting: Setting) -> None:
     (host, on_host), (there, on_device) = pair(setting, OPTIMIZERS["AdamW"])
     steps(there, on_device, range(9))

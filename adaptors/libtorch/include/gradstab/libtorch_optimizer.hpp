@@ -23,6 +23,10 @@ class TensorOptimizer {
  public:
   TensorOptimizer(OptimizerOptions options, std::optional<GradientTransform> transform,
                   OptimizerRunOptions run);
+  TensorOptimizer(TensorOptimizer&&) = default;
+  TensorOptimizer& operator=(TensorOptimizer&&) = delete;
+  /// Waits for a device, which may still be at the memory that goes.
+  ~TensorOptimizer();
 
   /// What `bind` would refuse whatever the parameters are.
   Status validate();

@@ -57,6 +57,9 @@ class Places {
   /// The stream of the calling thread. Errors: a stream whose handle this LibTorch does not tell.
   Result<cuda::Stream> stream(const at::Device& device) const;
 
+  /// Until that stream has nothing left to do, or is gone.
+  void wait(const at::Device& device) const noexcept;
+
  private:
   bool strict_ = false;
   bool emulates_ = false;

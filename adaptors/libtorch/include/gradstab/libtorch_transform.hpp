@@ -20,6 +20,10 @@ namespace gradstab {
 class TensorTransform {
  public:
   TensorTransform(GradientTransform transform, RunOptions options);
+  TensorTransform(TensorTransform&&) = default;
+  TensorTransform& operator=(TensorTransform&&) = delete;
+  /// Waits for a device, which may still be at the memory that goes.
+  ~TensorTransform();
 
   /// The first invalid setting, or an unknown backend.
   Status validate() const;
