@@ -29,6 +29,17 @@ std::string unfit_parameter(const at::Tensor& parameter) {
   return std::string("a parameter is ") + c10::toString(dtype) + ", not float32 or bfloat16";
 }
 
+/// What most steps are, so that those of thousands of small tensors do not have to look further.
+bool are_all_in_host_memory(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters) {
+  bool any = false;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    any = true;
+    if (!gradients[i].is_cpu() || (!parameters.empty() && !parameters[i].is_cpu())) return false;
+  }
+  return any;
+}
+
 /// c10::Stream tells its handle from PyTorch 2.7 on.
 template <class Stream>
 std::optional<void*> handle_of(const Stream& stream) {
@@ -51,6 +62,7 @@ Places::Places(RunOptions& options) {
 
 Result<Whereabouts> Places::find(std::span<const at::Tensor> gradients,
                                  std::span<const at::Tensor> parameters, const Whereabouts& now) const {
+  if (!emulates_ && !strict_ && are_all_in_host_memory(gradients, parameters)) return Whereabouts{};
   std::optional<at::Device> common;
   bool several = false;
   std::string unfit;
