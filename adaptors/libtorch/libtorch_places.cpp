@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
+#include <dlfcn.h>
 
 #include <optional>
 
@@ -40,7 +41,20 @@ bool are_all_in_host_memory(std::span<const at::Tensor> gradients, std::span<con
   return any;
 }
 
-/// c10::Stream tells its handle from PyTorch 2.7 on.
+/// What c10::cuda::CUDAStream::stream() says, found by name, so that nothing is linked with CUDA: a
+/// CUDAStream is a c10::Stream and nothing more. Nothing where LibTorch's part for CUDA is not loaded.
+std::optional<void*> handle_by_name(const c10::Stream& stream) {
+  using Tell = void* (*)(const c10::Stream*);
+  static const auto tell = [] {
+    void* library = dlopen("libc10_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    return library == nullptr ? nullptr
+                              : reinterpret_cast<Tell>(dlsym(library, "_ZNK3c104cuda10CUDAStream6streamEv"));
+  }();
+  if (tell == nullptr) return std::nullopt;
+  return tell(&stream);
+}
+
+/// Since 2026 c10::Stream tells its handle itself.
 template <class Stream>
 std::optional<void*> handle_of(const Stream& stream) {
   if constexpr (requires { stream.native_handle(); }) {
@@ -48,7 +62,7 @@ std::optional<void*> handle_of(const Stream& stream) {
   } else if (stream.id() == 0) {
     return nullptr;  // the default stream
   } else {
-    return std::nullopt;
+    return handle_by_name(stream);
   }
 }
 
@@ -113,10 +127,8 @@ Result<cuda::Stream> Places::stream(const at::Device& device) const {
   const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
   const auto handle = handle_of(stream);
   if (handle) return *handle;
-  return Status(
-      StatusCode::unsupported,
-      "this version of LibTorch does not tell the handle of a CUDA stream other than the default one; "
-      "step in the default stream, or use PyTorch 2.7 or later");
+  return Status(StatusCode::unsupported,
+                "LibTorch does not tell the handle of the current stream; step in the default stream");
 }
 
 void Places::wait(const at::Device& device) const noexcept {
