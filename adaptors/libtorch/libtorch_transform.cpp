@@ -34,8 +34,15 @@ Status TensorTransform::bind(ParameterSet parameters) {
       bound_ ? host_.rebind(std::move(parameters)) : host_.init(std::move(parameters), options_);
   GRADSTAB_RETURN_IF_ERROR(status);
   bound_ = true;
+  parts_.reset();
   refusal_.reset();
   report_ = {};
+  return {};
+}
+
+Status TensorTransform::bind_parts(ParameterSet parameters, ParameterSet parts) {
+  GRADSTAB_RETURN_IF_ERROR(bind(std::move(parameters)));
+  parts_ = std::move(parts);
   return {};
 }
 
@@ -65,7 +72,7 @@ Status TensorTransform::go_to(const Whereabouts& where) {
     if (!stream) return stream.status();
     cuda::DeviceOptions options = places_.device_options(where.device);
     options.nonfinite = options_.nonfinite;
-    auto taken = cuda::Transform::take(host_, options, *stream);
+    auto taken = cuda::Transform::take(host_, options, *stream, parts_);
     if (taken) {
       device_.emplace(std::move(*taken));
       where_ = where;
@@ -153,6 +160,12 @@ Result<bool> TensorTransform::step_on_copies(std::span<const at::Tensor> gradien
 Result<bool> TensorTransform::step_on_device(std::span<const at::Tensor> gradients) {
   const auto stream = places_.stream(where_.device);
   if (!stream) return stream.status();
+  GRADSTAB_RETURN_IF_ERROR(take_device_gradients(gradients));
+  GRADSTAB_RETURN_IF_ERROR(device_->update(gradient_refs_, *stream));
+  return end_device_step(gradients);
+}
+
+Status TensorTransform::take_device_gradients(std::span<const at::Tensor> gradients) {
   dense_.clear(gradients.size());
   gradient_refs_.assign(gradients.size(), {});
   for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -161,7 +174,10 @@ Result<bool> TensorTransform::step_on_device(std::span<const at::Tensor> gradien
     if (!gradient) return gradient.status();
     gradient_refs_[i] = *gradient;
   }
-  GRADSTAB_RETURN_IF_ERROR(device_->update(gradient_refs_, *stream));
+  return {};
+}
+
+Result<bool> TensorTransform::end_device_step(std::span<const at::Tensor> gradients) {
   report_is_due_ = true;
   bool go_on = true;
   if (options_.nonfinite == NonFinitePolicy::skip_step || options_.nonfinite == NonFinitePolicy::raise) {
@@ -186,6 +202,39 @@ Status TensorTransform::keep_report() {
   return status;
 }
 
+Result<at::Tensor> TensorTransform::measure_parts(std::span<const at::Tensor> gradients) {
+  auto where = places_.find(gradients, {}, where_);
+  if (!where) return where.status();
+  if (where->place != Place::device || refusal_) return at::Tensor();
+  GRADSTAB_RETURN_IF_ERROR(go_to(*where));
+  if (!device_) return at::Tensor();
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  report_ = {};
+  report_is_due_ = false;
+  GRADSTAB_RETURN_IF_ERROR(take_device_gradients(gradients));
+  GRADSTAB_RETURN_IF_ERROR(device_->measure(gradient_refs_, *stream));
+  return squared_norms_on_device();
+}
+
+Result<bool> TensorTransform::finish_parts(std::span<const at::Tensor> gradients) {
+  if (!device_)
+    return Status(StatusCode::failed_precondition, "finish_parts was called before measure_parts");
+  const auto stream = places_.stream(where_.device);
+  if (!stream) return stream.status();
+  GRADSTAB_RETURN_IF_ERROR(device_->finish(*stream));
+  return end_device_step(gradients);
+}
+
+/// The engine's own memory, which the next step writes.
+at::Tensor TensorTransform::squared_norms_on_device() const {
+  const auto count = static_cast<std::int64_t>(parameters().size());
+  return at::for_blob(device_->squared_norms(), {count})
+      .options(at::TensorOptions(at::kDouble).device(where_.device))
+      .target_device(where_.device)
+      .make_tensor();
+}
+
 Result<StepReport> TensorTransform::step_at_home(std::span<const TensorRef> gradients) {
   GRADSTAB_RETURN_IF_ERROR(home().status());
   report_is_due_ = false;
@@ -195,18 +244,9 @@ Result<StepReport> TensorTransform::step_at_home(std::span<const TensorRef> grad
 }
 
 Result<at::Tensor> TensorTransform::raw_norms() {
-  const auto options = at::TensorOptions(at::kDouble);
-  if (report_is_due_) {
-    const auto count = static_cast<std::int64_t>(parameters().size());
-    const auto on_device = options.device(where_.device);
-    // Those of absent gradients are zero. The memory is the engine's, which the next step writes.
-    return at::for_blob(device_->squared_norms(), {count})
-        .options(on_device)
-        .target_device(where_.device)
-        .make_tensor()
-        .sqrt();
-  }
-  at::Tensor norms = at::empty({static_cast<std::int64_t>(report_.tensors.size())}, options);
+  // Those of absent gradients are zero.
+  if (report_is_due_) return squared_norms_on_device().clamp_min(0).sqrt();
+  at::Tensor norms = at::empty({static_cast<std::int64_t>(report_.tensors.size())}, at::kDouble);
   auto* norm = norms.data_ptr<double>();
   for (const TensorReport& tensor : report_.tensors) *norm++ = tensor.raw_norm;
   return norms;

@@ -117,7 +117,12 @@ class GRADSTAB_API Transform : public OnDevice {
 
   /// Moves an initialised transform to a device, with its parameters and what it remembers; `host` is empty
   /// afterwards. Errors, after which `host` is as it was: those of init.
-  static Result<Transform> take(GradientTransform& host, DeviceOptions options = {}, Stream stream = nullptr);
+  ///
+  /// `parts`, by the same names, has the shapes of what this process has of each parameter, where that is not
+  /// all: steps are then made of `measure` and `finish`, between which the squared norms are replaced by sums
+  /// over all processes, and by -1 where none of them has a gradient.
+  static Result<Transform> take(GradientTransform& host, DeviceOptions options = {}, Stream stream = nullptr,
+                                std::optional<ParameterSet> parts = {});
   /// Moves it back, for steps on the host or for another set of parameters. Waits for the stream. This object
   /// is as before init afterwards.
   Result<GradientTransform> release(Stream stream = nullptr);

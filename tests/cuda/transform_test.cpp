@@ -313,6 +313,53 @@ TEST(CudaTransform, MovesToADeviceAndBackInTheMiddleOfARun) {
   EXPECT_EQ(clip.parameters().size(), 2u) << "it is still there";
 }
 
+/// Two processes, of which the first has a gradient of one parameter and the second of another; none has one
+/// of the third.
+TEST(CudaTransform, PartsCountWhereAnyProcessHasAGradient) {
+  const auto whole = parameter_set_of_sizes({{6}, {2}, {3}});
+  const std::vector<std::vector<std::int64_t>> shapes[2] = {{{4}, {2}, {1}}, {{2}, {0}, {2}}};
+  std::vector<double> squares(3, 0.0);
+  std::vector<cuda::Transform> processes;
+  std::vector<Gradients> gradients;
+  for (const auto& sizes : shapes) {
+    std::vector<Parameter> parts;
+    for (std::size_t i = 0; i < whole.size(); ++i) parts.push_back({whole[i].name, sizes[i]});
+    auto set = ParameterSet::create(std::move(parts)).value();
+    GradientTransform host = stabilize();
+    host.init(whole).check();
+    gradients.emplace_back(set, DType::float32);
+    processes.push_back(cuda::Transform::take(host, emulated(), nullptr, std::move(set)).value());
+  }
+  gradients[0].set(0, Values{1.0, 2.0, 2.0, 4.0});
+  gradients[1].set(0, Values{0.0, 0.0});
+  gradients[0].set(1, Values{3.0, 4.0});
+  for (std::size_t p = 0; p < 2; ++p) {
+    auto refs = on_device(gradients[p].refs());
+    if (p == 1) refs[0].data = nullptr;  // and so has nothing to scale
+    refs[2].data = nullptr;
+    if (p == 1) refs[1].data = nullptr;
+    processes[p].measure(refs).check();
+    for (std::size_t t = 0; t < 3; ++t) squares[t] += processes[p].squared_norms()[t];
+  }
+  EXPECT_EQ(squares, (std::vector<double>{25.0, 25.0, 0.0}));
+  squares[2] = -1.0;
+  for (std::size_t p = 0; p < 2; ++p) {
+    std::copy(squares.begin(), squares.end(), processes[p].squared_norms());
+    processes[p].finish().check();
+    const auto reports = testing::reports_of(processes[p]);
+    EXPECT_EQ(reports[0].raw_norm, 5.0);
+    EXPECT_TRUE(reports[1].present);
+    EXPECT_FALSE(reports[2].present);
+    const auto state = processes[p].release().value().state();
+    EXPECT_EQ(state[0].fields[2].values, (Values{1.0, 1.0, 0.0})) << "norms seen, process " << p;
+  }
+  EXPECT_EQ(gradients[0].values(1), (Values{3.0f / 5.0f, 4.0f / 5.0f}));
+  GradientTransform host = stabilize();
+  host.init(whole).check();
+  EXPECT_EQ(cuda::Transform::take(host, emulated(), nullptr, parameter_set_of_sizes({{6}})).status().code(),
+            StatusCode::shape_mismatch);
+}
+
 TEST(CudaTransform, RefusesWhatADeviceHasNot) {
   const auto parameters = parameter_set_of_sizes({{2, 3}});
   cuda::Transform rows(stabilize({}, Units::per_row()));

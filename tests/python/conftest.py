@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from typing import Any
 
 import pytest
 import torch
@@ -21,25 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    chosen = config.getoption("--backend")
-    if not chosen:
-        return
-    from gradient_stabilizer import _native
+    if chosen := config.getoption("--backend"):
+        import backend_choice
 
-    ops = _native.ops
-
-    class Ops:
-        """The operators; those that make objects take the chosen backend."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(ops, name)
-
-        def make_transform(self, *arguments: Any) -> Any:
-            *others, backend = arguments
-            return ops.make_transform(*others, backend or chosen)
-
-        def make_optimizer(self, *arguments: Any) -> Any:
-            *others, backend, low_precision, seed = arguments
-            return ops.make_optimizer(*others, backend or chosen, low_precision, seed)
-
-    _native.ops = Ops()
+        backend_choice.choose(chosen)

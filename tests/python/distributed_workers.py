@@ -6,12 +6,15 @@ import pathlib
 from typing import Any, Callable
 from unittest import mock
 
+import backend_choice
 import torch
 import torch.distributed as dist
 from support import make_model, values
 from torch import nn
 
 import gradient_stabilizer as gs
+
+backend_choice.take_chosen()
 
 STEPS = 6
 ROWS = 24  # of a batch: divisible by 2 and by 3
@@ -97,25 +100,45 @@ def error_of(function: Callable[[], Any]) -> str:
     return ""
 
 
-def in_parts(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
+def in_parts(
+    rank: int,
+    world: int,
+    method: gs.Method,
+    dtype: torch.dtype = torch.float64,
+    backend: str = "",
+    is_missing: Callable[[int, int, str], bool] = lambda rank, step, name: False,
+) -> dict[str, Any]:
     """Every parameter cut in flat pieces, one per process; the last ones may be empty."""
 
     def piece(tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.to(dtype)
         return tensor.flatten().tensor_split(world)[rank] if tensor.numel() > 3 else tensor.flatten()[: 0 if rank else None]
 
-    named = [(name, nn.Parameter(torch.zeros(piece(value).shape, dtype=value.dtype))) for name, value in full_gradients(0).items()]
-    transform = gs.GradientTransform(named, method, shard_group=True)
+    named = [(name, nn.Parameter(torch.zeros(piece(value).shape, dtype=dtype))) for name, value in full_gradients(0).items()]
+    transform = gs.GradientTransform(named, method, shard_group=True, backend=backend)
     results, counts = [], []
     for step in range(STEPS):
         for name, parameter in named:
             part = piece(full_gradients(step)[name]).clone()
-            parameter.grad = part if part.numel() else None
+            parameter.grad = part if part.numel() and not is_missing(rank, step, name) else None
         with CountedCollectives() as collectives:
             transform.step()
         counts.append(collectives.count)
         results.append({name: parameter.grad for name, parameter in named})
     again = error_of(transform.step)
-    return {"gradients": results, "collectives": counts, "state": transform.statistics(), "again": again}
+    return {
+        "gradients": results,
+        "collectives": counts,
+        "state": transform.statistics(),
+        "again": again,
+        "norms": [tensor.raw_norm for tensor in transform.report().tensors],
+        "backend": transform.backend_name(),
+    }
+
+
+def is_missing(rank: int, step: int, name: str) -> bool:
+    """One process alone has no gradient of a parameter, all have none of another."""
+    return (name == "0.weight" and step == 2 and rank == 0) or (name == "2.weight" and step == 1)
 
 
 def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
@@ -156,6 +179,8 @@ def scenarios(rank: int, world: int) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for name, method in METHODS.items():
         results[f"parts {name}"] = in_parts(rank, world, method)
+    for backend in (gs.backends()[-1], "emulated"):
+        results[f"float32 {backend}"] = in_parts(rank, world, gs.stabilize(), torch.float32, backend, is_missing)
     model = nn.parallel.DistributedDataParallel(make_model())
     optimizer = adamw(model.module)
     train(model, optimizer, rank, world)

@@ -73,6 +73,27 @@ def test_a_part_by_itself_would_be_scaled_otherwise() -> None:
         assert_same(part.grad, expected)
 
 
+def test_parts_on_devices_are_decided_on_there_as_on_the_host(ranks: list[dict[str, Any]]) -> None:
+    host, device = f"float32 {gs.backends()[-1]}", "float32 emulated"
+    for rank in ranks:
+        ours, theirs = rank[device], rank[host]
+        assert ours["backend"] == "emulated" and theirs["backend"] == gs.backends()[-1]
+        assert ours["collectives"] == [1] * workers.STEPS
+        assert ours["norms"] == pytest.approx(theirs["norms"], rel=1e-12, nan_ok=True)
+        assert "already transformed" in ours["again"]
+        for key, value in ours["state"].items():
+            assert torch.equal(value, ranks[0][device]["state"][key]), "the state is the same everywhere"
+            torch.testing.assert_close(value, theirs["state"][key], rtol=1e-12, atol=0)
+        for got, expected in zip(ours["gradients"], theirs["gradients"]):
+            for name, gradient in expected.items():
+                assert (gradient is None) == (got[name] is None)
+                if gradient is not None:
+                    torch.testing.assert_close(got[name], gradient, rtol=2**-23, atol=0)
+    # The parameter that one process misses once has been seen in every step; the one that all miss has not.
+    seen = dict(zip([name for name in workers.full_gradients(0)], ranks[0][device]["state"]["0.stabilize.k"].tolist()))
+    assert seen == {"0.weight": workers.STEPS - 1, "0.bias": workers.STEPS, "2.weight": workers.STEPS - 1, "2.bias": workers.STEPS}
+
+
 @pytest.mark.parametrize("kind", ["parts", pytest.param("dtensor", marks=torch2)])
 @pytest.mark.parametrize("name", METHODS)
 def test_there_is_one_collective_per_step_and_the_state_is_the_same_everywhere(

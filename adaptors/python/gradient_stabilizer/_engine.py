@@ -51,7 +51,7 @@ class Engine:
             check_tensors(tensors, self.binding.names, self.shard_group)
             if self.shard_group is not None or any(map(is_dtensor, tensors)):
                 sharding = Sharding(self.method, tensors, self.shard_group)
-                _native.call(self.native.bind_shapes, self.binding.names, sharding.sizes, fresh)
+                _native.call(self.native.bind_shapes, self.binding.names, sharding.sizes, sharding.parts, fresh)
                 self.sharding = sharding
             else:
                 _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)

@@ -62,6 +62,8 @@ class Sharding:
         self.group = _resolve(group)
         self._left: list[tuple[Any, int]] = []
         self.sizes = self._global_sizes(tensors)
+        self.parts = [list(_part(tensor).shape) for tensor in tensors]
+        self._known: dict[Any, torch.Tensor] = {}
 
     def _global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
         """Shapes that are the same in every process: of a DTensor its own, of parts the number of all elements."""
@@ -87,25 +89,44 @@ class Sharding:
                 where.append(index)
         if check_repeats and parts and self._are_left(parts):
             raise _native.repeated()
-        # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
         device = _device(tensors)
-        sums = torch.zeros(2, len(tensors), dtype=torch.float64, device=device)
-        if parts:
-            places = torch.tensor(where, device=device)
-            sums[0, places] = _native.call(_native.ops.squared_norms, parts).to(device)
-            sums[1, places] = 1.0
+        # Where a device can make the step, nobody waits for it; elsewhere the host decides.
+        measured = _native.call(native.measure_parts, where, parts)
+        # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
+        here = self._numbers(where, len(tensors), device)
+        sums = torch.stack([torch.zeros_like(here), here])
+        if measured is not None:
+            sums[0] = measured
+        elif parts:
+            sums[0, torch.tensor(where, device=device)] = _native.call(_native.ops.squared_norms, parts).to(device)
         for group, divided in self._groups(tensors, device):
             mine = torch.where(divided, sums, torch.zeros_like(sums))
             torch.distributed.all_reduce(mine, group=group)
             sums = torch.where(divided, mine, sums)
         squares = torch.where(sums[1] > 0, sums[0], torch.full_like(sums[0], -1.0))
-        factors = _native.call(native.decide, squares)  # on the host, which waits for the sums of a device
-        if native.skips_step():
-            return False
-        if parts:
-            _native.call(_native.ops.scale_, parts, factors[torch.tensor(where)])
+        if measured is not None:
+            measured.copy_(squares)
+            if not _native.call(native.finish_parts):
+                return False
+        else:
+            factors = _native.call(native.decide, squares)
+            if native.skips_step():
+                return False
+            if parts:
+                _native.call(_native.ops.scale_, parts, factors[torch.tensor(where)])
         self._left = [(weakref.ref(part), part._version) for part in parts]
         return True
+
+    def _numbers(self, indices: Sequence[int], count: int, device: torch.device) -> torch.Tensor:
+        """float64 [count], 1 at the indices, otherwise 0. Kept, because a device waits to be told."""
+        key = (tuple(indices), count, device)
+        if key not in self._known:
+            numbers = torch.zeros(count, dtype=torch.float64)
+            numbers[torch.tensor(indices, dtype=torch.int64)] = 1.0
+            if len(self._known) > 64:  # of a model that has another set of gradients in every step
+                self._known.clear()
+            self._known[key] = numbers.to(device)
+        return self._known[key]
 
     def _are_left(self, parts: Sequence[torch.Tensor]) -> bool:
         return len(parts) == len(self._left) and all(
@@ -123,17 +144,17 @@ class Sharding:
             for dim, placement in enumerate((tensor if tensor.grad is None else tensor.grad).placements):
                 if placement.is_shard():
                     members.setdefault(tensor.device_mesh.get_group(dim), []).append(index)
-        result = []
-        for group, indices in members.items():
-            divided = torch.zeros(len(tensors), dtype=torch.bool, device=device)
-            divided[torch.tensor(indices, device=device)] = True
-            result.append((group, divided))
-        return result
+        return [(group, self._numbers(indices, len(tensors), device) > 0) for group, indices in members.items()]
 
 
 def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
     """Where numbers about tensors are kept: on the device of the first."""
     return tensors[0].device if tensors else torch.device("cpu")
+
+
+def _part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of a parameter."""
+    return tensor._local_tensor if is_dtensor(tensor) else tensor
 
 
 def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:

@@ -50,7 +50,7 @@ class WeakEngine:
             raise ValueError("a parameter is there twice; its gradient would be transformed twice")
         names = [name for name, _ in kept]
         if names != self._names:
-            _native.call(self.native.bind_shapes, names, [list(tensor.shape) for _, tensor in kept], [])
+            _native.call(self.native.bind_shapes, names, [list(tensor.shape) for _, tensor in kept], [], [])
             self._names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
         return positions
 
@@ -120,7 +120,7 @@ class WeakEngine:
         self.__init__(state["method"], state["nonfinite"], state["check_repeats"])  # type: ignore[misc]
         # copy and pickle hold the parameters until whoever else has them is made as well.
         parameters = state["parameters"]
-        _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [])
+        _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [], [])
         _native.call(self.native.load, state["saved"])
         self._names, self._made = state["names"], state["made"]
         self._known = [weakref.ref(tensor) for tensor in parameters]

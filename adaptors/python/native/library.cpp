@@ -81,6 +81,8 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("bind_shapes", &Transform::bind_shapes)
       .def("step", &Transform::step)
       .def("step_at", &Transform::step_at)
+      .def("measure_parts", &Transform::measure_parts)
+      .def("finish_parts", &Transform::finish_parts)
       .def("decide", &Transform::decide)
       .def("report", &Transform::report)
       .def("skips_step", &Transform::skips_step)

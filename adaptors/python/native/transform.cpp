@@ -61,27 +61,31 @@ Transform& Transform::by_id(std::int64_t id) {
   return *found->second;
 }
 
-void Transform::register_set(ParameterSet set, const std::vector<std::int64_t>& fresh) {
+void Transform::register_set(ParameterSet set, std::optional<ParameterSet> parts,
+                             const std::vector<std::int64_t>& fresh) {
   // What is unknown to a binding is forgotten; where even that is refused (a group without members),
   // everything starts afresh.
   if (transform_.is_bound() && !fresh.empty() &&
       !transform_.bind(value(ParameterSet::create(without(set, fresh)))).ok()) {
     transform_.forget();
   }
-  check(transform_.bind(std::move(set)));
+  check(parts ? transform_.bind_parts(std::move(set), *std::move(parts)) : transform_.bind(std::move(set)));
   left_.clear();
 }
 
 void Transform::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                      const std::vector<std::int64_t>& fresh) {
-  register_set(parameter_set(names, parameters), fresh);
+  register_set(parameter_set(names, parameters), {}, fresh);
   parameters_ = std::move(parameters);
 }
 
 void Transform::bind_shapes(const std::vector<std::string>& names,
                             const std::vector<std::vector<std::int64_t>>& sizes,
+                            const std::vector<std::vector<std::int64_t>>& parts,
                             const std::vector<std::int64_t>& fresh) {
-  register_set(parameter_set(names, sizes), fresh);
+  std::optional<ParameterSet> shapes;
+  if (!parts.empty()) shapes = parameter_set(names, parts);
+  register_set(parameter_set(names, sizes), std::move(shapes), fresh);
   parameters_.clear();
 }
 
@@ -148,6 +152,29 @@ at::Tensor Transform::update(const std::vector<std::int64_t>& positions,
   step_at(positions, gradients, parameters);
   const at::Tensor norms = value(transform_.raw_norms());
   return norms.index_select(0, at::tensor(positions, at::kLong).to(norms.device()));
+}
+
+at::Tensor Transform::measure_parts(const std::vector<std::int64_t>& positions,
+                                    const std::vector<at::Tensor>& parts) {
+  const ParameterSet& names = transform_.parameters();
+  gradients_.assign(names.size(), {});
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    const auto position = static_cast<std::size_t>(positions[i]);
+    check_is_plain(parts.at(i), names[position].name);
+    gradients_.at(position) = parts[i];
+  }
+  at::Tensor squares = value(transform_.measure_parts(gradients_));
+  if (!squares.defined()) gradients_.clear();
+  return squares;
+}
+
+bool Transform::finish_parts() {
+  const bool go_on = value(transform_.finish_parts(gradients_));
+  for (const at::Tensor& gradient : gradients_) {
+    if (go_on && gradient.defined()) written(gradient);
+  }
+  gradients_.clear();
+  return go_on;
 }
 
 at::Tensor Transform::decide(const at::Tensor& squared_norms) {

@@ -27,8 +27,10 @@ class Transform final : public torch::CustomClassHolder {
   /// `fresh`; the rest is dropped.
   void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& fresh);
-  /// The same by shape, for gradients that are not the parameters' own (`update`, `decide`).
+  /// The same by shape, for gradients that are not the parameters' own (`update`, `decide`). With the shapes
+  /// of what this process has of each, where that is not all; otherwise `parts` is empty.
   void bind_shapes(const std::vector<std::string>& names, const std::vector<std::vector<std::int64_t>>& sizes,
+                   const std::vector<std::vector<std::int64_t>>& parts,
                    const std::vector<std::int64_t>& fresh);
 
   /// Transforms the gradients of the bound parameters in place. False: the optimizer's step must be left out.
@@ -42,6 +44,14 @@ class Transform final : public torch::CustomClassHolder {
   /// The same; returns the norms before, float64, one per gradient.
   at::Tensor update(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,
                     const std::vector<at::Tensor>& parameters);
+
+  /// The squared norms of parts, those of the registered parameters at `positions`, float64 and one for every
+  /// parameter, in memory of the device where the parts are; an undefined one where no device makes the step.
+  /// The caller sums them over the processes in place, -1 where none has a gradient, and calls
+  /// `finish_parts`.
+  at::Tensor measure_parts(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& parts);
+  /// Scales the parts that were measured. False: the optimizer's step must be left out.
+  bool finish_parts();
 
   /// Factors (float64) from squared norms (float64) of all registered parameters, -1 where there is no
   /// gradient: for gradients whose parts are measured and scaled elsewhere. A factor of 0 means zeros,
@@ -66,7 +76,8 @@ class Transform final : public torch::CustomClassHolder {
   static Transform& by_id(std::int64_t id);
 
  private:
-  void register_set(ParameterSet set, const std::vector<std::int64_t>& fresh);
+  void register_set(ParameterSet set, std::optional<ParameterSet> parts,
+                    const std::vector<std::int64_t>& fresh);
 
   TensorTransform transform_;
   std::vector<at::Tensor> parameters_;  // empty after bind_shapes

@@ -90,6 +90,7 @@ GRADSTAB_HOST_DEVICE void apply_chunk(Block& block, const Tables& tables, std::u
   const TensorReport report = tables.reports[chunk.tensor];
   if (!report.present || (!report.zeroed && report.factor == 1.0)) return;
   const TensorAddress address = tables.addresses[chunk.tensor];
+  if (address.gradient == nullptr) return;  // only other processes have a gradient
   void* data = static_cast<unsigned char*>(address.gradient) +
                static_cast<std::size_t>(chunk.begin) * bytes_of(address.gradient_dtype);
   const Factor factor(report.factor);

@@ -16,7 +16,8 @@ GRADSTAB_DEVICE_INLINE bool may_change_nothing(const Tables& tables) {
 GRADSTAB_HOST_DEVICE inline TensorReport measured(const Tables& tables, const Launch& launch,
                                                   std::uint32_t tensor) {
   TensorReport report;
-  report.present = launch.address_of(tables, tensor).gradient != nullptr;
+  report.present = tables.in_parts ? tables.tensor_squared[tensor] != kNoGradient
+                                   : launch.address_of(tables, tensor).gradient != nullptr;
   if (!report.present || !tables.measures) return report;
   report.raw_norm = std::sqrt(tables.tensor_squared[tensor]);
   report.finite = is_finite(report.raw_norm);

@@ -97,6 +97,7 @@ Status DeviceEngine::allocate_tables(const EngineSetup& setup, const Plan& plan)
   tables_.optimizes = !setup.rules.empty() || setup.group_count > 0;
   tables_.has_empty =
       std::ranges::any_of(plan.tensors, [](const TensorPlan& one) { return one.filled_segments == 0; });
+  tables_.in_parts = setup.in_parts;
   tables_.nonfinite = setup.nonfinite;
   tables_.seed = setup.seed;
   if (tables_.stabilizes) tables_.options = *setup.stabilizer.options;

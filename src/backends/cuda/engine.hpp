@@ -24,6 +24,7 @@ struct EngineSetup {
   const ParameterSet* parameters = nullptr;  ///< outlives the engine
   StabilizerLink stabilizer;                 ///< without options: no decision on norms
   NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
+  bool in_parts = false;  ///< see Tables::in_parts
   // Of an optimizer; empty where gradients are only scaled.
   std::span<const ParameterRule> rules;
   std::span<const std::size_t> group_of;

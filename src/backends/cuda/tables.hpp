@@ -23,6 +23,9 @@ inline constexpr std::int64_t kChunkElements = 16 * 1024;
 /// Elements that share one key of stochastic rounding: the CPU's blocks, so that both draw the same numbers.
 inline constexpr std::int64_t kRandomBlock = 64 * 1024;
 
+/// In the place of a squared norm.
+inline constexpr double kNoGradient = -1.0;
+
 /// Part of one segment.
 struct Chunk {
   std::int64_t begin = 0;  ///< its first element, counted from the tensor's first
@@ -105,6 +108,7 @@ struct Tables {
   bool stabilizes = false;  ///< there are moments and a decision on them
   bool optimizes = false;   ///< gradients go into an update instead of being scaled
   bool has_empty = false;   ///< there are tensors without elements
+  bool in_parts = false;    ///< squared norms are sums over processes, kNoGradient where none has a gradient
   NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
   std::uint64_t seed = 0;     ///< of stochastic rounding
   StabilizerOptions options;  ///< of the decision

@@ -35,7 +35,8 @@ struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
     GRADSTAB_RETURN_IF_ERROR(open(given));
     link = *allowed;
     device::EngineSetup setup;
-    setup.parameters = &chain().parameters;
+    setup.parameters = parts ? &*parts : &chain().parameters;
+    setup.in_parts = parts.has_value();
     setup.stabilizer = link;
     setup.nonfinite = given.nonfinite;
     GRADSTAB_RETURN_IF_ERROR(engine.bind(device, setup));
@@ -46,6 +47,7 @@ struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
 
   GradientTransform twin;
   StabilizerLink link;
+  std::optional<ParameterSet> parts;
 };
 
 Transform::Transform(GradientTransform transform)
@@ -54,6 +56,7 @@ Transform::Transform(GradientTransform transform)
 Status Transform::init(ParameterSet parameters, DeviceOptions given) {
   auto& inside = static_cast<Inside&>(*impl_);
   inside.ready = false;
+  inside.parts.reset();
   GRADSTAB_RETURN_IF_ERROR(inside.twin.validate());
   // Said before anything is allocated.
   GRADSTAB_RETURN_IF_ERROR(inside.stabilizer().status());
@@ -62,11 +65,17 @@ Status Transform::init(ParameterSet parameters, DeviceOptions given) {
   return inside.go_to(given);
 }
 
-Result<Transform> Transform::take(GradientTransform& host, DeviceOptions given, Stream stream) {
-  if (!TransformAccess::inside(host).initialised)
+Result<Transform> Transform::take(GradientTransform& host, DeviceOptions given, Stream stream,
+                                  std::optional<ParameterSet> parts) {
+  const auto& before = TransformAccess::inside(host);
+  if (!before.initialised)
     return Status(StatusCode::failed_precondition, "take was called before a successful init");
+  if (parts && !std::ranges::equal(*parts, before.parameters, {}, &Parameter::name, &Parameter::name)) {
+    return Status(StatusCode::shape_mismatch, "the parts have other names than the parameters they are of");
+  }
   Transform taken(std::move(host));
   auto& inside = static_cast<Inside&>(*taken.impl_);
+  inside.parts = std::move(parts);
   Status status = inside.go_to(given);
   if (status.ok()) status = inside.engine.upload(inside.give_state(), stream);
   if (status.ok()) return taken;

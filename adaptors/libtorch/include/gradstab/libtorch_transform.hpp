@@ -31,6 +31,9 @@ class TensorTransform {
   /// Registers parameters. State of the names that stay is kept; the first time, and after `forget`, all
   /// starts afresh.
   Status bind(ParameterSet parameters);
+  /// The same where this process has a part of each parameter, of these shapes: steps are made by
+  /// `measure_parts` and `finish_parts`, or by `step_at_home` of numbers that stand for the whole.
+  Status bind_parts(ParameterSet parameters, ParameterSet parts);
   void forget() noexcept { bound_ = false; }
   bool is_bound() const noexcept { return bound_; }
 
@@ -41,6 +44,13 @@ class TensorTransform {
   /// On a device nothing waits, unless the policy is `skip_step` or `raise`, where the host has to know.
   Result<bool> step(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   bool needs_parameters() const noexcept;
+
+  /// The squared norms of these parts, float64 [parameters], in memory of the device, to be replaced by sums
+  /// over all processes, and by -1 where none of them has a gradient. An undefined tensor where the step
+  /// cannot be made on a device.
+  Result<at::Tensor> measure_parts(std::span<const at::Tensor> gradients);
+  /// Decides, and scales these parts. False: the optimizer must be left out (policy `skip_step`).
+  Result<bool> finish_parts(std::span<const at::Tensor> gradients);
 
   /// A step on gradients in host memory that belong to no tensor of torch.
   Result<StepReport> step_at_home(std::span<const TensorRef> gradients);
@@ -67,8 +77,11 @@ class TensorTransform {
  private:
   Status go_to(const Whereabouts& where);
   const std::string& name_of_parameter(std::size_t index) const;
+  at::Tensor squared_norms_on_device() const;
   Status keep_report();
   Result<bool> step_on_device(std::span<const at::Tensor> gradients);
+  Status take_device_gradients(std::span<const at::Tensor> gradients);
+  Result<bool> end_device_step(std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   Result<StepReport> update(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
 
@@ -79,6 +92,7 @@ class TensorTransform {
   Whereabouts where_;
   std::optional<Status> refusal_;  // of a device, which is not asked again
   bool bound_ = false;
+  std::optional<ParameterSet> parts_;
 
   // Of the current step; members so that a step allocates as little as it can.
   std::vector<TensorRef> gradient_refs_;
