@@ -183,8 +183,13 @@ Result<bool> TensorOptimizer::step_on_device(std::span<const at::Tensor> paramet
     if (!parameter) return parameter.status();
     parameter_refs_[i] = *parameter;
   }
-  GRADSTAB_RETURN_IF_ERROR(device_->step(parameter_refs_, gradient_refs_, *stream));
+  const Status status = device_->step(parameter_refs_, gradient_refs_, *stream);
   dense_.clear(0);
+  if (!status.ok()) {
+    // Where the host decides, it has looked for NaN already.
+    if (status.code() == StatusCode::non_finite) copy_report();
+    return status;
+  }
   report_is_due_ = true;
   if (run_.run.nonfinite == NonFinitePolicy::raise) GRADSTAB_RETURN_IF_ERROR(keep_report());
   return true;
@@ -264,11 +269,15 @@ Status TensorOptimizer::keep_report() {
   if (!stream) return stream.status();
   GRADSTAB_RETURN_IF_ERROR(device_->request_report(*stream));
   const Status status = device_->report().status();
+  copy_report();
+  ones_ = reported_;
+  return status;
+}
+
+void TensorOptimizer::copy_report() {
   report_ = device_->last_report();
   reported_.assign(report_.tensors.begin(), report_.tensors.end());
   report_.tensors = reported_;
-  ones_ = reported_;
-  return status;
 }
 
 Result<StepReport> TensorOptimizer::report() {

@@ -161,8 +161,7 @@ Result<bool> TensorTransform::step_on_device(std::span<const at::Tensor> gradien
   const auto stream = places_.stream(where_.device);
   if (!stream) return stream.status();
   GRADSTAB_RETURN_IF_ERROR(take_device_gradients(gradients));
-  GRADSTAB_RETURN_IF_ERROR(device_->update(gradient_refs_, *stream));
-  return end_device_step(gradients);
+  return end_device_step(device_->update(gradient_refs_, *stream), gradients);
 }
 
 Status TensorTransform::take_device_gradients(std::span<const at::Tensor> gradients) {
@@ -177,8 +176,13 @@ Status TensorTransform::take_device_gradients(std::span<const at::Tensor> gradie
   return {};
 }
 
-Result<bool> TensorTransform::end_device_step(std::span<const at::Tensor> gradients) {
-  report_is_due_ = true;
+Result<bool> TensorTransform::end_device_step(const Status& status, std::span<const at::Tensor> gradients) {
+  report_is_due_ = status.ok();
+  if (!status.ok()) {
+    // Where the host decides, it has looked for NaN already.
+    if (status.code() == StatusCode::non_finite) copy_report();
+    return status;
+  }
   bool go_on = true;
   if (options_.nonfinite == NonFinitePolicy::skip_step || options_.nonfinite == NonFinitePolicy::raise) {
     GRADSTAB_RETURN_IF_ERROR(keep_report());
@@ -196,10 +200,14 @@ Status TensorTransform::keep_report() {
   if (!stream) return stream.status();
   GRADSTAB_RETURN_IF_ERROR(device_->request_report(*stream));
   const Status status = device_->report().status();
+  copy_report();
+  return status;
+}
+
+void TensorTransform::copy_report() {
   report_ = device_->last_report();
   reported_.assign(report_.tensors.begin(), report_.tensors.end());
   report_.tensors = reported_;
-  return status;
 }
 
 Result<at::Tensor> TensorTransform::measure_parts(std::span<const at::Tensor> gradients) {
@@ -222,8 +230,7 @@ Result<bool> TensorTransform::finish_parts(std::span<const at::Tensor> gradients
     return Status(StatusCode::failed_precondition, "finish_parts was called before measure_parts");
   const auto stream = places_.stream(where_.device);
   if (!stream) return stream.status();
-  GRADSTAB_RETURN_IF_ERROR(device_->finish(*stream));
-  return end_device_step(gradients);
+  return end_device_step(device_->finish(*stream), gradients);
 }
 
 /// The engine's own memory, which the next step writes.

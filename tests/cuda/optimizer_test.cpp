@@ -322,8 +322,8 @@ TEST(CudaOptimizer, WhatADeviceRefusesStaysOnTheHost) {
     EXPECT_EQ(training.optimizer.save().value(), before);
     training.step(testing::random_gradients(random, training.parameters));
   };
-  Training clips(testing::small_model(), DType::float32, AdamOptions(), clip_by_global_norm(1.0));
-  expect_refused(clips, "clip_by_global_norm");
+  Training clips(testing::small_model(), DType::float32, AdamOptions(), clip_by_value(1.0));
+  expect_refused(clips, "clip_by_value");
   Training wide(testing::small_model(), DType::float64, AdamOptions(), stabilize());
   expect_refused(wide, "float64");
   Optimizer fresh{AdamOptions()};

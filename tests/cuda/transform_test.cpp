@@ -306,10 +306,10 @@ TEST(CudaTransform, MovesToADeviceAndBackInTheMiddleOfARun) {
   EXPECT_EQ(moves.save().value(), stays.save().value());
   step_on_host();
 
-  GradientTransform clip = clip_by_global_norm(1.0);
+  GradientTransform clip = clip_by_value(1.0);
   EXPECT_EQ(cuda::Transform::take(clip, emulated()).status().code(), StatusCode::failed_precondition);
   clip.init(parameters).check();
-  EXPECT_THAT(cuda::Transform::take(clip, emulated()).status().message(), HasSubstr("clip_by_global_norm"));
+  EXPECT_THAT(cuda::Transform::take(clip, emulated()).status().message(), HasSubstr("clip_by_value"));
   EXPECT_EQ(clip.parameters().size(), 2u) << "it is still there";
 }
 
@@ -364,8 +364,12 @@ TEST(CudaTransform, RefusesWhatADeviceHasNot) {
   const auto parameters = parameter_set_of_sizes({{2, 3}});
   cuda::Transform rows(stabilize({}, Units::per_row()));
   EXPECT_THAT(rows.init(parameters, emulated()).message(), HasSubstr("per row"));
-  cuda::Transform clip(clip_by_global_norm(1.0));
-  EXPECT_THAT(clip.init(parameters, emulated()).message(), HasSubstr("clip_by_global_norm"));
+  cuda::Transform clip(clip_by_value(1.0));
+  EXPECT_THAT(clip.init(parameters, emulated()).message(), HasSubstr("clip_by_value"));
+  cuda::Transform adaptive(adaptive_clip());
+  EXPECT_THAT(adaptive.init(parameters, emulated()).message(), HasSubstr("adaptive_clip"));
+  cuda::Transform sum(clip_by_global_norm({.max_norm = 1.0, .p = 1.0}));
+  EXPECT_THAT(sum.init(parameters, emulated()).message(), HasSubstr("clip_by_global_norm"));
 
   cuda::Transform transform(stabilize());
   EXPECT_EQ(transform.update({}).code(), StatusCode::failed_precondition);

@@ -178,12 +178,38 @@ TEST(PlacesTest, WhatADeviceHasNotIsDoneOnCopies) {
   EXPECT_THAT(on_host.backend_name(), ::testing::Not(EndsWith(" (copies)")));
 }
 
-TEST(PlacesTest, AFusedOptimizerBehindSuchAMethodIsToo) {
+TEST(PlacesTest, TheHostDecidesOnTheNormsOfTheDevice) {
   auto host = parameters(6);
   auto device = parameters(6);
   const auto make = [](std::vector<torch::Tensor>& list, const char* backend) {
     FusedSettings settings = fused_on(backend);
-    settings.transform = clip_by_global_norm(1.0);
+    settings.transform = chain(clip_by_global_norm(20.0), zclip({.warmup_steps = 4}));
+    return FusedAdamW(list, AdamWOptions(0.01), std::move(settings));
+  };
+  auto on_host = make(host, "");
+  auto on_device = make(device, "emulated");
+  Stabilized<SGD> clips_host(clip_by_global_norm(20.0), on(""), host, SGDOptions(0.01));
+  Stabilized<SGD> clips_device(clip_by_global_norm(20.0), on("emulated"), device, SGDOptions(0.01));
+  for (int step = 0; step < 20; ++step) {
+    for (auto* list : {&host, &device}) set_gradients(*list, static_cast<std::uint64_t>(step));
+    on_host.step();
+    on_device.step();
+    clips_host.step();
+    clips_device.step();
+    ASSERT_LE(distance(host, device), tolerance(2 * (step + 1))) << "step " << step;
+    EXPECT_NEAR(on_device.report().global_norm / on_host.report().global_norm, 1.0, 1e-12);
+    EXPECT_NEAR(clips_device.report().global_norm / clips_host.report().global_norm, 1.0, 1e-12);
+  }
+  EXPECT_EQ(on_device.backend_name(), "emulated");
+  EXPECT_EQ(clips_device.backend_name(), "emulated");
+}
+
+TEST(PlacesTest, AFusedOptimizerBehindWhatADeviceHasNotIsSteppedOnCopies) {
+  auto host = parameters(6);
+  auto device = parameters(6);
+  const auto make = [](std::vector<torch::Tensor>& list, const char* backend) {
+    FusedSettings settings = fused_on(backend);
+    settings.transform = clip_by_value(0.5);
     return FusedAdamW(list, AdamWOptions(0.01), std::move(settings));
   };
   auto on_host = make(host, "");
@@ -255,6 +281,13 @@ TEST(PlacesTest, PoliciesThatTheHostHasToKnowOf) {
     p.mutable_grad() = torch::tensor({3.0f, 0.0f, 4.0f});
     raises.step();
     EXPECT_NEAR(p.grad().norm().item<double>(), 1.0, 1e-6) << "the NaN has left no trace";
+
+    Stabilized<SGD> clips(clip_by_global_norm(1.0), on(backend, NonFinitePolicy::raise), std::vector{p},
+                          SGDOptions(1.0));
+    p.mutable_grad() = torch::tensor({1.0f, 0.0f, std::numeric_limits<float>::infinity()});
+    EXPECT_THAT(error_of([&] { clips.step(); }), HasSubstr("NaN or Inf: 'group0.parameter0'")) << backend;
+    ASSERT_EQ(clips.report().tensors.size(), 1u) << backend;
+    EXPECT_FALSE(clips.report().tensors[0].finite) << backend;
   }
 }
 

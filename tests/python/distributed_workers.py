@@ -180,7 +180,8 @@ def scenarios(rank: int, world: int) -> dict[str, Any]:
     for name, method in METHODS.items():
         results[f"parts {name}"] = in_parts(rank, world, method)
     for backend in (gs.backends()[-1], "emulated"):
-        results[f"float32 {backend}"] = in_parts(rank, world, gs.stabilize(), torch.float32, backend, is_missing)
+        for name in ("stabilize", "chain"):
+            results[f"{name} {backend}"] = in_parts(rank, world, METHODS[name], torch.float32, backend, is_missing)
     model = nn.parallel.DistributedDataParallel(make_model())
     optimizer = adamw(model.module)
     train(model, optimizer, rank, world)

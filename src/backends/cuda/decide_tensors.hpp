@@ -67,7 +67,10 @@ GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, const Launc
   TensorReport report = measured(tables, launch, tensor);
   if (report.present) {
     report.zeroed = !report.finite && tables.nonfinite == NonFinitePolicy::skip_tensor;
-    if (tables.stabilizes) {
+    if (tables.given != nullptr) {
+      report.factor = tables.given[tensor].factor;
+      report.zeroed = tables.given[tensor].zeroed != 0;
+    } else if (tables.stabilizes) {
       NormMoments& moments = tables.moments[tensor];
       if (!report.finite) {
         moments.nonfinite += 1;

@@ -52,6 +52,7 @@ Status DeviceEngine::allocate_tables(const EngineSetup& setup, const Plan& plan)
   const std::size_t addresses_at = arena.add<TensorAddress>(tensors);
   const std::size_t states_at = arena.add<TensorState>(tensors);
   const std::size_t groups_at = arena.add<GroupSettings>(groups);
+  const std::size_t given_at = arena.add<GivenDecision>(setup.host_decides ? tensors : 0);
   const std::size_t partials_at = arena.add<double>(plan.chunks.size());
   const std::size_t segment_squared_at = arena.add<double>(segments);
   const std::size_t tensor_squared_at = arena.add<double>(tensors);
@@ -98,6 +99,7 @@ Status DeviceEngine::allocate_tables(const EngineSetup& setup, const Plan& plan)
   tables_.has_empty =
       std::ranges::any_of(plan.tensors, [](const TensorPlan& one) { return one.filled_segments == 0; });
   tables_.in_parts = setup.in_parts;
+  if (setup.host_decides) at(tables_.given, given_at);
   tables_.nonfinite = setup.nonfinite;
   tables_.seed = setup.seed;
   if (tables_.stabilizes) tables_.options = *setup.stabilizer.options;
@@ -110,6 +112,7 @@ Status DeviceEngine::allocate_tables(const EngineSetup& setup, const Plan& plan)
   address_upload_.bind(device_, base + addresses_at, tensors * sizeof(TensorAddress));
   state_upload_.bind(device_, base + states_at, tensors * sizeof(TensorState));
   group_upload_.bind(device_, base + groups_at, groups * sizeof(GroupSettings));
+  decision_upload_.bind(device_, base + given_at, setup.host_decides ? tensors * sizeof(GivenDecision) : 0);
 
   auto reports =
       Memory::allocate(device_, kReportsAt + tensors * sizeof(TensorReport), Memory::Kind::staging);
@@ -125,6 +128,27 @@ Status DeviceEngine::measure(Stream stream) {
   if (!tables_.measures) return {};
   return device_->launch(kernel_index(Kernel::measure), tables_,
                          {at_least_one(tables_.chunk_count), 0, false}, stream);
+}
+
+Result<std::vector<double>> DeviceEngine::fetch_squared_norms(Stream stream) const {
+  const auto capturing = device_->is_capturing(stream);
+  if (!capturing) return capturing.status();
+  if (*capturing) {
+    return Status(StatusCode::failed_precondition,
+                  "the stream is being captured, but the host decides on the norms of every step; only "
+                  "'stabilize' per tensor is decided on by the device");
+  }
+  std::vector<double> squares(count());
+  GRADSTAB_RETURN_IF_ERROR(
+      fetch(squares.data(), tables_.tensor_squared, squares.size() * sizeof(double), stream));
+  for (std::size_t t = 0; t < count(); ++t) {
+    if (!tables_.in_parts && addresses_[t].gradient == nullptr) squares[t] = kNoGradient;
+  }
+  return squares;
+}
+
+Status DeviceEngine::give_decisions(std::span<const GivenDecision> decisions, Stream stream) {
+  return decision_upload_.upload(decisions.data(), stream);
 }
 
 Status DeviceEngine::finish(Stream stream) {

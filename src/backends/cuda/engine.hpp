@@ -24,7 +24,8 @@ struct EngineSetup {
   const ParameterSet* parameters = nullptr;  ///< outlives the engine
   StabilizerLink stabilizer;                 ///< without options: no decision on norms
   NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
-  bool in_parts = false;  ///< see Tables::in_parts
+  bool in_parts = false;      ///< see Tables::in_parts
+  bool host_decides = false;  ///< by `fetch_squared_norms` and `give_decisions`, between the passes
   // Of an optimizer; empty where gradients are only scaled.
   std::span<const ParameterRule> rules;
   std::span<const std::size_t> group_of;
@@ -54,6 +55,12 @@ class DeviceEngine {
   /// One squared norm per parameter on the device, between `measure` and `finish`: a process that has only
   /// parts of the tensors adds those of the others here.
   double* squared_norms() const noexcept { return tables_.tensor_squared; }
+  /// The same on the host, where a parameter without gradient has kNoGradient; waits. Errors: the stream is
+  /// being captured.
+  Result<std::vector<double>> fetch_squared_norms(Stream stream) const;
+  /// What `finish` is to do with each parameter.
+  Status give_decisions(std::span<const GivenDecision> decisions, Stream stream);
+
   /// 1 on the device while the last step is one that changed nothing.
   const std::int32_t* skip_flag() const noexcept { return &tables_.counters->skip; }
 
@@ -120,6 +127,7 @@ class DeviceEngine {
   bool addresses_known_ = false;               // false also once a graph may change them at any time
   StagedUpload address_upload_;
   StagedUpload group_upload_;
+  StagedUpload decision_upload_;
   StagedUpload state_upload_;
   std::vector<TensorState> states_;
   std::vector<std::optional<ParameterStorage>> wanted_;    // of this step

@@ -1,5 +1,6 @@
 #include "backends/cuda/on_device.hpp"
 
+#include <cmath>
 #include <utility>
 
 #include "core/step_summary.hpp"
@@ -43,23 +44,78 @@ Status OnDevice::Impl::open(const DeviceOptions& given) {
   return {};
 }
 
-Result<StabilizerLink> OnDevice::Impl::stabilizer() {
-  StabilizerLink found;
+namespace {
+
+/// Whether a link sees nothing but the Euclidean norms of whole tensors.
+bool looks_at_norms_alone(ChainLink& link) {
+  const NormNeeds needs = link.needs();
+  return link.as_norm_transform() != nullptr && !link.needs_rows() && !needs.max_abs && needs.power == 0.0 &&
+         !needs.parameter_norms;
+}
+
+}  // namespace
+
+Status OnDevice::Impl::choose_who_decides() {
+  link = {};
+  host_decides = false;
   const Links& links = chain().links;
-  if (links.empty()) return found;
-  if (auto* norms = links.front()->as_norm_transform(); links.size() == 1 && norms != nullptr)
-    found = norms->stabilizer();
-  if (found.options == nullptr) {
-    std::string names;
-    for (const auto& link : links) names += detail::concat(names.empty() ? "" : ", ", link->name());
-    return Status(StatusCode::unsupported, detail::concat("a device has 'stabilize' alone, got '", names,
-                                                          "'; use the CPU for others"));
+  if (links.empty()) return {};
+  if (auto* norms = links.front()->as_norm_transform(); links.size() == 1 && norms != nullptr) {
+    const StabilizerLink found = norms->stabilizer();
+    if (found.options != nullptr && found.granularity == Granularity::tensor) {
+      link = found;
+      return {};
+    }
   }
-  if (found.granularity != Granularity::tensor) {
-    return Status(StatusCode::unsupported, detail::concat("a device stabilizes per tensor, got units per ",
-                                                          to_string(found.granularity)));
+  for (const auto& each : links) {
+    if (looks_at_norms_alone(*each)) continue;
+    return {StatusCode::unsupported,
+            detail::concat("'", each->name(), "'", each->needs_rows() ? " per row" : "",
+                           " needs more than the norms of tensors, which is all that a device gives; use the "
+                           "CPU for it")};
   }
-  return found;
+  host_decides = true;
+  return {};
+}
+
+Result<bool> OnDevice::Impl::decide_on_host(device::Stream stream) {
+  const auto squares = engine.fetch_squared_norms(stream);
+  if (!squares) return squares.status();
+  // A sparse gradient with a single stored value has that value's norm, whatever the shape of its parameter.
+  static constexpr std::int64_t kOne[] = {1};
+  std::vector<double> norms(squares->size());
+  std::vector<TensorRef> stand_ins(squares->size());
+  for (std::size_t t = 0; t < norms.size(); ++t) {
+    if ((*squares)[t] == device::kNoGradient) continue;
+    norms[t] = std::sqrt((*squares)[t]);
+    stand_ins[t].data = &norms[t];
+    stand_ins[t].dtype = DType::float64;
+    stand_ins[t].sizes = kOne;
+    stand_ins[t].sparse_values = true;
+  }
+  const auto report = transform().update(stand_ins);
+  last_report = transform().report();
+  if (!report) return report.status();
+  if (report->skip_step) return false;
+  std::vector<device::GivenDecision> decisions(norms.size());
+  for (std::size_t t = 0; t < norms.size(); ++t) {
+    const TensorReport& tensor = report->tensors[t];
+    if (tensor.present) decisions[t] = {tensor.factor, tensor.zeroed ? 1 : 0, 0};
+  }
+  GRADSTAB_RETURN_IF_ERROR(engine.give_decisions(decisions, stream));
+  return true;
+}
+
+Status OnDevice::Impl::finish(device::Stream stream) {
+  GRADSTAB_RETURN_IF_ERROR(check_ready("finish"));
+  if (!std::exchange(measured, false)) {
+    return {StatusCode::failed_precondition, "finish was called without a measure that succeeded before it"};
+  }
+  if (host_decides) {
+    const auto go_on = decide_on_host(stream);
+    if (!go_on || !*go_on) return go_on.status();
+  }
+  return engine.finish(stream);
 }
 
 Result<std::vector<std::byte>> OnDevice::Impl::save(device::Stream stream) {
@@ -83,6 +139,7 @@ Status OnDevice::Impl::load(std::span<const std::byte> bytes, device::Stream str
 
 Result<StepReport> OnDevice::Impl::report() {
   GRADSTAB_RETURN_IF_ERROR(check_ready("report"));
+  if (host_decides) return last_report;
   const auto reports = engine.reports();
   if (!reports) return reports.status();
   last_report = {};
@@ -102,11 +159,13 @@ OnDevice::~OnDevice() = default;
 
 Status OnDevice::request_report(Stream stream) {
   GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("request_report"));
+  if (impl_->host_decides) return {};
   return impl_->engine.request_reports(stream);
 }
 
 Result<bool> OnDevice::report_is_ready() const {
   GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("report_is_ready"));
+  if (impl_->host_decides) return true;
   return impl_->engine.reports_are_ready();
 }
 

@@ -17,7 +17,8 @@ namespace gradstab::cuda {
 struct GRADSTAB_LOCAL OnDevice::Impl {
   virtual ~Impl() = default;
 
-  virtual TransformAccess::Impl& chain() noexcept = 0;
+  virtual GradientTransform& transform() noexcept = 0;
+  TransformAccess::Impl& chain() noexcept { return TransformAccess::inside(transform()); }
   virtual std::string name() const = 0;
   virtual Result<std::vector<std::byte>> save_twin() = 0;
   virtual Status load_twin(std::span<const std::byte> bytes) = 0;
@@ -30,12 +31,20 @@ struct GRADSTAB_LOCAL OnDevice::Impl {
   /// Errors: not initialised.
   Status check_ready(std::string_view call) const;
   Status open(const DeviceOptions& options);
-  /// The stabilizer of the chain, if it has one. Errors: links that no device has.
-  Result<StabilizerLink> stabilizer();
+  /// Finds out who decides: the device where the chain is `stabilize` per tensor, the host where all links
+  /// look at nothing but the Euclidean norms of tensors. Errors: other links.
+  Status choose_who_decides();
+  /// Between measure and finish, where the host decides: its decision, on the way to the device. False: the
+  /// step changes nothing. Waits for the norms.
+  Result<bool> decide_on_host(device::Stream stream);
+  /// The rest of a step that has been measured.
+  Status finish(device::Stream stream);
   Result<std::vector<std::byte>> save(device::Stream stream);
   Status load(std::span<const std::byte> bytes, device::Stream stream);
   Result<StepReport> report();
 
+  StabilizerLink link;        ///< without options: the device does not decide
+  bool host_decides = false;  ///< on norms that it fetches
   bool ready = false;
   bool measured = false;  ///< between measure and finish
   DeviceOptions options;

@@ -40,13 +40,13 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
   explicit Inside(gradstab::Optimizer given) : twin(std::move(given)) {}
 
   OptimizerAccess::Impl& optimizer() noexcept { return OptimizerAccess::inside(twin); }
-  TransformAccess::Impl& chain() noexcept override { return optimizer().inner(); }
+  GradientTransform& transform() noexcept override { return optimizer().transform; }
   std::string name() const override { return twin.name(); }
   Result<std::vector<std::byte>> save_twin() override { return twin.save(); }
   Status load_twin(std::span<const std::byte> bytes) override { return twin.load(bytes); }
 
   void take_state(device::DeviceEngine::State state) override {
-    chain().updates = state.updates;
+    if (!host_decides) chain().updates = state.updates;
     optimizer().steps = state.updates;
     std::ranges::copy(state.moments, link.moments.begin());
     optimizer().memory = std::move(state.memory);
@@ -76,7 +76,6 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
   Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
 
   gradstab::Optimizer twin;
-  StabilizerLink link;
 };
 
 Status Optimizer::Inside::go_to(const DeviceOptions& given) {
@@ -91,13 +90,18 @@ Status Optimizer::Inside::go_to(const DeviceOptions& given) {
 }
 
 Status Optimizer::Inside::bind_engine() {
-  const auto found = stabilizer();
-  if (!found) return found.status();
-  link = *found;
+  GRADSTAB_RETURN_IF_ERROR(choose_who_decides());
   OptimizerAccess::Impl& inside = optimizer();
+  if (host_decides && std::ranges::any_of(inside.rules, &ParameterRule::unit_moments)) {
+    return {
+        StatusCode::unsupported,
+        "adam_mini divides tensors into units, and the host decides on whole ones; on a device it goes with "
+        "'stabilize' per tensor, or nothing"};
+  }
   device::EngineSetup setup;
   setup.parameters = &chain().parameters;
   setup.stabilizer = link;
+  setup.host_decides = host_decides;
   setup.nonfinite = options.nonfinite;
   setup.rules = inside.rules;
   setup.group_of = inside.group_of;
@@ -145,8 +149,7 @@ Status Optimizer::init(ParameterSet parameters, DeviceOptions given,
                        const std::vector<OptimizerGroup>& groups) {
   auto& inside = static_cast<Inside&>(*impl_);
   inside.ready = false;
-  const auto allowed = inside.stabilizer();
-  if (!allowed) return allowed.status();
+  GRADSTAB_RETURN_IF_ERROR(inside.choose_who_decides());
   OptimizerRunOptions run;
   run.run.nonfinite = given.nonfinite;
   run.run.backend = "reference";
@@ -168,8 +171,7 @@ Result<Optimizer> Optimizer::take(gradstab::Optimizer& host, DeviceOptions given
   }
   Optimizer taken(std::make_unique<Inside>(std::move(host)));
   auto& inside = static_cast<Inside&>(*taken.impl_);
-  Status status = inside.stabilizer().status();
-  if (status.ok()) status = inside.go_to(given);
+  Status status = inside.go_to(given);
   if (status.ok()) {
     auto state = inside.give_state();
     status = inside.engine.upload(state, stream);
@@ -213,11 +215,7 @@ Status Optimizer::measure(std::span<const TensorRef> parameters, std::span<const
 }
 
 Status Optimizer::finish(Stream stream) {
-  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("finish"));
-  if (!std::exchange(impl_->measured, false)) {
-    return {StatusCode::failed_precondition, "finish was called without a measure that succeeded before it"};
-  }
-  return impl_->engine.finish(stream);
+  return impl_->finish(stream);
 }
 
 Status Optimizer::step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
@@ -231,7 +229,7 @@ Status Optimizer::step_one(std::size_t index, const TensorRef& parameter, const 
                            Stream stream) {
   GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("step_one"));
   auto& inside = static_cast<Inside&>(*impl_);
-  GRADSTAB_RETURN_IF_ERROR(inside.twin.can_step_one());
+  GRADSTAB_RETURN_IF_ERROR(can_step_one());
   if (index >= inside.optimizer().memory.size()) {
     return {StatusCode::invalid_argument,
             detail::concat("there is no parameter ", index, "; ", inside.optimizer().memory.size(),
@@ -245,7 +243,11 @@ Status Optimizer::step_one(std::size_t index, const TensorRef& parameter, const 
 }
 
 Status Optimizer::can_step_one() const {
-  return static_cast<Inside&>(*impl_).twin.can_step_one();
+  GRADSTAB_RETURN_IF_ERROR(static_cast<Inside&>(*impl_).twin.can_step_one());
+  if (!impl_->host_decides) return {};
+  return {StatusCode::unsupported,
+          detail::concat("the host decides for '", impl_->transform().name(),
+                         "', which would wait for each parameter; step over all parameters at once")};
 }
 
 std::size_t Optimizer::group_count() const noexcept {

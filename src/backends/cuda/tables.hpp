@@ -92,6 +92,13 @@ struct TensorNumbers {
   double unit_correction = 1.0;  ///< Adam-mini: 1 - beta2^step
 };
 
+/// A decision that the host has taken.
+struct GivenDecision {
+  double factor = 1.0;
+  std::int32_t zeroed = 0;
+  std::int32_t reserved = 0;
+};
+
 /// Counters of the whole transform or optimizer.
 struct StepCounters {
   std::int64_t updates = 0;  ///< steps that were not skipped
@@ -126,11 +133,12 @@ struct Tables {
   std::uint32_t* segment_arrivals = nullptr;
   std::uint32_t* tensor_arrivals = nullptr;
 
-  NormMoments* moments = nullptr;    ///< per tensor
-  std::int64_t* steps = nullptr;     ///< per tensor: steps in which it had a gradient
-  double* unit_second[2] = {};       ///< per segment; a step reads the one and writes the other
-  TensorNumbers* numbers = nullptr;  ///< per tensor
-  TensorReport* reports = nullptr;   ///< per tensor
+  const GivenDecision* given = nullptr;  ///< per tensor, where the host decides; else null
+  NormMoments* moments = nullptr;        ///< per tensor
+  std::int64_t* steps = nullptr;         ///< per tensor: steps in which it had a gradient
+  double* unit_second[2] = {};           ///< per segment; a step reads the one and writes the other
+  TensorNumbers* numbers = nullptr;      ///< per tensor
+  TensorReport* reports = nullptr;       ///< per tensor
   StepCounters* counters = nullptr;
 };
 

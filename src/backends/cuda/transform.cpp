@@ -10,13 +10,13 @@ namespace gradstab::cuda {
 struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
   explicit Inside(GradientTransform given) : twin(std::move(given)) {}
 
-  TransformAccess::Impl& chain() noexcept override { return TransformAccess::inside(twin); }
+  GradientTransform& transform() noexcept override { return twin; }
   std::string name() const override { return twin.name(); }
   Result<std::vector<std::byte>> save_twin() override { return twin.save(); }
   Status load_twin(std::span<const std::byte> bytes) override { return twin.load(bytes); }
 
   void take_state(device::DeviceEngine::State state) override {
-    chain().updates = state.updates;
+    if (!host_decides) chain().updates = state.updates;
     std::ranges::copy(state.moments, link.moments.begin());
   }
   device::DeviceEngine::State give_state() override {
@@ -28,16 +28,15 @@ struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
 
   /// For an initialised twin: opens the device and binds the engine, whose state is fresh.
   Status go_to(const DeviceOptions& given) {
-    const auto allowed = stabilizer();
-    if (!allowed) return allowed.status();
-    if (allowed->options == nullptr)
-      return {StatusCode::unsupported, "a device has 'stabilize' alone, got an empty chain"};
+    GRADSTAB_RETURN_IF_ERROR(choose_who_decides());
+    if (link.options == nullptr && !host_decides)
+      return {StatusCode::unsupported, "an empty chain has nothing to do on a device"};
     GRADSTAB_RETURN_IF_ERROR(open(given));
-    link = *allowed;
     device::EngineSetup setup;
     setup.parameters = parts ? &*parts : &chain().parameters;
     setup.in_parts = parts.has_value();
     setup.stabilizer = link;
+    setup.host_decides = host_decides;
     setup.nonfinite = given.nonfinite;
     GRADSTAB_RETURN_IF_ERROR(engine.bind(device, setup));
     counts_before = device->counts();
@@ -46,7 +45,6 @@ struct GRADSTAB_LOCAL Transform::Inside final : OnDevice::Impl {
   }
 
   GradientTransform twin;
-  StabilizerLink link;
   std::optional<ParameterSet> parts;
 };
 
@@ -59,7 +57,7 @@ Status Transform::init(ParameterSet parameters, DeviceOptions given) {
   inside.parts.reset();
   GRADSTAB_RETURN_IF_ERROR(inside.twin.validate());
   // Said before anything is allocated.
-  GRADSTAB_RETURN_IF_ERROR(inside.stabilizer().status());
+  GRADSTAB_RETURN_IF_ERROR(inside.choose_who_decides());
   GRADSTAB_RETURN_IF_ERROR(
       inside.twin.init(std::move(parameters), {.nonfinite = given.nonfinite, .backend = "reference"}));
   return inside.go_to(given);
@@ -112,11 +110,7 @@ Status Transform::measure(std::span<const TensorRef> gradients, Stream stream) {
 }
 
 Status Transform::finish(Stream stream) {
-  GRADSTAB_RETURN_IF_ERROR(impl_->check_ready("finish"));
-  if (!std::exchange(impl_->measured, false)) {
-    return {StatusCode::failed_precondition, "finish was called without a measure that succeeded before it"};
-  }
-  return impl_->engine.finish(stream);
+  return impl_->finish(stream);
 }
 
 Status Transform::update(std::span<const TensorRef> gradients, Stream stream) {

@@ -71,6 +71,7 @@ class TensorOptimizer {
   Status go_to(const Whereabouts& where);
   Result<Whereabouts> place_of(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Status keep_report();
+  void copy_report();
   Result<bool> step_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<StepReport> update(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);

@@ -41,7 +41,8 @@ class TensorTransform {
   /// `parameters` are their values, for methods that compare gradients with them, or empty. False: the
   /// optimizer must be left out (policy `skip_step`).
   ///
-  /// On a device nothing waits, unless the policy is `skip_step` or `raise`, where the host has to know.
+  /// On a device nothing waits, unless the host has to know: under policies `skip_step` and `raise`, and for
+  /// methods that it decides for, all but `stabilize` per tensor.
   Result<bool> step(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   bool needs_parameters() const noexcept;
 
@@ -79,9 +80,10 @@ class TensorTransform {
   const std::string& name_of_parameter(std::size_t index) const;
   at::Tensor squared_norms_on_device() const;
   Status keep_report();
+  void copy_report();
   Result<bool> step_on_device(std::span<const at::Tensor> gradients);
   Status take_device_gradients(std::span<const at::Tensor> gradients);
-  Result<bool> end_device_step(std::span<const at::Tensor> gradients);
+  Result<bool> end_device_step(const Status& status, std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   Result<StepReport> update(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
 
