@@ -122,4 +122,9 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   return kExitOk;
 }
 
+int run_device_check(const std::string& device) {
+  const auto found = lab::device_named(device);
+  return found ? kExitOk : exit_code_for(found.status());
+}
+
 }  // namespace gradstab::cli
