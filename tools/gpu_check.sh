@@ -2,10 +2,10 @@
 # Builds the CUDA back end on a machine with a GPU, checks it, measures it and trains with it:
 #   tools/gpu_check.sh [RESULTS]          (default: docs/results/gpu)
 # Needs nvcc 12 or later, CMake, a C++20 compiler, and a python3 with PyTorch 2 for the stages that train and measure;
-# for the stage "lab", which is skipped otherwise, what the lab is built with (CLI11, fmt, nlohmann-json, zlib). No
-# network, no test framework. Every stage has a time limit of its own and all together stay below ten minutes; what one
-# stage loses the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1. GRADSTAB_GPU_CHECK_BUILD names
-# the build folder.
+# for the stage "lab", which is skipped otherwise, what the lab is built with (CLI11, fmt, nlohmann-json, SentencePiece,
+# zlib). No network, no test framework. Every stage has a time limit of its own and all together stay below ten minutes;
+# what one stage loses the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1.
+# GRADSTAB_GPU_CHECK_BUILD names the build folder.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/local/cuda/bin  # where the toolkit mostly is, last

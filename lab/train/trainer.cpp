@@ -98,6 +98,7 @@ class Run {
   const TrainRequest& request_;
   const TrainOptions& options_;
   torch::Device device_;
+  c10::DeviceGuard current_device_{device_};  // so that what asks for the current one gets this
   CosineSchedule schedule_;
   std::vector<InjectedSpike> injected_spikes_;
   std::unique_ptr<TrainingOptimizer> optimizer_;
