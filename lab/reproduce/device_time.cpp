@@ -31,8 +31,8 @@ double seconds_of(const TrainOptions& options, int jobs) {
   const double fixed = kSecondsPerUpdate + (four_bits ? kSecondsOfQuantization : 0.0);
 
   const auto updates = static_cast<double>(options.steps * options.accumulation);
-  const auto evaluated = static_cast<double>(options.steps / options.eval_every * options.eval_batches +
-                                             options.final_eval_batches);
+  const std::int64_t evaluations = options.steps / options.eval_every;
+  const auto evaluated = static_cast<double>(evaluations * options.eval_batches + options.final_eval_batches);
   return kSecondsToStart / jobs + updates * (update * tokens / speed + fixed) +
          evaluated * (forward * tokens / speed + fixed / 3.0);
 }
