@@ -1,5 +1,6 @@
 // What devices compute, on the CPU: products in real 16-bit types against those simulated in f32.
 #include <gtest/gtest.h>
+#include <torch/version.h>
 
 #include <cmath>
 #include <functional>
@@ -16,9 +17,18 @@ using torch::Tensor;
 using Inputs = std::vector<Tensor>;
 using Function = std::function<Tensor(const Inputs&, Precision)>;
 
-/// Largest relative error of one rounding to bfloat16. The CPU multiplies no binary16 matrices in
-/// LibTorch 1.13.
-constexpr double kRoundoff = 1.0 / 256;
+/// Those whose matrices the CPU multiplies.
+#if TORCH_VERSION_MAJOR >= 2
+constexpr Precision kFormats[] = {Precision::bf16, Precision::fp16};
+#else
+constexpr Precision kFormats[] = {Precision::bf16};
+#endif
+
+/// Largest relative error of one rounding.
+constexpr double unit_roundoff(Precision precision) {
+  return precision == Precision::fp16 ? 1.0 / 2048 : 1.0 / 256;
+}
+constexpr double kRoundoff = unit_roundoff(Precision::bf16);
 
 Tensor random_tensor(std::vector<std::int64_t> sizes, std::uint64_t seed) {
   return torch::randn(sizes, torch::make_generator<torch::CPUGeneratorImpl>(seed), torch::kFloat);
@@ -86,22 +96,25 @@ double relative_difference(const Tensor& a, const Tensor& b) {
   return ((a.to(torch::kDouble) - wide).norm() / wide.norm()).item<double>();
 }
 
-TEST(DeviceFunctionsTest, RealBfloat16IsWhatIsSimulated) {
-  for (const Case& c : cases()) {
-    const Inputs ours = run(c.device, c.inputs, Precision::bf16);
-    const Inputs expected = run(c.node, c.inputs, Precision::bf16);
-    EXPECT_EQ(ours[0].scalar_type(), c.loss ? torch::kFloat : torch::kBFloat16) << c.name;
-    for (std::size_t i = 0; i < ours.size(); ++i) {
-      const std::string where = c.name + ", result " + std::to_string(i);
-      if (i > 0) {
-        EXPECT_EQ(ours[i].scalar_type(), torch::kFloat) << where;
+TEST(DeviceFunctionsTest, RealTypesAreWhatIsSimulated) {
+  for (const Precision precision : kFormats) {
+    for (const Case& c : cases()) {
+      const double tolerance = c.roundings * unit_roundoff(precision);
+      const Inputs ours = run(c.device, c.inputs, precision);
+      const Inputs expected = run(c.node, c.inputs, precision);
+      const auto type = precision == Precision::fp16 ? torch::kHalf : torch::kBFloat16;
+      EXPECT_EQ(ours[0].scalar_type(), c.loss ? torch::kFloat : type) << c.name;
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        const std::string where =
+            c.name + " in " + std::string(to_string(precision)) + ", result " + std::to_string(i);
+        if (i > 0) {
+          EXPECT_EQ(ours[i].scalar_type(), torch::kFloat) << where;
+        }
+        EXPECT_LT(relative_difference(ours[i], expected[i]), tolerance) << where;
+        // Negative control: a result that is off by a bit more than that is seen.
+        const Tensor off = ours[i].to(torch::kFloat) * (1 + 3 * tolerance);
+        EXPECT_GT(relative_difference(off, expected[i]), tolerance) << where;
       }
-      EXPECT_LT(relative_difference(ours[i], expected[i]), c.roundings * kRoundoff) << where;
-      // Negative control: a result that is off by a bit more than that is seen.
-      EXPECT_GT(
-          relative_difference(ours[i].to(torch::kFloat) * (1 + 3 * c.roundings * kRoundoff), expected[i]),
-          c.roundings * kRoundoff)
-          << where;
     }
   }
 }
