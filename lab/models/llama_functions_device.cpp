@@ -1,11 +1,11 @@
 // The functions of llama_functions.hpp as a device computes them: matrix products in the real 16-bit type.
 #include <torch/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "lab/models/llama_functions.hpp"
-#include "lab/models/loss_slices.hpp"
 
 namespace gradstab::lab::on_device {
 namespace {
@@ -48,6 +48,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v) {
 struct SlicedCrossEntropy : torch::autograd::Function<SlicedCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& x_any, const Tensor& weight_any,
                         const Tensor& targets, Precision precision, std::int64_t slice_elements) {
+    TORCH_CHECK(targets.numel() == x_any.size(0) && targets.numel() > 0, "one target per row is needed");
     const auto type = type_of_products(x_any, precision);
     const Tensor x = x_any.to(type);
     const Tensor weight = weight_any.to(type);

@@ -183,6 +183,17 @@ TEST(DeviceFunctionsTest, LossWithoutCountedTargetsIsNanAndHasNoGradients) {
   EXPECT_EQ(torch::autograd::grad({loss}, {x})[0].abs().max().item<float>(), 0.0F);
 }
 
+TEST(DeviceFunctionsTest, TargetsThatDoNotFitAreRefused) {
+  const auto loss = [](std::int64_t rows, std::vector<std::int64_t> targets) {
+    return on_device::linear_cross_entropy(torch::ones({rows, 3}), torch::ones({4, 3}),
+                                           torch::tensor(targets), Precision::bf16);
+  };
+  EXPECT_THROW(loss(2, {1}), c10::Error);
+  EXPECT_THROW(loss(0, {}), c10::Error);
+  EXPECT_THROW(loss(1, {4}), c10::Error);  // seen by the CPU; a device stops with an assertion of its own
+  EXPECT_NEAR(loss(1, {3}).item<double>(), std::log(4.0), 1e-6);
+}
+
 TEST(DeviceFunctionsTest, AttentionLooksBackOnly) {
   const RotaryTable table = rotary_table(16, 8, 10000.0, torch::kFloat);
   const Tensor qkv = random_tensor({16, 48}, 3);
