@@ -1,5 +1,6 @@
 // gradstab_bench: how far the CPU backends are from the memory's limits and from LibTorch's clip_grad_norm_.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>

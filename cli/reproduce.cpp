@@ -10,6 +10,8 @@
 #include "cli/interrupt.hpp"
 #include "cli/run_sweep.hpp"
 #include "cli/terminal.hpp"
+#include "cli/training_program.hpp"
+#include "lab/reproduce/device_time.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/reproduce/outputs.hpp"
@@ -30,6 +32,12 @@ struct ReproduceArguments {
   int jobs = 0;
   bool on_cpu = false;
 };
+
+/// The device of the scales that are made for one.
+constexpr const char* kGpu = "cuda";
+/// Runs that share it: a run of a small model leaves it idle while the host prepares launches, and each takes
+/// some 4 GB of host memory.
+constexpr int kJobsOnGpu = 4;
 
 Status invalid(std::string message) {
   return {StatusCode::invalid_argument, std::move(message)};
@@ -63,18 +71,35 @@ int list_items() {
   return kExitOk;
 }
 
+/// Whether the runs are made for a GPU and shall have one.
+bool on_gpu(const ReproduceArguments& arguments, lab::Scale scale) {
+  return (scale == lab::Scale::gpu || scale == lab::Scale::paper) && !arguments.on_cpu;
+}
+
 /// What a scale needs that is not here.
 Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
   if (scale == lab::Scale::paper && arguments.data.empty())
     return invalid("--scale paper needs the text that the paper trained on: --data FILE with C4 as JSONL");
-  if ((scale == lab::Scale::gpu || scale == lab::Scale::paper) && !arguments.on_cpu) {
-    return {StatusCode::failed_precondition,
-            fmt::format(
-                "--scale {} is made for a GPU, which this build cannot train on; --on-cpu runs it on the CPU "
-                "all the same, which can take weeks",
-                arguments.scale)};
+  if (!on_gpu(arguments, scale)) return {};
+  const Status usable = check_device(kGpu);
+  if (usable.ok()) return {};
+  return {usable.code(),
+          fmt::format("--scale {} is made for a GPU, but {}; --on-cpu runs it on the CPU all the same, "
+                      "which can take weeks",
+                      arguments.scale, usable.message())};
+}
+
+/// How long the runs take, as far as that is known.
+std::string expected_time(const std::vector<lab::PlannedRun>& runs, unsigned cores, int jobs, bool gpu) {
+  if (gpu) {
+    return fmt::format(
+        "about {} on one H100, estimated from the number of operations and never measured on a device",
+        format_duration(lab::estimated_device_seconds(runs, jobs)));
   }
-  return {};
+  const auto seconds = lab::expected_seconds(runs, std::min(cores, static_cast<unsigned>(jobs)));
+  if (!seconds) return "how long they take was not measured";
+  return fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
+                     format_duration(*seconds));
 }
 
 void print_verdicts(const std::vector<lab::ClaimResult>& results) {
@@ -119,34 +144,31 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   const auto scale = *lab::scale_named(arguments.scale);
   if (const Status ready = check_scale(arguments, scale); !ready.ok()) return exit_code_for(ready);
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const int jobs = arguments.jobs > 0 ? arguments.jobs : static_cast<int>(cores);
+  const bool gpu = on_gpu(arguments, scale);
+  const int jobs = arguments.jobs > 0 ? arguments.jobs : gpu ? kJobsOnGpu : static_cast<int>(cores);
   const std::string output =
       arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
   lab::Plan plan = lab::plan_of(item, scale);
   if (arguments.seeds > 0) plan.seeds = arguments.seeds;
   lab::Settings common;
   if (!arguments.data.empty()) common.emplace_back("data", arguments.data);
+  if (gpu) common.emplace_back("device", kGpu);
   const auto planned = lab::planned_runs(plan, common);
   if (!planned) return exit_code_for(planned.status());
   std::vector<lab::SweepPoint> points;
   for (const lab::PlannedRun& run : *planned) points.push_back(run.point);
 
-  const nlohmann::ordered_json description = {{"format", 1},
-                                              {"kind", "reproduction"},
-                                              {"item", item.name},
-                                              {"scale", arguments.scale},
-                                              {"settings", {{"data", points.front().options.data}}}};
+  const nlohmann::ordered_json description = {
+      {"format", 1},
+      {"kind", "reproduction"},
+      {"item", item.name},
+      {"scale", arguments.scale},
+      {"settings", {{"data", points.front().options.data}, {"device", points.front().options.device}}}};
   const auto directory = lab::SweepDirectory::open(output, description);
   if (!directory) return exit_code_for(directory.status());
-  const auto seconds = lab::expected_seconds(*planned, std::min(cores, static_cast<unsigned>(jobs)));
   fmt::print("{}: {}\n{}\n", item.name, item.title, item.says);
-  fmt::print(
-      "{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
-      plan.seeds == 1 ? "" : "s",
-      seconds ? fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
-                            format_duration(*seconds))
-              : std::string("how long they take was not measured"),
-      output);
+  fmt::print("{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
+             plan.seeds == 1 ? "" : "s", expected_time(*planned, cores, jobs, gpu), output);
   std::fflush(stdout);
 
   const auto results = run_with_progress(*directory, points, jobs);
@@ -191,7 +213,8 @@ void add_reproduce(CLI::App& app, Action& action) {
   verb->add_option("--seeds", arguments->seeds,
                    "seeds per configuration [3; smoke: 1]; more can be added later")
       ->check(CLI::Range(1, 1000));
-  verb->add_option("--jobs", arguments->jobs, "runs at the same time [the number of cores]")
+  verb->add_option("--jobs", arguments->jobs,
+                   "runs at the same time [the number of cores; 4 on a GPU, which they share]")
       ->check(CLI::Range(1, 1024));
   verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
   verb->add_option("--records", arguments->records,

@@ -11,6 +11,7 @@
 #include "cli/interrupt.hpp"
 #include "cli/run_sweep.hpp"
 #include "cli/terminal.hpp"
+#include "cli/training_program.hpp"
 #include "lab/report/report.hpp"
 #include "lab/support/files.hpp"
 
@@ -80,6 +81,10 @@ int run_sweep_verb(const SweepArguments& arguments) {
   }
   const auto points = lab::make_grid(arguments.base, axes);
   if (!points) return exit_code_for(points.status());
+  if (const Status usable = check_device(arguments.base.device); !usable.ok()) {
+    return exit_code_for(
+        {usable.code(), fmt::format("--device {}: {}", arguments.base.device, usable.message())});
+  }
   const auto directory =
       lab::SweepDirectory::open(arguments.output, lab::describe_sweep(arguments.base, axes));
   if (!directory) return exit_code_for(directory.status());

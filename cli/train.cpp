@@ -13,6 +13,7 @@
 #include "cli/train_arguments.hpp"
 #include "lab/support/files.hpp"
 #include "lab/tasks/llm_task.hpp"
+#include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/trainer.hpp"
 
@@ -51,10 +52,13 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
     return kExitOk;
   }
   const lab::TrainOptions& options = arguments.options;
+  // Before the data, which can take minutes to prepare.
+  const auto device = lab::device_named(options.device);
+  if (!device) return exit_code_for(device.status());
 
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   at::set_num_threads(options.threads > 0 ? options.threads : static_cast<int>(cores));
-  if (const auto blas = lab::loaded_blas(); !blas.warning.empty())
+  if (const auto blas = lab::loaded_blas(); !blas.warning.empty() && !options.on_device())
     fmt::print(stderr, "warning: {}\n", blas.warning);
 
   auto dataset = prepare(lab::dataset_options(options));
@@ -66,7 +70,11 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   fmt::print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
              options.model, model["parameters"].get<double>() / 1e6,
              model["non_embedding_parameters"].get<double>() / 1e6);
-  if (lab::has_16_bit_activations(options.number_format()))
+  if (options.on_device()) {
+    const std::string gpu = lab::device_model(*device);
+    fmt::print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
+  }
+  if (lab::has_16_bit_activations(options.number_format()) && !options.on_device())
     fmt::print("format   {}, simulated: computed in f32 and rounded, which is slower than fp32\n",
                options.precision);
   fmt::print("run      {} -> {}\n", arguments.name, arguments.output);
@@ -112,6 +120,11 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
     fmt::print("scaling  {} of {} steps skipped for gradients that were not finite\n",
                summary["skipped_steps"].get<std::int64_t>(), summary["step"].get<std::int64_t>());
   return kExitOk;
+}
+
+int run_device_check(const std::string& device) {
+  const auto found = lab::device_named(device);
+  return found ? kExitOk : exit_code_for(found.status());
 }
 
 }  // namespace gradstab::cli

@@ -24,4 +24,7 @@ Status complete(TrainArguments& arguments);
 /// train llm --lr 0.01".
 int run_training(TrainArguments arguments, const std::string& command_line);
 
+/// Says on standard error why no run can use that device, if none can. The exit code.
+int run_device_check(const std::string& device);
+
 }  // namespace gradstab::cli

@@ -1,6 +1,7 @@
 // gradstab-train: the verb that needs LibTorch, started by gradstab.
 #include <malloc.h>
 
+#include <memory>
 #include <string>
 
 #include "cli/program.hpp"
@@ -39,5 +40,10 @@ int main(int argc, char** argv) {
     add_train(app, action, [&](const TrainArguments& arguments) {
       return run_training(arguments, command_line_of(argc, argv));
     });
+    // For gradstab alone, which has no LibTorch to ask.
+    CLI::App* device = app.add_subcommand("device", "whether a run can use a device");
+    const auto name = std::make_shared<std::string>();
+    device->add_option("name", *name)->required();
+    device->callback([&action, name] { action = [name] { return run_device_check(*name); }; });
   });
 }

@@ -15,7 +15,8 @@ struct BackwardStepper::State {
   bool held = false;
 
   struct Hooked {
-    std::shared_ptr<torch::autograd::Node> accumulator;  // kept alive: a variable holds it only weakly
+    // Kept alive: a variable holds it only weakly. The kind of pointer depends on the version.
+    decltype(torch::autograd::impl::grad_accumulator(at::Tensor())) accumulator;
     std::uintptr_t key = 0;
   };
   std::vector<Hooked> hooked;

@@ -1,6 +1,7 @@
 #include "gradstab/libtorch_fused.hpp"
 
 #include <torch/serialize.h>
+#include <torch/version.h>
 
 #include <cstring>
 #include <unordered_set>
@@ -222,6 +223,15 @@ namespace {
 
 using States = std::vector<Optimizer::ParameterState>;
 
+/// Under which LibTorch's optimizers keep the state of a parameter.
+auto key_of(const at::Tensor& parameter) {
+#if TORCH_VERSION_MAJOR >= 2
+  return parameter.unsafeGetTensorImpl();
+#else
+  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+#endif
+}
+
 /// Loads the archive into LibTorch's own optimizer and takes every parameter's state out of it.
 template <class Plain, class PlainOptions, class ParamState, class Take>
 States read_with(torch::serialize::InputArchive& archive,
@@ -231,7 +241,7 @@ States read_with(torch::serialize::InputArchive& archive,
   States states;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const at::Tensor& parameter : groups[g].params()) {
-      const auto found = plain.state().find(c10::guts::to_string(parameter.unsafeGetTensorImpl()));
+      const auto found = plain.state().find(key_of(parameter));
       states.emplace_back();
       if (found != plain.state().end())
         take(static_cast<const ParamState&>(*found->second), parameter, states.back());

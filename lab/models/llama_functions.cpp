@@ -231,12 +231,14 @@ Tensor rms_norm(const Tensor& x, const Tensor& gain, double epsilon) {
 }
 
 Tensor swiglu(const Tensor& gate_up, Precision precision) {
+  if (!gate_up.device().is_cpu()) return on_device::swiglu(gate_up, precision);
   return has_kernels(precision, gate_up) ? SwiGlu::apply(gate_up, precision)
                                          : composed::swiglu(gate_up, precision);
 }
 
 Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_t heads,
                         Precision precision) {
+  if (!qkv.device().is_cpu()) return on_device::causal_attention(qkv, table, heads, precision);
   if (!has_kernels(precision, qkv, table.cosine, table.sine))
     return composed::causal_attention(qkv, table, heads, precision);
   return CausalAttention::apply(qkv, table.cosine, table.sine, heads, precision);
@@ -244,6 +246,7 @@ Tensor causal_attention(const Tensor& qkv, const RotaryTable& table, std::int64_
 
 Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights, Precision precision) {
   if (has_16_bit_activations(precision)) {
+    if (!x.device().is_cpu()) return on_device::stacked_linear(x, weights, precision);
     return has_kernels(precision, x, weights[0]) ? low_precision_linear(x, weights, precision)
                                                  : composed::stacked_linear(x, weights, precision);
   }
@@ -253,6 +256,7 @@ Tensor stacked_linear(const Tensor& x, const std::vector<Tensor>& weights, Preci
 
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& targets,
                             Precision precision) {
+  if (!x.device().is_cpu()) return on_device::linear_cross_entropy(x, weight, targets, precision);
   if (!has_kernels(precision, x, weight) || !targets.device().is_cpu())
     return composed::linear_cross_entropy(x, weight, targets, precision);
   if (has_16_bit_activations(precision)) return low_precision_cross_entropy(x, weight, targets, precision);

@@ -1,12 +1,13 @@
 // The pieces of a LLaMA block as differentiable functions of tensors.
 //
 // For float and double tensors on the CPU each is one autograd node over cpu_kernels.hpp; for any other dtype
-// or device it is the composition of PyTorch operations in the namespace `composed`, which is also what the
-// tests compare the nodes with. The nodes give first derivatives only: a backward pass that records its own
-// graph throws c10::Error.
+// there it is the composition of PyTorch operations in the namespace `composed`, which is also what the tests
+// compare the nodes with; on any other device it is that in the namespace `on_device`. The nodes give first
+// derivatives only: a backward pass that records its own graph throws c10::Error.
 //
-// With a 16-bit precision tensors stay f32 but hold values of that format wherever torch's autocast would
-// hold 16-bit tensors (low_precision.hpp); gate_up and qkv are expected to, as they come from stacked_linear.
+// With a 16-bit precision tensors on the CPU stay f32 but hold values of that format wherever torch's
+// autocast would hold 16-bit tensors (low_precision.hpp); gate_up and qkv are expected to, as they come from
+// stacked_linear. On another device they are 16-bit tensors.
 #pragma once
 
 #include <torch/torch.h>
@@ -64,5 +65,23 @@ torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& tabl
 torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
                                    const torch::Tensor& targets, Precision precision = Precision::fp32);
 }  // namespace composed
+
+/// The same functions for devices that multiply matrices of 16 bits. With a 16-bit precision operands are
+/// cast on the fly: products, attention and the MLP's activation are computed in that type, and their results
+/// are of it; softmax and loss are f32; so are gradients of f32 inputs. Otherwise everything is in the type
+/// of the inputs. They work on CPU tensors too, as far as LibTorch has products of the type there.
+namespace on_device {
+torch::Tensor stacked_linear(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,
+                             Precision precision);
+torch::Tensor swiglu(const torch::Tensor& gate_up, Precision precision);
+torch::Tensor causal_attention(const torch::Tensor& qkv, const RotaryTable& table, std::int64_t heads,
+                               Precision precision);
+
+/// Logits that are computed together: 256 MB in f32, and few enough launches.
+inline constexpr std::int64_t kSliceElements = 1 << 26;
+torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& weight,
+                                   const torch::Tensor& targets, Precision precision,
+                                   std::int64_t slice_elements = kSliceElements);
+}  // namespace on_device
 
 }  // namespace gradstab::lab

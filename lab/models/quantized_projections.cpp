@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "lab/models/fake_quantize_composed.hpp"
+
 namespace gradstab::lab {
 namespace {
 
@@ -38,6 +40,7 @@ struct FakeQuantized : torch::autograd::Function<FakeQuantized> {
                         std::uint64_t first_draw, bool by_row) {
     const Tensor x = x_any.contiguous();
     TORCH_CHECK(x.scalar_type() == torch::kFloat, "quantized operands must be float, not ", x.scalar_type());
+    if (!x.device().is_cpu()) return composed::fake_quantize(x, options, by_row);
     const Tensor y = torch::empty_like(x);
     const bool within_rows = by_row && x.dim() > 0 && x.size(-1) % options.group_size != 0;
     quantize(x, y, options, first_draw, within_rows ? x.size(-1) : kChunkGroups * options.group_size);

@@ -21,7 +21,7 @@ Length length_of(Scale scale, const std::string& horizon) {
     case Scale::cpu:
       return is_short ? Length{"300", "20", "100"} : Length{"800", "50", "100"};
     case Scale::gpu:
-      return is_short ? Length{"500", "50", "100"} : Length{"2000", "200", "200"};
+      return is_short ? Length{"500", "50", "100"} : Length{"1500", "150", "250"};
     case Scale::paper:
       return {"20000", "2000", "1000"};
   }
@@ -59,7 +59,9 @@ Settings llm_settings(Scale scale, const std::string& horizon) {
                                {"eval_batches", "16"},
                                {"final_eval_batches", "48"}});
     case Scale::gpu:
-      return joined(settings, {{"tokenizer", "bpe"},
+      // bfloat16 where an item names no other format: products in f32 do not use what a GPU has.
+      return joined(settings, {{"precision", "bf16"},
+                               {"tokenizer", "bpe"},
                                {"vocab_size", "8192"},
                                {"model", "20m"},
                                {"context", "256"},

@@ -10,7 +10,7 @@
 
 namespace gradstab::lab {
 
-/// Errors: unknown model size, a corpus that is too short for one batch.
+/// Errors: unknown model size, a corpus that is too short for one batch, a device that is not there.
 Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options, Dataset dataset);
 
 /// The dataset settings among the options.

@@ -56,12 +56,14 @@ void return_freed_tensors_to_system() noexcept {
 #endif
 }
 
-nlohmann::ordered_json describe_environment() {
-  return {{"version", GRADSTAB_VERSION},
-          {"torch", TORCH_VERSION},
-          {"blas", loaded_blas().description},
-          {"cpu", cpu_name()},
-          {"threads", at::get_num_threads()}};
+nlohmann::ordered_json describe_environment(const std::string& gpu) {
+  nlohmann::ordered_json environment = {{"version", GRADSTAB_VERSION},
+                                        {"torch", TORCH_VERSION},
+                                        {"blas", loaded_blas().description},
+                                        {"cpu", cpu_name()},
+                                        {"threads", at::get_num_threads()}};
+  if (!gpu.empty()) environment["gpu"] = gpu;
+  return environment;
 }
 
 }  // namespace gradstab::lab

@@ -21,7 +21,7 @@ std::string cpu_name();
 /// been freed. Costs a system call and fresh pages per large tensor. Does nothing with other C libraries.
 void return_freed_tensors_to_system() noexcept;
 
-/// For run.json: versions, BLAS, processor, threads.
-nlohmann::ordered_json describe_environment();
+/// For run.json: versions, BLAS, processor, threads, and the GPU where a run uses one.
+nlohmann::ordered_json describe_environment(const std::string& gpu = {});
 
 }  // namespace gradstab::lab

@@ -18,12 +18,12 @@ void multiply_gradients(const torch::nn::Module& model, double factor) {
 }
 
 bool unscale_gradients(const torch::nn::Module& model, float inverse_scale) {
-  bool found_inf = false;
+  std::vector<torch::Tensor> largest;  // NaN where there is one
   for (torch::Tensor& gradient : defined_gradients(model)) {
     gradient.mul_(inverse_scale);
-    found_inf = found_inf || !torch::isfinite(gradient).all().item<bool>();
+    if (gradient.numel() > 0) largest.push_back(gradient.abs().max().to(torch::kFloat));
   }
-  return found_inf;
+  return !largest.empty() && !torch::isfinite(torch::stack(largest)).all().item<bool>();
 }
 
 }  // namespace gradstab::lab

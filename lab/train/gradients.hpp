@@ -15,7 +15,8 @@ void multiply_gradients(const torch::nn::Module& model, double factor);
 /// The gradients that are there, in the order of the parameters.
 std::vector<torch::Tensor> defined_gradients(const torch::nn::Module& model);
 
-/// Multiplies by `inverse_scale`; true (found-inf) if any gradient then holds NaN or Inf.
+/// Multiplies by `inverse_scale`; true (found-inf) if any gradient then holds NaN or Inf. Waits for the
+/// device once, however many gradients there are.
 bool unscale_gradients(const torch::nn::Module& model, float inverse_scale);
 
 }  // namespace gradstab::lab

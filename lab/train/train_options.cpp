@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -42,6 +43,18 @@ Status not_negative(std::string_view name, double value) {
   return value >= 0.0 && std::isfinite(value) ? Status() : invalid(name, "finite and at least 0", value);
 }
 
+/// "cpu", "cuda", "cuda:0" to "cuda:127", the largest number that LibTorch has room for.
+bool is_device(std::string_view name) {
+  if (name == "cpu" || name == "cuda") return true;
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!name.starts_with(kPrefix)) return false;
+  const std::string_view digits = name.substr(kPrefix.size());
+  int number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() && std::to_string(number) == digits &&
+         number >= 0 && number <= 127;
+}
+
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
 constexpr std::array<std::string_view, 7> kOptimizers = {"adamw",     "adam", "sgd",        "lion",
                                                          "adam_mini", "spam", "stable_spam"};
@@ -53,6 +66,21 @@ constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
 constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
 constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
                                                         "pass_through"};
+
+/// The device, and what only the CPU can do.
+Status check_device(const TrainOptions& options) {
+  const std::string quoted = "'" + options.device + "'";
+  if (!is_device(options.device)) return invalid("device", "cpu, cuda or cuda:N, N from 0 to 127", quoted);
+  if (!options.on_device()) return {};
+  if (options.step_in_backward)
+    return invalid("device",
+                   "cpu with step_in_backward, since steps on a device are not taken tensor by tensor",
+                   quoted);
+  if (quantizes_projections(options.number_format()) && options.quantization_rounding == "stochastic")
+    return invalid("device", "cpu with quantization_rounding 'stochastic', whose draws are made on the host",
+                   quoted);
+  return {};
+}
 
 }  // namespace
 
@@ -120,6 +148,7 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("final_eval_batches", 0, final_eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
+  GRADSTAB_RETURN_IF_ERROR(check_device(*this));
   return at_least("threads", 0, threads);
 }
 

@@ -66,6 +66,7 @@ struct TrainOptions {
   std::int64_t eval_batches = 16;
   std::int64_t final_eval_batches = 0;
   std::int64_t checkpoint_every = 100;
+  std::string device = "cpu";
   int threads = 0;
 
   /// Errors name the setting, its value and what was expected.
@@ -73,6 +74,9 @@ struct TrainOptions {
 
   /// `precision`, which is valid, as what it names.
   Precision number_format() const { return precision_named(precision).value(); }
+
+  /// Whether `device`, which is valid, is another than the CPU.
+  bool on_device() const noexcept { return device != "cpu"; }
 };
 
 /// Calls visit(name, field, help) for every setting, in the order of the help text. The command line,
@@ -87,7 +91,8 @@ void for_each_setting(Options& options, Visit visit) {
   visit("layers", options.layers, "decoder blocks of the LLaMA; 0: as many as its size has");
   visit("context", options.context, "tokens per sequence");
   visit("precision", options.precision,
-        "fp32; bf16 or fp16 (activations and their gradients, simulated in f32, with loss scaling for fp16); "
+        "fp32; bf16 or fp16 (activations and their gradients, on the CPU simulated in f32; fp16 with loss "
+        "scaling); "
         "fp4 or int4 (weights and inputs of the projections; quantization-aware training)");
   visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
   visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
@@ -141,6 +146,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("final_eval_batches", options.final_eval_batches,
         "micro-batches of the last evaluation; 0: all held-out text");
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
+  visit("device", options.device, "what trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
 
@@ -159,7 +165,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options);
 Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings);
 
 /// Whether `settings`, as a run wrote them, are these. Threads may differ: they change the order of sums
-/// inside LibTorch, not what is learned.
+/// inside LibTorch, not what is learned. The device may not: it rounds in other places.
 bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings);
 
 }  // namespace gradstab::lab

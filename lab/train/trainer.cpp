@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "lab/train/checkpoint.hpp"
+#include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/gradients.hpp"
 #include "lab/train/injected_spikes.hpp"
@@ -32,7 +33,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 std::string weights_checksum(const torch::nn::Module& model) {
   uLong sum = crc32_z(0, nullptr, 0);
   for (const auto& item : model.named_parameters()) {
-    const torch::Tensor values = item.value().detach().contiguous();
+    const torch::Tensor values = item.value().detach().cpu().contiguous();
     sum = crc32_z(sum, static_cast<const Bytef*>(values.data_ptr()), static_cast<z_size_t>(values.nbytes()));
   }
   return fmt::format("{:08x}", sum);
@@ -52,12 +53,28 @@ std::string archive_of(const Value& value) {
   return std::move(stream).str();
 }
 
+/// As Module::save, but of tensors on a device it writes copies on the host: the weights in a checkpoint can
+/// be read where there is no device.
+void save_weights(const torch::nn::Module& module, torch::serialize::OutputArchive& archive) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& parameter : module.named_parameters(/*recurse=*/false))
+    archive.write(parameter.key(), parameter.value().cpu());
+  for (const auto& buffer : module.named_buffers(/*recurse=*/false))
+    archive.write(buffer.key(), buffer.value().cpu(), /*is_buffer=*/true);
+  for (const auto& child : module.named_children()) {
+    torch::serialize::OutputArchive part(archive.compilation_unit());
+    save_weights(*child.value(), part);
+    archive.write(child.key(), part);
+  }
+}
+
 class Run {
  public:
   Run(Task& task, const TrainRequest& request)
       : task_(task),
         request_(request),
         options_(request.options),
+        device_(device_named(options_.device).value()),
         schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
         optimizer_(make_optimizer(options_, task.model())) {
@@ -71,7 +88,7 @@ class Run {
   Status restore();
   Status checkpoint() const;
   Result<double> update();
-  Result<double> backward();
+  Result<torch::Tensor> backward();
   bool unscale();
   void inject_spike();
   Status evaluate();
@@ -80,6 +97,8 @@ class Run {
   Task& task_;
   const TrainRequest& request_;
   const TrainOptions& options_;
+  torch::Device device_;
+  c10::DeviceGuard current_device_{device_};  // so that what asks for the current one gets this
   CosineSchedule schedule_;
   std::vector<InjectedSpike> injected_spikes_;
   std::unique_ptr<TrainingOptimizer> optimizer_;
@@ -98,7 +117,7 @@ Json Run::describe() const {
           {"settings", lab::to_json(options_)},
           {"model", task_.describe_model()},
           {"data", task_.describe_data()},
-          {"environment", describe_environment()}};
+          {"environment", describe_environment(device_model(device_))}};
 }
 
 Status Run::checkpoint() const {
@@ -110,7 +129,7 @@ Status Run::checkpoint() const {
   if (loss_scaler_) checkpoint.header["loss_scaler"] = loss_scaler_->state();
   std::ostringstream model;
   torch::serialize::OutputArchive archive;
-  task_.model().save(archive);
+  save_weights(task_.model(), archive);
   archive.save_to(model);
   checkpoint.blobs["model"] = std::move(model).str();
   checkpoint.blobs["optimizer"] = archive_of(optimizer_->optimizer());
@@ -139,6 +158,7 @@ Status Run::restore() {
     torch::serialize::InputArchive archive;
     archive.load_from(model);
     task_.model().load(archive);
+    task_.model().to(device_);  // loading has replaced the parameters by the copies on the host
     std::istringstream optimizer(checkpoint->blobs.at("optimizer"));
     torch::load(optimizer_->optimizer(), optimizer);
   } catch (const std::exception& error) {
@@ -149,10 +169,11 @@ Status Run::restore() {
   return {};
 }
 
-/// Scaled gradients of all micro-batches, accumulated. Returns the unscaled loss.
-Result<double> Run::backward() {
+/// Scaled gradients of all micro-batches, accumulated. Returns the unscaled loss, a double on the device:
+/// whoever reads it waits for the device.
+Result<torch::Tensor> Run::backward() {
   drop_gradients(task_.model());
-  double loss = 0.0;
+  torch::Tensor loss = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
     const auto index = static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
     torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
@@ -162,7 +183,7 @@ Result<double> Run::backward() {
     } catch (const Error& error) {
       return Status(error.code(), error.what());
     }
-    loss += micro_loss.item<double>();
+    loss += micro_loss.detach();
   }
   return loss;
 }
@@ -193,8 +214,8 @@ Result<double> Run::update() {
   const auto failed = [&](const Status& status) {
     return Status(status.code(), fmt::format("update {}: {}", progress_.step + 1, status.message()));
   };
-  auto loss = backward();
-  if (!loss) return failed(loss.status());
+  const auto loss_on_device = backward();
+  if (!loss_on_device) return failed(loss_on_device.status());
   step_.skipped = !unscale();
   step_.injected.reset();
   if (!step_.skipped) {
@@ -205,17 +226,25 @@ Result<double> Run::update() {
       return failed(Status(error.code(), error.what()));
     }
   }
+  // Only now, with the whole update in the device's queue, does the host wait; the time includes that.
+  const double loss = loss_on_device->item<double>();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  // The report is that of an earlier update if this one was skipped. On a device it also brings the step's
+  // errors.
+  StepReport report;
+  try {
+    if (!step_.skipped) report = optimizer_->report();
+  } catch (const Error& error) {
+    return failed(Status(error.code(), error.what()));
+  }
   const std::int64_t tokens = task_.micro_batch_size() * options_.accumulation;
   progress_.step += 1;
   progress_.tokens += tokens;
   progress_.seconds += seconds;
   speeds_.push_back(static_cast<double>(tokens) / seconds);
-  step_.loss = *loss;
+  step_.loss = loss;
   step_.lr = lr;
   step_.tokens_per_second = speeds_.back();
-  // The optimizer's report is that of an earlier update if this one was skipped.
-  const StepReport report = step_.skipped ? StepReport() : optimizer_->report();
   step_.grad_norm = step_.skipped ? kNaN : report.raw_global_norm;
   progress_.spikes += static_cast<std::int64_t>(report.spikes);
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);

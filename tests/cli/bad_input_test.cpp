@@ -53,11 +53,23 @@ TEST_F(BadInputTest, UnknownFlag) {
   expect_refused({"trian"}, 2, HasSubstr("trian"));
 }
 
+TEST_F(BadInputTest, ADeviceThatIsNotThere) {
+  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "it is there";
+  const auto none =
+      testing::AnyOf(HasSubstr("gradstab: --device cuda: this LibTorch was built without CUDA\n"),
+                     HasSubstr("gradstab: --device cuda: LibTorch found no CUDA device\n"));
+  expect_refused(Folder::train("run", {"--device", "cuda"}), 1, none);
+  expect_no_run("run");
+  expect_refused({"sweep", "llm", "--over", "seed=0..2", "--device", "cuda", "--output", "sweep"}, 1, none);
+  expect_no_run("sweep");
+}
+
 TEST_F(BadInputTest, Settings) {
   const auto refused = [&](const char* flag, const char* value, const char* expected) {
     expect_refused(Folder::train("run", {flag, value}), 2, AllOf(HasSubstr(expected), HasSubstr(value)));
     expect_no_run("run");
   };
+  refused("--device", "gpu", "device must be cpu, cuda or cuda:N");
   refused("--gamma1", "1.5", "gamma1 must be in [0, 1)");
   refused("--kappa", "0.5", "kappa must be 0 (off) or finite and above 1, got 0.5");
   refused("--granularity", "column", "granularity must be one of tensor, row, model, got 'column'");

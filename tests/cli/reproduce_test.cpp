@@ -13,7 +13,9 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::StrEq;
 
 std::vector<std::string> reproduce(const std::string& item, const std::vector<std::string>& more = {}) {
   std::vector<std::string> words = {"reproduce", item, "--data", "corpus.txt"};
@@ -138,12 +140,28 @@ TEST_F(ReproduceTest, SaysWhatIsWrong) {
   expect_refused({"reproduce", "figure-2"}, 2, "no item is called 'figure-2'; there are figure-1, table-1");
   expect_refused({"reproduce", "figure-1", "--scale", "huge"}, 2, "--scale");
   expect_refused({"reproduce", "figure-1", "--seeds", "0"}, 2, "--seeds");
-  expect_refused({"reproduce", "figure-1", "--scale", "gpu"}, 1, "--scale gpu is made for a GPU");
   expect_refused({"reproduce", "figure-1", "--scale", "paper"}, 2, "--scale paper needs the text");
-  expect_refused({"reproduce", "figure-1", "--scale", "paper", "--data", "corpus.txt"}, 1, "made for a GPU");
   expect_refused({"reproduce", "figure-1", "--records", "none.jsonl", "--output", "x"}, 1, "none.jsonl");
   expect_refused({"reproduce", "figure-1", "--output", "corpus.txt"}, 1,
                  "'corpus.txt' is there and is no sweep");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "reproductions"));
+}
+
+TEST_F(ReproduceTest, ScalesForAGpuSayWhyTheyCannotHaveOne) {
+  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "they can";
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& scale) {
+    const Outcome outcome = folder_.run(arguments);
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.err,
+                AnyOf(StrEq("gradstab: --scale " + scale +
+                            " is made for a GPU, but this LibTorch was built without CUDA; --on-cpu runs "
+                            "it on the CPU all the same, which can take weeks\n"),
+                      StrEq("gradstab: --scale " + scale +
+                            " is made for a GPU, but LibTorch found no CUDA device; --on-cpu runs it on "
+                            "the CPU all the same, which can take weeks\n")));
+  };
+  refused({"reproduce", "figure-1", "--scale", "gpu"}, "gpu");
+  refused({"reproduce", "figure-1", "--scale", "paper", "--data", "corpus.txt"}, "paper");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "reproductions"));
 }
 

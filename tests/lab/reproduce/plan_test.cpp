@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lab/reproduce/arms.hpp"
+#include "lab/reproduce/device_time.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/judge.hpp"
 #include "lab/reproduce/names.hpp"
@@ -94,6 +95,12 @@ TEST_P(ItemTest, TakesNoLongerThanItsScaleAllows) {
   const auto seconds = expected_seconds(runs(), 2);
   if (scale() == Scale::gpu || scale() == Scale::paper) {
     EXPECT_FALSE(seconds) << "was never measured";
+    const double estimate = estimated_device_seconds(runs(), 4);
+    if (scale() == Scale::gpu) {
+      EXPECT_LT(estimate, 3600.0);
+      // Nor is it the hour of a plan that says little.
+      EXPECT_GT(estimate, 600.0);
+    }
   } else {
     EXPECT_LT(seconds.value(), scale() == Scale::smoke ? 120.0 : 90 * 60.0);
   }
@@ -161,6 +168,27 @@ TEST(PlanTest, PaperIsThePublishedSetting) {
   EXPECT_EQ(options.context, 256);
   EXPECT_EQ(options.lr, 1e-3);
   EXPECT_EQ(options.vocab_size, 32000);
+}
+
+TEST(DeviceTimeTest, CountsOperationsLaunchesAndStarts) {
+  PlannedRun run;
+  TrainOptions& options = run.point.options;
+  options.model = "20m";
+  options.vocab_size = 8192;
+  options.context = 256;
+  options.batch = 64;
+  options.precision = "bf16";
+  options.steps = 1000;
+  options.eval_every = 2000;
+  options.final_eval_batches = 0;
+  // By hand: 3,162,112 weights in projections, 2,097,152 in the head, 4 * 256 * 256 * 2 in attention; 16,384
+  // tokens.
+  const double forward = 2.0 * (3162112 + 2097152 + 524288);
+  const double expected = 8.0 / 4 + 1000 * ((3 * forward + 2.0 * 2097152) * 16384 / 60e12 + 0.012);
+  EXPECT_NEAR(estimated_device_seconds({run}, 4), expected, 1e-9 * expected);
+  EXPECT_NEAR(estimated_device_seconds({run, run}, 4), 2 * expected, 1e-9 * expected);
+  options.precision = "fp4";
+  EXPECT_GT(estimated_device_seconds({run}, 4), expected);
 }
 
 TEST(ArmsTest, AnUnknownOneIsADefect) {

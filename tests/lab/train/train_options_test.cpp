@@ -112,5 +112,53 @@ TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
   EXPECT_FALSE(are_settings_of(options, nullptr));
 }
 
+TEST(DeviceSettingTest, NamesTheCpuOrACudaDevice) {
+  TrainOptions options;
+  EXPECT_EQ(options.device, "cpu");
+  EXPECT_FALSE(options.on_device());
+  for (const char* device : {"cuda", "cuda:0", "cuda:7", "cuda:127"}) {
+    options.device = device;
+    EXPECT_TRUE(options.validate().ok()) << options.validate().message();
+    EXPECT_TRUE(options.on_device());
+  }
+  for (const char* device : {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:+1", "cuda:01", "cuda:1x",
+                             "cuda:128", "cuda:99999999999", "cpu:0"}) {
+    options.device = device;
+    EXPECT_EQ(options.validate().message(),
+              "device must be cpu, cuda or cuda:N, N from 0 to 127, got '" + std::string(device) + "'");
+  }
+}
+
+TEST(DeviceSettingTest, WhatOnlyTheCpuDoesIsRefused) {
+  TrainOptions options;
+  options.device = "cuda";
+  options.step_in_backward = true;
+  EXPECT_EQ(
+      options.validate().message(),
+      "device must be cpu with step_in_backward, since steps on a device are not taken tensor by tensor, got "
+      "'cuda'");
+  options = with("fp4");
+  options.device = "cuda:1";
+  EXPECT_TRUE(options.validate().ok());
+  options.quantization_rounding = "stochastic";
+  EXPECT_EQ(
+      options.validate().message(),
+      "device must be cpu with quantization_rounding 'stochastic', whose draws are made on the host, got "
+      "'cuda:1'");
+  options.precision = "bf16";  // rounds nothing to four bits
+  EXPECT_TRUE(options.validate().ok());
+}
+
+TEST(DeviceSettingTest, ARunThatIsOlderWasOnTheCpuAndStaysThere) {
+  TrainOptions options;
+  auto settings = to_json(options);
+  settings.erase("device");
+  EXPECT_EQ(train_options_from_json(settings).value().device, "cpu");
+  EXPECT_TRUE(are_settings_of(options, settings));
+  options.device = "cuda";
+  EXPECT_FALSE(are_settings_of(options, settings));
+  EXPECT_TRUE(are_settings_of(options, to_json(options)));
+}
+
 }  // namespace
 }  // namespace gradstab::lab

@@ -1,0 +1,14 @@
+// How long the runs of an item take on a GPU.
+#pragma once
+
+#include <vector>
+
+#include "lab/reproduce/plan.hpp"
+
+namespace gradstab::lab {
+
+/// Seconds of `runs` on one H100, `jobs` at a time. Estimated from the number of operations, at a small part
+/// of what the device can do; never measured on one.
+double estimated_device_seconds(const std::vector<PlannedRun>& runs, int jobs);
+
+}  // namespace gradstab::lab
