@@ -105,7 +105,6 @@ if stage build 150 bash -c build_all; then
   if stage build_package 120 bash -c build_package; then
     PYTHONPATH=$build/adaptors/python stage package 60 python3 tools/gpu_check/check_package.py
   fi
-  stage lab 150 bash -c train_with_lab
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck; do
       stage "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$device_check" --small
@@ -115,6 +114,7 @@ if stage build 150 bash -c build_all; then
     printf 'sanitizer\t77\t0\n' >>"$logs/stages.tsv"
     failed=1
   fi
+  stage lab 150 bash -c train_with_lab
 fi
 python3 tools/gpu_check/collect.py "$logs" "$results" || failed=1
 ((failed == 0)) && echo "gpu_check: every stage passed" || echo "gpu_check: not every stage passed"

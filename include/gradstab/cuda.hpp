@@ -2,7 +2,9 @@
 //
 // A step is put into a stream and runs there: at most four launches however many tensors there are, none of
 // which the host waits for. Moments, step counts, learning rates and bias corrections live on the device and
-// advance there, so that a step can be captured in a CUDA graph and replayed.
+// advance there, so that a step can be captured in a CUDA graph and replayed. That is so of `stabilize` per
+// tensor. Behind another method the host decides on the norms that the device has measured: it waits for them
+// once per step, `report` is there when the step returns, and the step cannot be captured.
 #pragma once
 
 #include <cstddef>
@@ -106,13 +108,14 @@ class GRADSTAB_API OnDevice {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A gradient transform on a device: `stabilize`, per tensor.
+/// A gradient transform on a device: `stabilize` per tensor, and with the host's decision every other method
+/// that looks at norms of tensors alone.
 class GRADSTAB_API Transform : public OnDevice {
  public:
   explicit Transform(GradientTransform transform);
 
   /// Binds to parameters and allocates all state on the device; a second call starts afresh. Errors: an
-  /// invalid setting, a transform other than `stabilize` per tensor, no device.
+  /// invalid setting, a transform that looks at more than norms of tensors, no device.
   Status init(ParameterSet parameters, DeviceOptions options = {});
 
   /// Moves an initialised transform to a device, with its parameters and what it remembers; `host` is empty
@@ -142,7 +145,7 @@ class GRADSTAB_API Transform : public OnDevice {
   struct Inside;
 };
 
-/// A fused optimizer on a device, with or without `stabilize` in front.
+/// A fused optimizer on a device, with or without a transform as `Transform` takes it in front.
 class GRADSTAB_API Optimizer : public OnDevice {
  public:
   explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});

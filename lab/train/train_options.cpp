@@ -72,10 +72,6 @@ Status check_device(const TrainOptions& options) {
   const std::string quoted = "'" + options.device + "'";
   if (!is_device(options.device)) return invalid("device", "cpu, cuda or cuda:N, N from 0 to 127", quoted);
   if (!options.on_device()) return {};
-  if (options.step_in_backward)
-    return invalid("device",
-                   "cpu with step_in_backward, since steps on a device are not taken tensor by tensor",
-                   quoted);
   if (quantizes_projections(options.number_format()) && options.quantization_rounding == "stochastic")
     return invalid("device", "cpu with quantization_rounding 'stochastic', whose draws are made on the host",
                    quoted);
