@@ -12,8 +12,10 @@ constexpr const char* kArchiveKey = "gradstab_state";
 
 GradientBridge::GradientBridge(GradientTransform transform, RunOptions options)
     : transform_(std::move(transform), std::move(options)) {
-  // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
-  transform_.validate().check();
+  // Settings are wrong or right whatever the parameters are; say so where the optimizer is made, which can be
+  // saved before its first step.
+  transform_.bind({}).check();
+  transform_.forget();
 }
 
 void GradientBridge::set_names(const NamedParameters& names) {

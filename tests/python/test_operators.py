@@ -13,7 +13,7 @@ ops = torch.ops.gradient_stabilizer
 
 def make(count: int = 2) -> tuple[object, list[torch.Tensor]]:
     native = gs.stabilize().make("skip_tensor", "")
-    native.bind_shapes([f"p{i}" for i in range(count)], [[3]] * count, [])
+    native.bind_shapes([f"p{i}" for i in range(count)], [[3]] * count, [], [])
     return native, [torch.tensor([3.0, 4.0, 0.0]) * (i + 1) for i in range(count)]
 
 

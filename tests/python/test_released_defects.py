@@ -242,7 +242,7 @@ def test_row_13_two_shards_keep_direction_and_norm() -> None:
     shards = [whole.grad[:5].clone(), whole.grad[5:].clone()]
     reference = gs.GradientStabilizer([whole])
     native = gs.stabilize().make("skip_tensor", "")
-    native.bind_shapes(["whole"], [[8, 3]], [])
+    native.bind_shapes(["whole"], [[8, 3]], [], [])
     for step in range(5):
         scale = 10.0 ** (step % 2)
         whole.grad = torch.cat(shards) * scale
