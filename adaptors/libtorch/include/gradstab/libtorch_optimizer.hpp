@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradstab/cuda.hpp"
+#include "gradstab/libtorch_placed.hpp"
 #include "gradstab/libtorch_places.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/optimizer.hpp"
@@ -23,10 +24,6 @@ class TensorOptimizer {
  public:
   TensorOptimizer(OptimizerOptions options, std::optional<GradientTransform> transform,
                   OptimizerRunOptions run);
-  TensorOptimizer(TensorOptimizer&&) = default;
-  TensorOptimizer& operator=(TensorOptimizer&&) = delete;
-  /// Waits for a device, which may still be at the memory that goes.
-  ~TensorOptimizer();
 
   /// What `bind` would refuse whatever the parameters are.
   Status validate();
@@ -56,35 +53,28 @@ class TensorOptimizer {
   /// Of the last step; waits for the device. Valid until the next step.
   Result<StepReport> report();
 
-  const ParameterSet& parameters() const noexcept;
-  std::string name() const;
+  const ParameterSet& parameters() const noexcept { return placed_.parameters(); }
+  std::string name() const { return placed_.name(); }
   /// As of TensorTransform.
-  std::string backend_name() const;
+  std::string backend_name() const { return placed_.backend_name(); }
 
-  Result<std::vector<std::byte>> save();
-  Status load(std::span<const std::byte> bytes);
+  Result<std::vector<std::byte>> save() { return placed_.save(); }
+  Status load(std::span<const std::byte> bytes) { return placed_.load(bytes); }
 
   /// The optimizer itself, back on the host. Errors: those of the device.
   Result<Optimizer*> home();
 
  private:
   Status go_to(const Whereabouts& where);
-  Result<Whereabouts> place_of(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
-  Status keep_report();
-  void copy_report();
   Result<bool> step_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<StepReport> update(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Status step_one_on_device(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
   Status measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& reference);
-  const std::string& name_of_parameter(std::size_t index) const;
+  Status keep_reports_of_ones();
 
-  Optimizer host_;
-  std::optional<cuda::Optimizer> device_;  // has what `host_` was, while there is one
   OptimizerRunOptions run_;
-  Places places_;
-  Whereabouts where_;
-  std::optional<Status> refusal_;  // of a device, which is not asked again
+  Placed<Optimizer, cuda::Optimizer> placed_;
   bool bound_ = false;
 
   // Of the current step; members so that a step allocates as little as it can.
@@ -97,9 +87,6 @@ class TensorOptimizer {
   std::vector<std::optional<GradientMark>> measured_;  // ahead of the step, as they were then
 
   std::vector<TensorReport> ones_;  // of the steps of one
-  bool report_is_due_ = false;      // on the device, not yet asked for
-  std::vector<TensorReport> reported_;
-  StepReport report_;
 };
 
 }  // namespace gradstab

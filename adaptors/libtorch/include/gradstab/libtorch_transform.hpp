@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gradstab/cuda.hpp"
+#include "gradstab/libtorch_placed.hpp"
 #include "gradstab/libtorch_places.hpp"
 #include "gradstab/transform.hpp"
 
@@ -20,10 +21,6 @@ namespace gradstab {
 class TensorTransform {
  public:
   TensorTransform(GradientTransform transform, RunOptions options);
-  TensorTransform(TensorTransform&&) = default;
-  TensorTransform& operator=(TensorTransform&&) = delete;
-  /// Waits for a device, which may still be at the memory that goes.
-  ~TensorTransform();
 
   /// The first invalid setting, or an unknown backend.
   Status validate() const;
@@ -63,36 +60,26 @@ class TensorTransform {
   /// Of the last step; waits for the device. Valid until the next step.
   Result<StepReport> report();
 
-  const ParameterSet& parameters() const noexcept;
-  std::string name() const;
+  const ParameterSet& parameters() const noexcept { return placed_.parameters(); }
+  std::string name() const { return placed_.name(); }
   /// The host's backend, "cuda" or "emulated", with " (copies)" where tensors are copied to the host.
-  std::string backend_name() const;
+  std::string backend_name() const { return placed_.backend_name(); }
 
   Result<std::vector<MethodState>> state();
-  Result<std::vector<std::byte>> save();
-  Status load(std::span<const std::byte> bytes);
-
-  /// The transform itself, back on the host. Errors: those of the device.
-  Result<GradientTransform*> home();
+  Result<std::vector<std::byte>> save() { return placed_.save(); }
+  Status load(std::span<const std::byte> bytes) { return placed_.load(bytes); }
 
  private:
   Status go_to(const Whereabouts& where);
-  const std::string& name_of_parameter(std::size_t index) const;
   at::Tensor squared_norms_on_device() const;
-  Status keep_report();
-  void copy_report();
   Result<bool> step_on_device(std::span<const at::Tensor> gradients);
   Status take_device_gradients(std::span<const at::Tensor> gradients);
   Result<bool> end_device_step(const Status& status, std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   Result<StepReport> update(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
 
-  GradientTransform host_;
-  std::optional<cuda::Transform> device_;  // has what `host_` was, while there is one
   RunOptions options_;
-  Places places_;
-  Whereabouts where_;
-  std::optional<Status> refusal_;  // of a device, which is not asked again
+  Placed<GradientTransform, cuda::Transform> placed_;
   bool bound_ = false;
   std::optional<ParameterSet> parts_;
 
@@ -103,10 +90,6 @@ class TensorTransform {
   DenseGradients dense_;
   HostCopies gradient_copies_;
   HostCopies parameter_copies_;
-
-  bool report_is_due_ = false;  // on the device, not yet asked for
-  std::vector<TensorReport> reported_;
-  StepReport report_;
 };
 
 }  // namespace gradstab
