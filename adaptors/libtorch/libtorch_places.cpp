@@ -43,7 +43,7 @@ bool are_all_in_host_memory(std::span<const at::Tensor> gradients, std::span<con
 
 /// What c10::cuda::CUDAStream::stream() says, found by name, so that nothing is linked with CUDA: a
 /// CUDAStream is a c10::Stream and nothing more. Nothing where LibTorch's part for CUDA is not loaded.
-std::optional<void*> handle_by_name(const c10::Stream& stream) {
+[[maybe_unused]] std::optional<void*> handle_by_name(const c10::Stream& stream) {
   using Tell = void* (*)(const c10::Stream*);
   static const auto tell = [] {
     void* library = dlopen("libc10_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
