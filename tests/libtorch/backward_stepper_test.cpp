@@ -4,10 +4,12 @@
 #include <torch/torch.h>
 
 #include "gradstab/libtorch_fused.hpp"
+#include "libtorch/subjects.hpp"
 
 namespace gradstab {
 namespace {
 
+using testing::error_of;
 using ::testing::HasSubstr;
 using torch::optim::AdamWOptions;
 
@@ -151,16 +153,6 @@ TEST(BackwardStepperTest, AfterItsEndBackwardIsOrdinaryAgain) {
   tied->loss(tokens, targets).backward();
   EXPECT_TRUE(torch::equal(tied->hidden->weight, before));
   EXPECT_TRUE(tied->hidden->weight.grad().defined());
-}
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const gradstab::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(BackwardStepperTest, TransformsThatNeedAllTensorsAreRefusedWithTheReason) {

@@ -13,6 +13,7 @@ namespace gradstab {
 namespace {
 
 using testing::distance;
+using testing::error_of;
 using ::testing::HasSubstr;
 using testing::parameters;
 using testing::set_gradients;
@@ -251,16 +252,6 @@ TEST(FusedTest, ClosuresGradientsAreTheOnesUsed) {
   });
   EXPECT_EQ(loss.item<double>(), 3.0);
   EXPECT_NEAR(optimizer.report().tensors[0].raw_norm, std::sqrt(3.0), 1e-12);
-}
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const gradstab::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(FusedTest, MistakesAreNamed) {

@@ -14,6 +14,7 @@ namespace {
 
 using testing::distance;
 using ::testing::EndsWith;
+using testing::error_of;
 using ::testing::HasSubstr;
 using testing::parameters;
 using testing::set_gradients;
@@ -34,16 +35,6 @@ FusedSettings fused_on(const std::string& backend) {
 /// Errors of a handful of roundings of each step add up at worst.
 double tolerance(int steps) {
   return 16.0 * 0x1p-24 * steps;
-}
-
-template <class Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 template <class Value>

@@ -9,11 +9,13 @@
 
 #include "gradstab/bounds.hpp"
 #include "gradstab/libtorch.hpp"
+#include "libtorch/subjects.hpp"
 
 namespace gradstab {
 namespace {
 
-using testing::HasSubstr;
+using testing::error_of;
+using ::testing::HasSubstr;
 using torch::optim::AdamW;
 using torch::optim::AdamWOptions;
 using torch::optim::SGD;
@@ -29,16 +31,6 @@ void set_grad(torch::Tensor& tensor, const torch::Tensor& gradient) {
 
 double norm_of(const torch::Tensor& tensor) {
   return tensor.to(torch::kFloat64).norm().item<double>();
-}
-
-template <class Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 TEST(StabilizedTest, FirstStepOfTheReleasedFormHasNormOne) {
@@ -277,7 +269,7 @@ TEST(ReleasedDefectTest, Row20ChangedSettingIsAnErrorOnLoading) {
   torch::save(first, archive);
   Stabilized<SGD> second(std::vector{p}, SGDOptions(1.0));
   EXPECT_THAT(error_of([&] { torch::load(second, archive); }),
-              testing::AllOf(HasSubstr("gamma1 = 0.6"), HasSubstr("0.7")));
+              ::testing::AllOf(HasSubstr("gamma1 = 0.6"), HasSubstr("0.7")));
 }
 
 TEST(StabilizedTest, SavedAndLoadedRunEqualsTheUninterruptedOne) {

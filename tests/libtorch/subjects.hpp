@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
+#include <string>
 #include <vector>
 
 namespace gradstab::testing {
@@ -46,6 +48,17 @@ inline double distance(const std::vector<torch::Tensor>& a, const std::vector<to
     worst = std::max(worst, (a[i] - b[i]).abs().max().item<double>() / scale);
   }
   return worst;
+}
+
+/// What an action throws says.
+template <class Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "(no error)";
 }
 
 }  // namespace gradstab::testing
