@@ -21,8 +21,8 @@ template <class Host, class Device>
 class Placed {
  public:
   Placed(Host host, const Places& places) : host_(std::move(host)), places_(places) {}
-  Placed(Placed&&) = default;
-  Placed& operator=(Placed&&) = delete;
+  Placed(const Placed&) = delete;
+  Placed& operator=(const Placed&) = delete;
   /// Waits for a device, which may still be at the memory that goes.
   ~Placed() {
     if (device_) places_.wait(where_.device);
@@ -110,7 +110,7 @@ class Placed {
     const auto stream = this->stream();
     if (!stream) return stream.status();
     GRADSTAB_RETURN_IF_ERROR(device_->request_report(*stream));
-    const Status status = device_->report().status();
+    Status status = device_->report().status();
     copy_report();
     return status;
   }
