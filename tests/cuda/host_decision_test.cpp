@@ -104,6 +104,21 @@ TEST(HostDecision, OptimizersAreThoseOfTheCpuBitForBit) {
   }
 }
 
+TEST(HostDecision, TensorsWithoutElementsAreTensors) {
+  const auto parameters = testing::parameter_set_of_sizes({{2}, {0, 3}, {}});
+  cuda::Transform device(clip_by_global_norm(1.0));
+  device.init(parameters, emulated()).check();
+  Gradients gradients(parameters, DType::float32);
+  gradients.set(0, Values{3.0, 0.0});
+  gradients.set(2, Values{4.0});
+  auto refs = on_device(gradients.refs());
+  std::byte nothing{};
+  refs[1].data = &nothing;
+  device.update(refs).check();
+  EXPECT_NEAR(gradients.values(0)[0], 3.0 / (5.0 + 1e-6), 1e-7) << "as PyTorch adds to the norm";
+  EXPECT_TRUE(device.report().value().tensors[1].present);
+}
+
 TEST(HostDecision, SkippedStepsChangeNothing) {
   Training there(testing::small_model(), DType::float32, AdamOptions(), clip_by_global_norm(1.0),
                  {.run = {.nonfinite = NonFinitePolicy::skip_step}});

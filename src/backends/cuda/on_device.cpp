@@ -90,8 +90,10 @@ Result<bool> OnDevice::Impl::decide_on_host(device::Stream stream) {
     norms[t] = std::sqrt((*squares)[t]);
     stand_ins[t].data = &norms[t];
     stand_ins[t].dtype = DType::float64;
-    stand_ins[t].sizes = kOne;
-    stand_ins[t].sparse_values = true;
+    const auto& sizes = chain().parameters[t].sizes;
+    const bool empty = element_count(sizes) == 0;
+    stand_ins[t].sizes = empty ? std::span<const std::int64_t>(sizes) : kOne;
+    stand_ins[t].sparse_values = !empty;
   }
   const auto report = transform().update(stand_ins);
   last_report = transform().report();
