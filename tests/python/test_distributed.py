@@ -98,6 +98,12 @@ def test_parts_on_devices_give_the_gradients_of_the_host(ranks: list[dict[str, A
     assert seen == {"0.weight": workers.STEPS - 1, "0.bias": workers.STEPS, "2.weight": workers.STEPS - 1, "2.bias": workers.STEPS}
 
 
+def test_norms_of_a_parameter_without_elements_are_decided_on() -> None:
+    native = gs.stabilize().make("skip_tensor", "")
+    native.bind_shapes(["some", "none"], [[3], [0, 2]], [], [])
+    assert native.decide(torch.tensor([4.0, 0.0], dtype=torch.float64)).tolist() == pytest.approx([0.5, 1.0])
+
+
 @pytest.mark.parametrize("kind", ["parts", pytest.param("dtensor", marks=torch2)])
 @pytest.mark.parametrize("name", METHODS)
 def test_there_is_one_collective_per_step_and_the_state_is_the_same_everywhere(

@@ -195,8 +195,9 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
     if (squares.data_ptr<double>()[i] == -1.0) continue;
     references[i].data = stand_ins.data_ptr<double>() + i;
     references[i].dtype = DType::float64;
-    references[i].sizes = kOne;
-    references[i].sparse_values = true;
+    const bool empty = element_count(names[i].sizes) == 0;
+    references[i].sizes = empty ? std::span<const std::int64_t>(names[i].sizes) : kOne;
+    references[i].sparse_values = !empty;
   }
   const StepReport report = value(transform_.step_at_home(references));
   for (std::size_t i = 0; i < names.size(); ++i) {
