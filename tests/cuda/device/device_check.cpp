@@ -167,52 +167,52 @@ void optimizer_matches(bool small, const Kind& kind, DType parameter, DType grad
          kind.name + ": " + std::to_string(apart) + " of " + std::to_string(compared) + " weights differ");
 }
 
-/// Steps of one parameter after the other leave the bits of a step of all.
-void one_by_one_is_all_at_once(bool small) {
+struct Trained {
+  std::vector<std::byte> weights;
+  std::vector<std::byte> state;
+};
+
+/// A small model after some steps, each made by `step(optimizer, weights, gradients)`.
+template <class Step>
+Trained trained_by(bool small, Step step) {
   const ParameterSet set = parameters_of(some_sizes(small));
-  std::vector<std::byte> results[2];
-  for (const bool alone : {false, true}) {
-    cuda::Optimizer optimizer(AdamOptions::adamw(), stabilize());
-    optimizer.init(set).check();
-    Tensors weights(device_memory(), set, DType::float32);
-    Tensors gradients(device_memory(), set, DType::bfloat16);
-    for (std::size_t t = 0; t < set.size(); ++t) {
-      weights.set(t, normal_values(count_of(set[t]), 1.0, static_cast<unsigned>(t)));
-      gradients.set(t, normal_values(count_of(set[t]), 1.0, 50 + static_cast<unsigned>(t)));
-    }
-    for (int step = 0; step < 3; ++step) {
-      if (!alone) optimizer.step(weights.refs(), gradients.refs()).check();
-      for (std::size_t t = set.size(); alone && t-- > 0;)
-        optimizer.step_one(t, weights.refs()[t], gradients.refs()[t]).check();
-    }
-    for (std::size_t t = 0; t < set.size(); ++t) {
-      const auto bytes = weights.bytes(t);
-      results[alone ? 1 : 0].insert(results[alone ? 1 : 0].end(), bytes.begin(), bytes.end());
-    }
+  cuda::Optimizer optimizer(AdamOptions::adamw(), stabilize());
+  optimizer.init(set).check();
+  Tensors weights(device_memory(), set, DType::float32);
+  Tensors gradients(device_memory(), set, DType::bfloat16);
+  for (std::size_t t = 0; t < set.size(); ++t) {
+    weights.set(t, normal_values(count_of(set[t]), 1.0, static_cast<unsigned>(t)));
+    gradients.set(t, normal_values(count_of(set[t]), 1.0, 50 + static_cast<unsigned>(t)));
   }
-  expect(results[0] == results[1], "one by one, parameters end otherwise than together");
+  for (int i = 0; i < 5; ++i) step(optimizer, weights, gradients);
+  Trained result{{}, optimizer.save().value()};
+  for (std::size_t t = 0; t < set.size(); ++t) {
+    const auto bytes = weights.bytes(t);
+    result.weights.insert(result.weights.end(), bytes.begin(), bytes.end());
+  }
+  return result;
+}
+
+void step_all(cuda::Optimizer& optimizer, Tensors& weights, Tensors& gradients) {
+  optimizer.step(weights.refs(), gradients.refs()).check();
+}
+
+void step_one_by_one(cuda::Optimizer& optimizer, Tensors& weights, Tensors& gradients) {
+  for (std::size_t t = weights.refs().size(); t-- > 0;)
+    optimizer.step_one(t, weights.refs()[t], gradients.refs()[t]).check();
 }
 
 void steps_repeat_bit_for_bit(bool small) {
-  const ParameterSet set = parameters_of(some_sizes(small));
-  std::vector<std::byte> results[2];
-  for (auto& result : results) {
-    cuda::Optimizer optimizer(AdamOptions::adamw(), stabilize());
-    optimizer.init(set).check();
-    Tensors weights(device_memory(), set, DType::float32);
-    Tensors gradients(device_memory(), set, DType::bfloat16);
-    for (std::size_t t = 0; t < set.size(); ++t) {
-      weights.set(t, normal_values(count_of(set[t]), 1.0, static_cast<unsigned>(t)));
-      gradients.set(t, normal_values(count_of(set[t]), 1.0, 50 + static_cast<unsigned>(t)));
-    }
-    for (int step = 0; step < 5; ++step) optimizer.step(weights.refs(), gradients.refs()).check();
-    result = optimizer.save().value();
-    for (std::size_t t = 0; t < set.size(); ++t) {
-      const auto bytes = weights.bytes(t);
-      result.insert(result.end(), bytes.begin(), bytes.end());
-    }
-  }
-  expect(results[0] == results[1], "two runs differ");
+  const Trained first = trained_by(small, step_all);
+  const Trained second = trained_by(small, step_all);
+  expect(first.weights == second.weights && first.state == second.state, "two runs differ");
+}
+
+/// Steps of one parameter after the other leave the weights of steps of all, whose number alone they do not
+/// count.
+void one_by_one_is_all_at_once(bool small) {
+  expect(trained_by(small, step_all).weights == trained_by(small, step_one_by_one).weights,
+         "one by one, parameters end otherwise than together");
 }
 
 class Stream {

@@ -36,8 +36,10 @@ class TensorOptimizer {
   Status set_lr(std::size_t group, double lr);
 
   /// One step, in place. One entry per parameter; one whose gradient is undefined is left out. Gradients are
-  /// not written. False: nothing was done (policy `skip_step`). On a device nothing waits, unless the policy
-  /// is `raise`, and what is said there about a step that was left out says the report alone.
+  /// not written. False: nothing was done (policy `skip_step`).
+  ///
+  /// On a device nothing waits, unless the policy is `raise` or the host decides for the method. There the
+  /// report alone says that a step was left out.
   Result<bool> step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
 
   /// One step of one parameter, whose gradient may be freed afterwards.
