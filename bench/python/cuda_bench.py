@@ -1,6 +1,10 @@
 """Times the CUDA back end on a device against the device's own copy and against PyTorch, and writes JSON.
 
-    GRADSTAB_LIBRARY=build/src/libgradstab.so python3 bench/python/cuda_bench.py [--out FILE] [--seconds 120] [--rows NAME ...]
+    GRADSTAB_LIBRARY=build/src/libgradstab.so PYTHONPATH=build/adaptors/python python3 bench/python/cuda_bench.py \
+        [--out FILE] [--seconds 120] [--rows NAME ...]
+
+`gradstab` is the Python package where it can be imported, `gradstab_c` the C interface by ctypes, which has more to do per
+tensor; ways that end in `_graph` are captured and replayed, so that what the host needs for a call is no part of them.
 
 Every row first checks what it times. Times are those of device events around one call, with the L2 cache flushed before
 it, in turn between the ways of a pair: median and median absolute deviation. Bandwidth counts bytes read and written and is
@@ -42,6 +46,13 @@ SHAPES = {
     "llama_1b": llama(2048, 24, 5461),
     "small_10000": [[64]] * 10000,
 }
+
+
+try:
+    import gradient_stabilizer as package
+except ImportError as error:
+    print(f"without the Python package: {error}")
+    package = None
 
 
 class CudaReleased(ReleasedStabilizer):
@@ -142,8 +153,17 @@ def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: Dict[str, f
     # is not applied.
     stabilizer = cuda.CudaStabilizer(tensors.parameters, bias_correction=0)
     ways: Dict[str, Callable[[], Any]] = {"gradstab": stabilizer.step}
+    if package is not None:
+        method = package.stabilize(bias_correction=False)
+        # The same gradients are stabilized again and again here, which is meant.
+        transform = package.GradientTransform(tensors.parameters, method, check_repeats=False)
+        ways = {"gradstab": transform.step, "gradstab_c": stabilizer.step}
+        transform.step()
+        assert transform.backend_name() == "cuda", transform.backend_name()
     ways["gradstab_graph"] = in_graph(stabilizer.step)
-    ways["clip_grad_norm_"] = lambda: torch.nn.utils.clip_grad_norm_(tensors.parameters, 1.0, foreach=True)
+    clip = lambda: torch.nn.utils.clip_grad_norm_(tensors.parameters, 1.0, foreach=True)  # noqa: E731
+    ways["clip_grad_norm_"] = clip
+    ways["clip_grad_norm_graph"] = in_graph(clip)
     if tensors.elements() < 3e8:
         released = CudaReleased()
         ways["released"] = lambda: released(tensors.parameters)
@@ -163,6 +183,8 @@ def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: Dict[str, f
     for way in ("clip_grad_norm_", "released"):
         if way in timed:
             row[f"faster_than_{way}"] = timed[way]["median_ms"] / timed["gradstab"]["median_ms"]
+    row["in_graphs_faster_than_clip_grad_norm_"] = (
+        timed["clip_grad_norm_graph"]["median_ms"] / timed["gradstab_graph"]["median_ms"])
     return row
 
 
@@ -181,19 +203,30 @@ def row_adamw(name: str, repeats: int) -> Dict[str, Any]:
     del ours, theirs, one, two
 
     tensors = Tensors(SHAPES[name], torch.float32)
-    ways: Dict[str, Callable[[], Any]] = {}
     stabilized = cuda.CudaOptimizer(tensors.parameters, "adamw", **settings)
-    plain = cuda.CudaOptimizer(tensors.parameters, "adamw", stabilize=False, nonfinite="pass_through", **settings)
-    ways["gradstab_stabilized"] = stabilized.step
-    ways["gradstab_plain"] = plain.step
-    fused = torch.optim.AdamW(tensors.parameters, fused=True, **settings)
-    ways["torch_fused"] = fused.step
+    stabilized.step()
+    ways: Dict[str, Callable[[], Any]] = {"gradstab_graph": in_graph(stabilized.step)}
+    before = stabilized.counts()
+    stabilized.step()
+    after = stabilized.counts()
+    if package is not None:
+        ways["gradstab_stabilized"] = package.optim.AdamW(tensors.parameters, **settings).step
+        ways["gradstab_plain"] = package.optim.AdamW(tensors.parameters, transform=None, nonfinite="pass_through",
+                                                     **settings).step
+    else:
+        plain = cuda.CudaOptimizer(tensors.parameters, "adamw", stabilize=False, nonfinite="pass_through", **settings)
+        ways["gradstab_stabilized"], ways["gradstab_plain"] = stabilized.step, plain.step
+    ways["torch_fused"] = torch.optim.AdamW(tensors.parameters, fused=True, **settings).step
+    graph = torch.optim.AdamW(tensors.parameters, fused=True, capturable=True, **settings)
+    graph.step()
+    ways["torch_fused_graph"] = in_graph(graph.step)
     timed = time_in_turn(ways, repeats)
+    median = {way: times["median_ms"] for way, times in timed.items()}
     return {"row": f"adamw {name} float32", "elements": tensors.elements(), "times": timed,
-            "launches_per_step": stabilized.counts()["launches"] / (repeats + 3),
-            "waits": stabilized.counts()["waits"],
-            "stabilized_over_torch_fused": timed["gradstab_stabilized"]["median_ms"] / timed["torch_fused"]["median_ms"],
-            "plain_over_torch_fused": timed["gradstab_plain"]["median_ms"] / timed["torch_fused"]["median_ms"]}
+            "launches_per_step": after["launches"] - before["launches"], "waits_per_step": after["waits"] - before["waits"],
+            "stabilized_over_torch_fused": median["gradstab_stabilized"] / median["torch_fused"],
+            "plain_over_torch_fused": median["gradstab_plain"] / median["torch_fused"],
+            "in_graphs_over_torch_fused": median["gradstab_graph"] / median["torch_fused_graph"]}
 
 
 TARGETS = [
@@ -204,6 +237,7 @@ TARGETS = [
     ("adamw llama_1b float32", "stabilized_over_torch_fused", "<=", 1.20),
     ("transform small_10000 float32", "launches_per_step", "<=", 4),
     ("transform llama_1b float32", "waits_per_step", "<=", 0),
+    ("adamw llama_1b float32", "waits_per_step", "<=", 0),
 ]
 
 
@@ -241,6 +275,7 @@ def main() -> int:
     copy = copy_bandwidth()
     result: Dict[str, Any] = {"device": device.name, "multiprocessors": device.multi_processor_count,
                               "driver": driver, "torch": torch.__version__, "cuda": torch.version.cuda,
+                              "python_package": package is not None,
                               "copy": copy, "rows": [], "errors": []}
     print(f"{device.name}, torch {torch.__version__}; copy {copy['gb_per_s']:.0f} GB/s", flush=True)
     repeats = arguments.repeats

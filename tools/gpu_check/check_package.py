@@ -282,6 +282,57 @@ def gradient_scaling_works(setting: Setting) -> None:
         expect((distance(model, before) > 0) == (step != 3), f"step {step}")
 
 
+def shared_gradients(step: int) -> dict[str, torch.Tensor]:
+    """Of whole parameters, with a spike in the third step and a NaN in the last row of a matrix in the fifth."""
+    model = make_model()
+    set_gradients(model, step)
+    gradients = {
+        name: (torch.zeros_like(p) if p.grad is None else p.grad.contiguous()) * (1e3 if step == 2 else 1.0)
+        for name, p in model.named_parameters()
+    }
+    if step == 4:
+        gradients["2.weight"][-1, -1] = float("nan")
+    return gradients
+
+
+def stabilized(cut: Callable[[torch.Tensor], torch.Tensor], **settings: Any) -> list[dict[str, torch.Tensor]]:
+    """What stabilize makes of the parts that `cut` takes, step by step."""
+    named = [(name, nn.Parameter(torch.zeros_like(cut(value)))) for name, value in shared_gradients(0).items()]
+    transform = gs.GradientTransform(named, gs.stabilize(), **settings)
+    results = []
+    for step in range(6):
+        gradients = shared_gradients(step)
+        for name, parameter in named:
+            parameter.grad = cut(gradients[name]).clone()
+        transform.step()
+        results.append({name: parameter.grad.cpu() for name, parameter in named})
+    return results
+
+
+def one_of_two_processes(rank: int, folder: str, emulate: bool) -> None:
+    setting = Setting(emulate)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+    results = stabilized(
+        lambda tensor: tensor.flatten().tensor_split(2)[rank].to(setting.device), shard_group=True, backend=setting.backend)
+    torch.save(results, f"{folder}/{rank}.pt")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@check
+def two_processes_have_parts_of_the_same_tensors(setting: Setting) -> None:
+    whole = stabilized(lambda tensor: tensor, backend=HOST)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(one_of_two_processes, (folder, setting.emulate), nprocs=2)
+        parts = [torch.load(f"{folder}/{rank}.pt") for rank in range(2)]
+    for step, expected in enumerate(whole):
+        for name, gradient in expected.items():
+            together = torch.cat([part[step][name] for part in parts])
+            expect(torch.allclose(together, gradient.flatten(), rtol=4 * 2.0**-24, atol=0), f"step {step}: {name}")
+    alone = stabilized(lambda tensor: tensor.flatten().tensor_split(2)[0], backend=HOST)
+    expect(not torch.allclose(alone[0]["2.weight"], parts[0][0]["2.weight"], rtol=1e-3), "a part by itself is scaled alike")
+
+
 @needs_a_device
 def a_process_group_of_the_device_sums(setting: Setting) -> None:
     with tempfile.TemporaryDirectory() as folder:

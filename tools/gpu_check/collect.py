@@ -24,6 +24,8 @@ def main() -> None:
         path = folder / f"{name}.json"
         if path.exists():
             summary[name] = json.loads(path.read_text())
+    for path in sorted(folder.glob("run-*/summary.json")):
+        summary.setdefault("lab", {})[path.parent.name[4:]] = json.loads(path.read_text())
     text = [f"{summary['device']}, {summary['date']}", ""]
     for stage in summary["stages"]:
         text.append(f"{stage['outcome']:9} {stage['seconds']:4d} s  {stage['stage']}")
