@@ -164,7 +164,7 @@ def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: Dict[str, f
     clip = lambda: torch.nn.utils.clip_grad_norm_(tensors.parameters, 1.0, foreach=True)  # noqa: E731
     ways["clip_grad_norm_"] = clip
     ways["clip_grad_norm_graph"] = in_graph(clip)
-    if tensors.elements() < 3e8:
+    if tensors.elements() < 3e8 and len(tensors.parameters) < 1000:
         released = CudaReleased()
         ways["released"] = lambda: released(tensors.parameters)
     before = stabilizer.counts()

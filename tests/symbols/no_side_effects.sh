@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The library neither prints nor ends the process, and its core opens no files: its objects do not ask the linker
-# for anything that would.
+# The library neither prints nor ends the process, its core opens no files, and its messages do not depend on the
+# program's locale: its objects do not ask the linker for anything that would.
 #   no_side_effects.sh NM OBJECT...
 # One line per object and symbol that should not be there, and failure if there is any.
 #
@@ -27,6 +27,10 @@ files=(
   'rename(at2?)?' 'unlink(at)?' remove 'mkdir(at)?' rmdir opendir 'truncate(64)?' fsync 'mmap(64)?' dlopen socket
   system popen fork 'posix_spawnp?' 'std::.*basic_(filebuf|[io]?fstream).*' 'std::filesystem::.*'
 )
+# Streams too: in a plugin with a C++ library of its own they crash where they write a number.
+locales=(
+  'std::(locale|[io]stream|basic_[io]stream|use_facet).*' 'std::.*basic_[io]?stringstream.*' setlocale localeconv
+)
 any_of() { local IFS='|'; echo "$*"; }
 
 # Object and symbol that may come together, with the reason.
@@ -47,7 +51,7 @@ allowed() {
   esac
 }
 
-forbidden=$(any_of "${prints[@]}" "${ends[@]}" "${files[@]}")
+forbidden=$(any_of "${prints[@]}" "${ends[@]}" "${files[@]}" "${locales[@]}")
 found=0
 for object in "$@"; do
   undefined=$("$nm" -uC "$object" | sed -E 's/^ *[Uw] //')
@@ -58,4 +62,4 @@ for object in "$@"; do
   done < <(grep -xE "$forbidden" <<<"$undefined")
 done
 ((found == 0)) || exit 1
-echo "$# objects, nothing that prints, ends the process or opens files"
+echo "$# objects, nothing that prints, ends the process, opens files or asks for a locale"

@@ -1,11 +1,15 @@
-// Prints, ends the process and opens files in every way that no_side_effects.sh is to notice.
+// Prints, ends the process, opens files and asks for locales in every way that no_side_effects.sh is to
+// notice.
 #include <cassert>
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <locale>
+#include <sstream>
 
 namespace gradstab {
 
@@ -29,8 +33,13 @@ void do_everything(int argument, const char* path) {
       std::ofstream(path) << argument;
       std::filesystem::remove(path);
       break;
+    case 5:
+      std::setlocale(LC_ALL, path);
+      std::ostringstream() << argument;
+      std::locale::global(std::locale(path));
+      break;
     default:
-      assert(argument == 5);
+      assert(argument == 6);
   }
 }
 

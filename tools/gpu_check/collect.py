@@ -27,6 +27,10 @@ def main() -> None:
     for path in sorted(folder.glob("run-*/summary.json")):
         summary.setdefault("lab", {})[path.parent.name[4:]] = json.loads(path.read_text())
     text = [f"{summary['device']}, {summary['date']}", ""]
+    prebuilt = folder / "prebuilt.txt"
+    if prebuilt.exists():
+        summary["built elsewhere"] = prebuilt.read_text().splitlines()
+        text += ["built elsewhere: " + ", ".join(summary["built elsewhere"]), ""]
     for stage in summary["stages"]:
         text.append(f"{stage['outcome']:9} {stage['seconds']:4d} s  {stage['stage']}")
     for stage in summary["stages"]:

@@ -1,7 +1,7 @@
 #include "settings_reader.hpp"
 
+#include <charconv>
 #include <cmath>
-#include <sstream>
 
 #include "errors.hpp"
 
@@ -13,9 +13,9 @@ namespace {
 }
 
 std::string text_of(double number) {
-  std::ostringstream text;
-  text << number;
-  return text.str();
+  constexpr std::size_t kMostCharacters = 32;
+  char digits[kMostCharacters];
+  return {digits, std::to_chars(digits, digits + kMostCharacters, number).ptr};
 }
 
 std::vector<std::string> strings(const c10::List<std::string>& list) {
