@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -16,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMostPoints = 240;  // of a line; what is dropped is no extreme
+constexpr std::size_t kMostPoints = 140;  // of a line; what is dropped is no extreme
 
 json rounded(double value) {
   if (!std::isfinite(value)) return nullptr;
@@ -24,14 +25,14 @@ json rounded(double value) {
 }
 
 struct Line {
-  std::vector<double> x;
+  std::vector<double> x;  // updates
   std::vector<double> y;
 };
 
 json to_json(const Line& line) {
   json points = json::array();
   for (const std::size_t i : downsample(line.y, kMostPoints))
-    points.push_back({line.x[i], rounded(line.y[i])});
+    points.push_back({static_cast<std::int64_t>(line.x[i]), rounded(line.y[i])});
   return points;
 }
 

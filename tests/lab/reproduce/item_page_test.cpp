@@ -117,6 +117,15 @@ TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
   }
 }
 
+TEST(KeptResultsTest, AreFewEnoughBytesForARepository) {
+  std::uintmax_t bytes = 0;
+  for (const auto& folder : kept_results()) {
+    for (const auto& file : std::filesystem::directory_iterator(folder)) bytes += file.file_size();
+  }
+  EXPECT_GT(bytes, 1'000'000U);
+  EXPECT_LT(bytes, 5'000'000U);
+}
+
 TEST(KeptResultsTest, TheReadmeSaysWhatTheVerdictsAre) {
   const std::string readme = read_file(GRADSTAB_README).value();
   for (const auto& folder : kept_results()) {
