@@ -3,8 +3,8 @@
 #   tools/gpu_check.sh [RESULTS]          (default: docs/results/gpu)
 # Needs nvcc 12 or later, CMake, a C++20 compiler, and a python3 with PyTorch 2 for the stages that train and measure;
 # for the stage "lab", which is skipped otherwise, what the lab is built with (CLI11, fmt, nlohmann-json, SentencePiece,
-# zlib, Chart.js). No network, no test framework. Every stage has a time limit of its own and all together stay below ten minutes;
-# what one stage loses the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1.
+# zlib, Chart.js). No network, no test framework. Every stage has a time limit of its own and all together stay below
+# ten minutes; what one stage loses the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1.
 # GRADSTAB_GPU_CHECK_BUILD names the build folder, GRADSTAB_GPU_CHECK_SECONDS is another limit for everything.
 # GRADSTAB_GPU_CHECK_PREBUILT names a folder with what was built elsewhere for this python3's torch and is checked in
 # place of what is built here: package/gradient_stabilizer, gradstab. The results say so.
@@ -108,11 +108,11 @@ device_check=$build/tests/cuda/device/gradstab_device_check
 export -f configure build_all build_package build_lab train_with_lab
 lab=$build/lab/gradstab
 package=$PWD/$build/adaptors/python
-if [[ -x $prebuilt/gradstab ]]; then
+if [[ -n $prebuilt && -x $prebuilt/gradstab ]]; then
   lab=$prebuilt/gradstab
   echo "the lab's program" >>"$logs/prebuilt.txt"
 fi
-if [[ -d $prebuilt/package ]]; then
+if [[ -n $prebuilt && -d $prebuilt/package ]]; then
   package=$prebuilt/package
   echo "the Python package" >>"$logs/prebuilt.txt"
 fi
