@@ -46,10 +46,12 @@ void print_table(const std::vector<lab::RunRecord>& runs) {
 
 int run_report(const ReportArguments& arguments) {
   std::vector<lab::RunRecord> runs;
-  for (const std::string& directory : arguments.directories) {
-    auto run = lab::read_run(directory);
-    if (!run) return exit_code_for(run.status());
-    runs.push_back(*std::move(run));
+  for (const std::string& given : arguments.directories) {
+    for (const std::filesystem::path& directory : lab::run_directories(given)) {
+      auto run = lab::read_run(directory);
+      if (!run) return exit_code_for(run.status());
+      runs.push_back(*std::move(run));
+    }
   }
   lab::ReportOptions options;
   if (!arguments.title.empty()) options.title = arguments.title;
@@ -68,7 +70,10 @@ void add_report(CLI::App& app, Action& action) {
   CLI::App* report =
       app.add_subcommand("report", "compare runs: a table here, and one self-contained HTML page");
   auto arguments = std::make_shared<ReportArguments>();
-  report->add_option("runs", arguments->directories, "run folders, in the order of the table")->required();
+  report
+      ->add_option("runs", arguments->directories,
+                   "run folders, or folders of such as a sweep leaves, in the order of the table")
+      ->required();
   report->add_option("--output,-o", arguments->output, "the page to write")->capture_default_str();
   report->add_option("--title", arguments->title, "heading of the page");
   report->footer("\nExample: gradstab report runs/* -o report.html");

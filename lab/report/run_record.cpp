@@ -225,6 +225,18 @@ Status read_summary(const std::filesystem::path& path, RunRecord& run) {
 
 }  // namespace
 
+std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> runs;
+  if (!std::filesystem::exists(path / "run.json", ignored)) {
+    for (const auto& entry : std::filesystem::directory_iterator(path, ignored))
+      if (std::filesystem::exists(entry.path() / "run.json", ignored)) runs.push_back(entry.path());
+  }
+  if (runs.empty()) return {path};
+  std::ranges::sort(runs);
+  return runs;
+}
+
 Result<RunRecord> read_run(const std::filesystem::path& directory) {
   std::error_code ignored;
   if (!std::filesystem::exists(directory, ignored)) {

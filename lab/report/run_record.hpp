@@ -72,4 +72,8 @@ struct RunRecord {
 /// and kinds are skipped. Anything else is an error that names the path, the line and what was expected.
 Result<RunRecord> read_run(const std::filesystem::path& directory);
 
+/// The run directories that a path stands for: those directly in it, by name, where it is none itself, as a
+/// sweep and a reproduction leave them; else the path, whatever read_run says of it.
+std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path);
+
 }  // namespace gradstab::lab

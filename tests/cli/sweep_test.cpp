@@ -62,6 +62,12 @@ TEST_F(SweepTest, RunsEveryPointOnceAndWritesAReport) {
   EXPECT_NE(runs[3].at("final_validation_loss"), runs[2].at("final_validation_loss"));
   EXPECT_THAT(read(folder_.path() / "sweep" / "report.html"), HasSubstr("lr=1e-2,transform=stabilize"));
 
+  // A report of the sweep's folder is one of its runs.
+  const Outcome report = folder_.run({"report", "sweep", "-o", "of_sweep.html"});
+  ASSERT_EQ(report.exit_code, 0) << report.err;
+  EXPECT_THAT(report.out,
+              AllOf(HasSubstr("lr=1e-2,transform=stabilize"), HasSubstr("lr=1e-3,transform=none")));
+
   // The same run by hand.
   ASSERT_EQ(folder_.run(Folder::train("one", {"--steps", "6", "--lr", "1e-2", "--transform", "stabilize"}))
                 .exit_code,

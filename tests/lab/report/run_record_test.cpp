@@ -168,6 +168,21 @@ TEST_F(ReadRunTest, MissingDirectoryAndPlainFileSayWhatTheyAre) {
   EXPECT_THAT(file.status().message(), HasSubstr("is not a run directory: it is a file"));
 }
 
+TEST(RunDirectoriesTest, OfAFolderOfRunsAreThoseInIt) {
+  TemporaryDirectory folder;
+  for (const char* name : {"b", "a", "logs"}) std::filesystem::create_directory(folder.path() / name);
+  folder.write("b/run.json", kRun);
+  folder.write("a/run.json", kRun);
+  folder.write("sweep.json", "{}");
+  const auto a = folder.path() / "a";
+  EXPECT_THAT(run_directories(folder.path()), ElementsAre(a, folder.path() / "b"));
+  EXPECT_THAT(run_directories(a), ElementsAre(a));
+  // What is neither is left to read_run to refuse.
+  EXPECT_THAT(run_directories(folder.path() / "logs"), ElementsAre(folder.path() / "logs"));
+  EXPECT_THAT(run_directories(folder.path() / "nowhere"), ElementsAre(folder.path() / "nowhere"));
+  EXPECT_THAT(run_directories(folder.path() / "sweep.json"), ElementsAre(folder.path() / "sweep.json"));
+}
+
 TEST_F(ReadRunTest, CommandMayStandInTheSettings) {
   directory_.write("run.json",
                    R"({"format":1,"name":"a","settings":{"command":"gradstab train llm --lr 1"}})");
