@@ -88,8 +88,10 @@ class Largest {
     if (begin < values.size()) insert(largest_magnitude(values.subspan(begin)), begin);
     std::array<Entry, kMost> blocks = {};
     std::swap(blocks, entries_);
-    std::sort(blocks.begin(), blocks.begin() + static_cast<std::ptrdiff_t>(count_),
-              [](const Entry& a, const Entry& b) { return a.index < b.index; });
+    for (std::size_t b = 1; b < count_; ++b) {  // in the order of the elements
+      for (std::size_t i = b; i > 0 && blocks[i - 1].index > blocks[i].index; --i)
+        std::swap(blocks[i - 1], blocks[i]);
+    }
     for (std::size_t b = 0; b < count_; ++b) {
       if (blocks[b].magnitude < 0) continue;
       const std::size_t end = std::min(blocks[b].index + kBlock, values.size());

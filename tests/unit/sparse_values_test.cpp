@@ -1,6 +1,7 @@
 // Gradients given by their stored values alone: the rest of them is zero.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
