@@ -24,7 +24,7 @@ option(GRADSTAB_WARNINGS_AS_ERRORS "end the build at a warning" ${warnings_are_e
 # From version 13 on GCC sees what cannot happen in vectors, strings and sorts of the standard library that it has inlined.
 set(gradstab_false_alarms "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
-  set(gradstab_false_alarms -Wno-array-bounds)
+  set(gradstab_false_alarms -Wno-array-bounds -Wno-stringop-overread -Wno-stringop-overflow)
 endif()
 
 # Every target of this project calls this once.
