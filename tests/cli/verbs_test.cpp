@@ -15,16 +15,18 @@ using testing::HasSubstr;
 TEST(VerbsTest, HelpOfEachVerbShowsDefaultsAndAnExample) {
   const Folder folder;
   const std::vector<std::pair<std::vector<std::string>, std::string>> verbs = {
-      {{"train", "llm", "--help"}, "=0.6 "},
-      {{"report", "--help"}, "=report.html"},
-      {{"bounds", "--help"}, "=0.999 "},
-      {{"data", "--help"}, "=dict-gcide"},
-      {{"replay", "--help"}, "=f64"}};
+      {{"train", "llm", "--help"}, "0.6"},
+      {{"report", "--help"}, "report.html"},
+      {{"bounds", "--help"}, "0.999"},
+      {{"data", "--help"}, "dict-gcide"},
+      {{"replay", "--help"}, "f64"}};
   for (const auto& [arguments, a_default] : verbs) {
     const Outcome outcome = folder.run(arguments);
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_THAT(outcome.out,
-                AllOf(HasSubstr("Example: gradstab " + arguments.front()), HasSubstr(a_default)));
+                AllOf(HasSubstr("Example: gradstab " + arguments.front()),
+                      // As CLI11 writes defaults: until version 2.3, and since.
+                      ::testing::AnyOf(HasSubstr("=" + a_default + " "), HasSubstr("[" + a_default + "]"))));
   }
 }
 

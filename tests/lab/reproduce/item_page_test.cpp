@@ -14,6 +14,7 @@
 namespace gradstab::lab {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -103,6 +104,15 @@ std::vector<std::filesystem::path> kept_results() {
   return folders;
 }
 
+/// Without Chart.js, of which every Debian has a build of its own.
+std::string without_chart_js(const std::string& page) {
+  const std::string_view opening = "<script>\n/*!";
+  const std::size_t begin = page.find(opening);
+  const std::size_t end = page.find("</script>", begin);
+  if (begin == std::string::npos || end == std::string::npos) return "no Chart.js";
+  return page.substr(0, begin) + page.substr(end);
+}
+
 TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
   for (const auto& folder : kept_results()) {
     SCOPED_TRACE(folder.filename().string());
@@ -113,7 +123,9 @@ TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
     const auto results = judge(item.claims(), records);
     const auto kept = nlohmann::ordered_json::parse(read_file(folder / "verdicts.json").value());
     EXPECT_EQ(kept.at("claims").dump(), to_json(results).dump());
-    EXPECT_EQ(read_file(folder / "report.html").value() == render_item_page(item, records, results), true);
+    const std::string page = without_chart_js(read_file(folder / "report.html").value());
+    EXPECT_THAT(page, AllOf(HasSubstr("page-data"), HasSubstr("<h1>")));
+    EXPECT_EQ(page == without_chart_js(render_item_page(item, records, results)), true);
   }
 }
 
