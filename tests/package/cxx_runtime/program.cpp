@@ -1,3 +1,5 @@
 #include <iostream>
 
-int main() { std::cout << 1.5 << '\n'; }
+int main() {
+  std::cout << 1.5 << '\n';
+}
