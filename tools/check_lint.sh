@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
 # clang-tidy (.clang-tidy) over the library, the C interface, the parts of the lab that need no torch, and the native half of the
-# Python package where BUILD_FOLDER has it: check_lint.sh BUILD_FOLDER
+# Python package where BUILD_FOLDER has it: check_lint.sh BUILD_FOLDER. Ends with 77 where clang-tidy is of another version.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Other versions know other checks.
-readonly version=14
-found=$(clang-tidy --version | grep -oE 'version [0-9]+' | grep -oE '[0-9]+')
-if [[ $found != "$version" ]]; then
-  echo "lint: SKIPPED, nothing was checked: .clang-tidy is written for clang-tidy $version, and this is $found" >&2
-  exit 0
-fi
+source tools/clang_version.sh
+skip_unless_version clang-tidy
 tidy=(clang-tidy --quiet -p "$1" --warnings-as-errors='*')
 git ls-files -z 'src/*.cpp' 'adaptors/c/*.cpp' 'lab/support/*.cpp' 'lab/data/*.cpp' 'lab/report/*.cpp' 'lab/bounds/*.cpp' 'lab/sweep/*.cpp' 'lab/reproduce/*.cpp' |
   xargs -0 -n 1 -P "$(nproc)" "${tidy[@]}" 2>/dev/null
