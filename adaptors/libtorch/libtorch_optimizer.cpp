@@ -17,12 +17,14 @@ Status TensorOptimizer::validate() {
   return bound_ ? Status() : placed_.host().init({}, run_);
 }
 
-Status TensorOptimizer::bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups) {
+Status TensorOptimizer::bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups,
+                             bool in_parts) {
   GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
   Optimizer& host = placed_.host();
   GRADSTAB_RETURN_IF_ERROR(bound_ ? host.rebind(std::move(parameters), groups)
                                   : host.init(std::move(parameters), run_, groups));
   bound_ = true;
+  in_parts_ = in_parts;
   measured_.assign(host.parameters().size(), {});
   ones_.assign(host.parameters().size(), {});
   placed_.forget_refusal();
@@ -41,7 +43,7 @@ Status TensorOptimizer::go_to(const Whereabouts& where) {
     options.nonfinite = run_.run.nonfinite;
     options.low_precision = run_.low_precision;
     options.seed = run_.seed;
-    return cuda::Optimizer::take(host, options, stream);
+    return cuda::Optimizer::take(host, options, stream, in_parts_);
   });
 }
 
@@ -61,68 +63,87 @@ Status TensorOptimizer::set_lr(std::size_t group, double lr) {
 
 Result<bool> TensorOptimizer::step(std::span<const at::Tensor> parameters,
                                    std::span<const at::Tensor> gradients) {
+  GRADSTAB_RETURN_IF_ERROR(begin_step(parameters, gradients));
+  if (placed_.place() != Place::device) {
+    GRADSTAB_RETURN_IF_ERROR(take_on_host(parameters, gradients));
+    return end_host_step(placed_.host().step(parameter_refs_, gradient_refs_), parameters, gradients);
+  }
+  const auto stream = placed_.stream();
+  if (!stream) return stream.status();
+  GRADSTAB_RETURN_IF_ERROR(take_on_device(parameters, gradients));
+  return end_device_step(placed_.device()->step(parameter_refs_, gradient_refs_, *stream));
+}
+
+Result<at::Tensor> TensorOptimizer::measure_parts(std::span<const at::Tensor> parameters,
+                                                  std::span<const at::Tensor> gradients) {
+  GRADSTAB_RETURN_IF_ERROR(begin_step(parameters, gradients));
+  if (placed_.place() != Place::device) {
+    GRADSTAB_RETURN_IF_ERROR(take_on_host(parameters, gradients));
+    GRADSTAB_RETURN_IF_ERROR(placed_.host().measure(parameter_refs_, gradient_refs_));
+    return view_of_squares(placed_.host().squared_norms().data(), parameters.size(), at::kCPU);
+  }
+  const auto stream = placed_.stream();
+  if (!stream) return stream.status();
+  GRADSTAB_RETURN_IF_ERROR(take_on_device(parameters, gradients));
+  GRADSTAB_RETURN_IF_ERROR(placed_.device()->measure(parameter_refs_, gradient_refs_, *stream));
+  return view_of_squares(placed_.device()->squared_norms(), parameters.size(), placed_.where().device);
+}
+
+Result<bool> TensorOptimizer::finish_parts(std::span<const at::Tensor> parameters,
+                                           std::span<const at::Tensor> gradients) {
+  if (placed_.place() != Place::device) return end_host_step(placed_.host().finish(), parameters, gradients);
+  const auto stream = placed_.stream();
+  if (!stream) return stream.status();
+  return end_device_step(placed_.device()->finish(*stream));
+}
+
+/// Goes to where the tensors are.
+Status TensorOptimizer::begin_step(std::span<const at::Tensor> parameters,
+                                   std::span<const at::Tensor> gradients) {
   const auto where = placed_.find(gradients, parameters);
   if (!where) return where.status();
   GRADSTAB_RETURN_IF_ERROR(go_to(*where));
   placed_.begin_step();
-  switch (placed_.place()) {
-    case Place::device:
-      return step_on_device(parameters, gradients);
-    case Place::copies:
-      return step_on_copies(parameters, gradients);
-    case Place::host:
-      break;
-  }
-  const auto report = update(parameters, gradients);
-  if (!report) return report.status();
-  return !report->skip_step;
+  return {};
 }
 
-/// Over tensors in host memory.
-Result<StepReport> TensorOptimizer::update(std::span<const at::Tensor> parameters,
-                                           std::span<const at::Tensor> gradients) {
+/// The tensors of a step as the host takes them: copies, where they are elsewhere.
+Status TensorOptimizer::take_on_host(std::span<const at::Tensor> parameters,
+                                     std::span<const at::Tensor> gradients) {
+  const bool copies = placed_.place() == Place::copies;
   gradient_refs_.assign(gradients.size(), {});
   parameter_refs_.assign(parameters.size(), {});
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined()) continue;
+    const at::Tensor& parameter = copies ? parameter_copies_.fetch(i, parameters[i]) : parameters[i];
+    const at::Tensor& gradient = copies ? gradient_copies_.fetch(i, gradients[i]) : gradients[i];
     const std::string& name = placed_.name_of_parameter(i);
-    auto gradient = tensor_ref(gradients[i], name);
-    if (!gradient) return gradient.status();
-    gradient_refs_[i] = *gradient;
-    auto parameter = tensor_ref(parameters[i], name);
-    if (!parameter) return parameter.status();
-    parameter_refs_[i] = *parameter;
-    GRADSTAB_RETURN_IF_ERROR(measure_again_if_written(i, gradients[i], gradient_refs_[i]));
+    auto gradient_ref = tensor_ref(gradient, name);
+    if (!gradient_ref) return gradient_ref.status();
+    gradient_refs_[i] = *gradient_ref;
+    auto parameter_ref = tensor_ref(parameter, name);
+    if (!parameter_ref) return parameter_ref.status();
+    parameter_refs_[i] = *parameter_ref;
+    GRADSTAB_RETURN_IF_ERROR(measure_again_if_written(i, gradient, gradient_refs_[i]));
   }
-  auto report = placed_.host().step(parameter_refs_, gradient_refs_);
-  placed_.set_report(placed_.host().report());
-  if (report) measured_.assign(measured_.size(), {});
-  return report;
+  return {};
 }
 
-Result<bool> TensorOptimizer::step_on_copies(std::span<const at::Tensor> parameters,
-                                             std::span<const at::Tensor> gradients) {
-  const std::size_t count = gradients.size();
-  used_.assign(count * 2, {});
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!gradients[i].defined()) continue;
-    used_[i] = parameter_copies_.fetch(i, parameters[i]);
-    used_[count + i] = gradient_copies_.fetch(i, gradients[i]);
-  }
-  const std::span<const at::Tensor> used(used_);
-  const auto report = update(used.first(count), used.subspan(count));
+Result<bool> TensorOptimizer::end_host_step(const Result<StepReport>& report,
+                                            std::span<const at::Tensor> parameters,
+                                            std::span<const at::Tensor> gradients) {
+  placed_.set_report(placed_.host().report());
   if (!report) return report.status();
+  measured_.assign(measured_.size(), {});
   if (report->skip_step) return false;
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; placed_.place() == Place::copies && i < gradients.size(); ++i) {
     if (gradients[i].defined()) parameter_copies_.return_to(i, parameters[i]);
   }
   return true;
 }
 
-Result<bool> TensorOptimizer::step_on_device(std::span<const at::Tensor> parameters,
-                                             std::span<const at::Tensor> gradients) {
-  const auto stream = placed_.stream();
-  if (!stream) return stream.status();
+Status TensorOptimizer::take_on_device(std::span<const at::Tensor> parameters,
+                                       std::span<const at::Tensor> gradients) {
   dense_.clear(gradients.size());
   gradient_refs_.assign(gradients.size(), {});
   parameter_refs_.assign(parameters.size(), {});
@@ -136,7 +157,11 @@ Result<bool> TensorOptimizer::step_on_device(std::span<const at::Tensor> paramet
     if (!parameter) return parameter.status();
     parameter_refs_[i] = *parameter;
   }
-  const Status status = placed_.step_made(placed_.device()->step(parameter_refs_, gradient_refs_, *stream));
+  return {};
+}
+
+Result<bool> TensorOptimizer::end_device_step(const Status& made) {
+  const Status status = placed_.step_made(made);
   dense_.clear(0);
   GRADSTAB_RETURN_IF_ERROR(status);
   if (run_.run.nonfinite == NonFinitePolicy::raise) GRADSTAB_RETURN_IF_ERROR(placed_.keep_report());

@@ -200,6 +200,13 @@ void DenseGradients::return_to(std::span<const at::Tensor> gradients) const {
   }
 }
 
+at::Tensor view_of_squares(double* squared_norms, std::size_t count, const at::Device& device) {
+  return at::for_blob(squared_norms, {static_cast<std::int64_t>(count)})
+      .options(at::TensorOptions(at::kDouble).device(device))
+      .target_device(device)
+      .make_tensor();
+}
+
 Result<TensorRef> device_ref(const at::Tensor& tensor, const std::string& name) {
   if (!tensor.defined()) return TensorRef{};
   auto result = tensor_ref(tensor, name);

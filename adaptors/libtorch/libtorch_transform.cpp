@@ -162,17 +162,13 @@ Result<bool> TensorTransform::finish_parts(std::span<const at::Tensor> gradients
 
 /// The engine's own memory, which the next step writes.
 at::Tensor TensorTransform::squared_norms_on_device() const {
-  const auto count = static_cast<std::int64_t>(parameters().size());
-  return at::for_blob(placed_.device()->squared_norms(), {count})
-      .options(at::TensorOptions(at::kDouble).device(placed_.where().device))
-      .target_device(placed_.where().device)
-      .make_tensor();
+  return view_of_squares(placed_.device()->squared_norms(), parameters().size(), placed_.where().device);
 }
 
-Result<StepReport> TensorTransform::step_at_home(std::span<const TensorRef> gradients) {
+Result<StepReport> TensorTransform::decide_at_home(std::span<const double> squared_norms) {
   GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
   placed_.begin_step();
-  auto report = placed_.host().update(gradients);
+  auto report = placed_.host().decide(squared_norms);
   placed_.set_report(placed_.host().report());
   return report;
 }

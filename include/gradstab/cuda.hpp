@@ -159,8 +159,11 @@ class GRADSTAB_API Optimizer : public OnDevice {
   /// Moves an initialised optimizer to a device, with its parameters, groups and state; `host` is empty
   /// afterwards. `options` has the policies that `host` was initialised with. Errors, after which `host` is
   /// as it was: those of init; state of float64 parameters.
+  ///
+  /// `in_parts`: this process has a part of each parameter. Steps are then made of `measure` and `finish`,
+  /// with squared norms in between as gradstab::Optimizer::measure has them.
   static Result<Optimizer> take(gradstab::Optimizer& host, DeviceOptions options = {},
-                                Stream stream = nullptr);
+                                Stream stream = nullptr, bool in_parts = false);
   /// Moves it back, for steps on the host, other parameters or groups. Waits for the stream. This object is
   /// as before init afterwards.
   Result<gradstab::Optimizer> release(Stream stream = nullptr);

@@ -192,6 +192,21 @@ class GRADSTAB_API Optimizer {
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                           std::optional<std::int64_t> step = {});
 
+  /// `step` in two parts, for parameters of which every process has a part, registered in the shape that it
+  /// has here. `measure` takes what `step` takes; then `squared_norms` has one number per parameter, 0
+  /// without a gradient. The caller replaces them by sums over the processes, and by kNoGradient where none
+  /// of them has one. `finish` decides on them, which gives the same factors in every process, and updates
+  /// what is here; the memory given to `measure` must still be there. Another step, measurement, set of
+  /// parameters or state in between takes the measurement back.
+  ///
+  /// Squares of float64 gradients leave the range above norms of 1e154, which then count as not finite.
+  /// Errors beside those of `step`: a transform that looks at more than the norms of whole tensors;
+  /// Adam-mini, whose units would need sums of their own; `finish` without a `measure` that succeeded right
+  /// before it.
+  Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients);
+  std::span<double> squared_norms() noexcept;
+  Result<StepReport> finish();
+
   /// One step of one parameter, for calling as soon as backward has produced its gradient, which may be freed
   /// afterwards. Errors beside those of `step`: a transform or optimizer that needs all tensors at once (the
   /// message says which and what to use), policy `skip_step`, which can only be decided over all tensors.

@@ -22,6 +22,9 @@ struct TensorReport {
   double norm() const noexcept { return zeroed ? 0.0 : raw_norm * (factor < 0 ? -factor : factor); }
 };
 
+/// In the place of a squared norm: there is no gradient.
+inline constexpr double kNoGradient = -1.0;
+
 /// One step over all registered parameters, in their order. Views the transform's memory: valid until its
 /// next update.
 struct StepReport {

@@ -43,14 +43,19 @@ Status GradientTransform::Impl::bind() {
   return {};
 }
 
-Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step,
-                                     std::optional<std::span<const TensorRef>> values) {
+Status GradientTransform::Impl::check_step(std::optional<std::int64_t> step) const {
   if (!initialised) return {StatusCode::failed_precondition, "update was called before a successful init"};
   if (step && last_step && *step <= *last_step) {
     return {StatusCode::failed_precondition,
             detail::concat("update was called for step ", *step, " after step ", *last_step,
                            "; each step may transform its gradients once")};
   }
+  return {};
+}
+
+Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step,
+                                     std::optional<std::span<const TensorRef>> values) {
+  GRADSTAB_RETURN_IF_ERROR(check_step(step));
   report = {};
   report.step = updates;
   GRADSTAB_RETURN_IF_ERROR(engine.take(parameters, tensors));
@@ -62,6 +67,33 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::op
           detail::concat("'", (*asks)->name(),
                          "' compares gradients with their parameters, which were not given; call "
                          "update(gradients, parameters)")};
+}
+
+Status GradientTransform::Impl::check_sees_norms_alone() const {
+  for (const auto& link : links) {
+    if (link->sees_norms_alone()) continue;
+    return {StatusCode::unsupported,
+            detail::concat("'", link->name(), "'", link->needs_rows() ? " per row" : "",
+                           " needs more than the norms of whole tensors, which is all that there is of "
+                           "gradients in parts; use a method of Euclidean norms of tensors")};
+  }
+  return {};
+}
+
+Result<StepReport> GradientTransform::Impl::decide(std::span<const double> squared_norms,
+                                                   std::optional<std::int64_t> step) {
+  GRADSTAB_RETURN_IF_ERROR(check_step(step));
+  GRADSTAB_RETURN_IF_ERROR(check_sees_norms_alone());
+  if (squared_norms.size() != parameters.size()) {
+    return Status(StatusCode::shape_mismatch,
+                  detail::concat("got ", squared_norms.size(), " squared norms for ", parameters.size(),
+                                 " registered parameters"));
+  }
+  report = {};
+  report.step = updates;
+  engine.take_nothing(parameters);
+  engine.give(squared_norms);
+  return run(step);
 }
 
 Result<StepReport> GradientTransform::Impl::run(std::optional<std::int64_t> step, GradientSink* sink) {
@@ -229,6 +261,11 @@ Result<StepReport> GradientTransform::update(std::span<const TensorRef> gradient
                                              std::optional<std::int64_t> step) {
   GRADSTAB_RETURN_IF_ERROR(impl_->take(gradients, step, parameters));
   return impl_->run(step);
+}
+
+Result<StepReport> GradientTransform::decide(std::span<const double> squared_norms,
+                                             std::optional<std::int64_t> step) {
+  return impl_->decide(squared_norms, step);
 }
 
 const StepReport& GradientTransform::report() const noexcept {

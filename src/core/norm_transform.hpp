@@ -74,6 +74,14 @@ class ChainLink {
   virtual void save_settings(SettingsWriter&) const {}
   virtual void save_state(ByteWriter&) const {}
   virtual Status load_state(ByteReader&, const SavedParameters&) { return {}; }
+
+  /// Whether it sees nothing but the Euclidean norms of whole tensors, so that it can decide on tensors that
+  /// are in parts or elsewhere.
+  bool sees_norms_alone() noexcept {
+    const NormNeeds asked = needs();
+    return as_norm_transform() != nullptr && !needs_rows() && !asked.max_abs && asked.power == 0.0 &&
+           !asked.parameter_norms;
+  }
 };
 
 /// What a device takes over from `stabilize`, to decide where the gradients are.

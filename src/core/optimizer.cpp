@@ -32,6 +32,18 @@ Result<StepReport> Optimizer::step(std::span<const TensorRef> parameters,
   return impl_->step(parameters, gradients, step);
 }
 
+Status Optimizer::measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients) {
+  return impl_->measure(parameters, gradients);
+}
+
+std::span<double> Optimizer::squared_norms() noexcept {
+  return impl_->squared_norms;
+}
+
+Result<StepReport> Optimizer::finish() {
+  return impl_->finish();
+}
+
 Result<TensorReport> Optimizer::step_one(std::size_t index, const TensorRef& parameter,
                                          const TensorRef& gradient) {
   return impl_->step_one(index, parameter, gradient);
@@ -48,6 +60,7 @@ Status Optimizer::measure_one(std::size_t index, const TensorRef& gradient) {
     return {StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
                                                          chain.parameters.size(), " are registered")};
   }
+  impl_->measured = false;
   return chain.engine.measure_one(chain.parameters, index, gradient);
 }
 

@@ -36,10 +36,12 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   std::vector<UpdateTarget> targets;
   SharedMemory parameter_memory;
   std::vector<UpdateScalars> scalars;
-  std::vector<const std::byte*> gradients;
+  std::vector<const std::byte*> gradients;  // null where there is none in this step
+  std::vector<double> squared_norms;        // between `measure` and `finish`
   // Adam-mini: one entry per segment, what the step size is divided by.
   std::vector<double> unit_root;
   std::int64_t steps = 0;
+  bool measured = false;  // `finish` may come
 
   /// As a chain of its own, which carries what is wrong with it to init.
   static GradientTransform chain_with(std::optional<GradientTransform> given) {
@@ -78,6 +80,12 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   class BegunSteps;
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now,
                           std::optional<std::int64_t> step_number);
+  /// The two halves of a step: checks and takes the tensors; decides and updates.
+  Status take_all(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now,
+                  std::optional<std::int64_t> step_number);
+  Result<StepReport> run_taken(std::optional<std::int64_t> step_number);
+  Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients_now);
+  Result<StepReport> finish();
   Result<TensorReport> step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient);
   Status can_step_one() const;
 

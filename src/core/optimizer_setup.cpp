@@ -83,6 +83,8 @@ Status Optimizer::Impl::init(ParameterSet parameters, OptimizerRunOptions option
   parameter_memory.bind(count);
   scalars.assign(count, {});
   gradients.assign(count, nullptr);
+  squared_norms.assign(count, 0.0);
+  measured = false;
   unit_root.assign(divided ? inner().engine.segments().count() : 0, 1.0);
   inner().engine.set_measuring(needs_norms());
   initialised = true;

@@ -96,6 +96,7 @@ std::vector<std::byte> Optimizer::Impl::save() const {
 }
 
 Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
+  measured = false;
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   ByteReader reader(*payload);

@@ -82,33 +82,71 @@ class Optimizer::Impl::BegunSteps {
   bool kept_ = false;
 };
 
-Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
-                                         std::span<const TensorRef> gradients_now,
-                                         std::optional<std::int64_t> step_number) {
-  if (!ready()) return not_initialised("step");
+Status Optimizer::Impl::take_all(std::span<const TensorRef> parameters,
+                                 std::span<const TensorRef> gradients_now,
+                                 std::optional<std::int64_t> step_number) {
+  measured = false;
   GradientTransform::Impl& chain = inner();
   const std::size_t count = chain.parameters.size();
   if (parameters.size() != count) {
-    return Status(StatusCode::shape_mismatch,
-                  detail::concat("got ", parameters.size(), " parameters for ", count, " registered ones"));
+    return {StatusCode::shape_mismatch,
+            detail::concat("got ", parameters.size(), " parameters for ", count, " registered ones")};
   }
   GRADSTAB_RETURN_IF_ERROR(chain.take(gradients_now, step_number, parameters));
-  const auto present = [&](std::size_t i) { return gradients_now[i].data != nullptr; };
   for (std::size_t i = 0; i < count; ++i) {
     parameter_memory.set(i, nullptr, 0, true);
-    if (present(i)) GRADSTAB_RETURN_IF_ERROR(take_target(i, parameters[i], gradients_now[i]));
+    gradients[i] = nullptr;
+    if (gradients_now[i].data == nullptr) continue;
+    GRADSTAB_RETURN_IF_ERROR(take_target(i, parameters[i], gradients_now[i]));
   }
-  GRADSTAB_RETURN_IF_ERROR(refuse_shared_memory());
+  return refuse_shared_memory();
+}
+
+Result<StepReport> Optimizer::Impl::run_taken(std::optional<std::int64_t> step_number) {
+  const std::size_t count = inner().parameters.size();
   BegunSteps begun(*this, {0, count});
   for (std::size_t i = 0; i < count; ++i) {
-    if (present(i)) begin_step(i, steps + 1);
+    if (gradients[i] != nullptr) begin_step(i, steps + 1);
   }
-  auto report = chain.run(step_number, this);
+  auto report = inner().run(step_number, this);
   if (report && !report->skip_step) {
     steps += 1;
     begun.keep();
   }
   return report;
+}
+
+Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
+                                         std::span<const TensorRef> gradients_now,
+                                         std::optional<std::int64_t> step_number) {
+  if (!ready()) return not_initialised("step");
+  GRADSTAB_RETURN_IF_ERROR(take_all(parameters, gradients_now, step_number));
+  return run_taken(step_number);
+}
+
+Status Optimizer::Impl::measure(std::span<const TensorRef> parameters,
+                                std::span<const TensorRef> gradients_now) {
+  if (!ready()) return not_initialised("measure");
+  GRADSTAB_RETURN_IF_ERROR(inner().check_sees_norms_alone());
+  if (std::ranges::any_of(rules, &ParameterRule::unit_moments)) {
+    return {StatusCode::unsupported,
+            "Adam-mini has a second moment per unit, whose norms would have to be summed over the processes "
+            "too; use another optimizer for tensors of which every process has a part"};
+  }
+  GRADSTAB_RETURN_IF_ERROR(take_all(parameters, gradients_now, {}));
+  inner().engine.measure_all(squared_norms);
+  measured = true;
+  return {};
+}
+
+Result<StepReport> Optimizer::Impl::finish() {
+  if (!ready()) return not_initialised("finish");
+  if (!std::exchange(measured, false)) {
+    return Status(StatusCode::failed_precondition,
+                  "finish was called without a measure that succeeded right before it");
+  }
+  inner().engine.give(squared_norms);
+  return run_taken({});
 }
 
 Status Optimizer::Impl::can_step_one() const {
@@ -144,6 +182,7 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
                                                                chain.parameters.size(), " are registered"));
   }
   if (gradient.data == nullptr) return TensorReport{};
+  measured = false;
   GRADSTAB_RETURN_IF_ERROR(chain.engine.take_one(chain.parameters, index, gradient));
   GRADSTAB_RETURN_IF_ERROR(take_target(index, parameter, gradient));
   if (chain.engine.needs_parameters())
@@ -158,7 +197,8 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
 void Optimizer::Impl::prepare(IndexRange tensors, std::span<const TensorReport> reports) noexcept {
   for (std::size_t t = tensors.begin; t < tensors.end; ++t) {
     const IndexRange own = inner().engine.segments().of_tensor(t);
-    if (own.size() == 0 || !reports[own.begin].present) continue;
+    // Of parts, a tensor may be present in other processes alone.
+    if (own.size() == 0 || !reports[own.begin].present || !targets[t].begun) continue;
     ParameterMemory& state = memory[t];
     const std::size_t resets = states_to_reset(options_of(t), {state.step, steps + 1});
     for (ZeroedArray& array : std::span(state.states).first(resets))

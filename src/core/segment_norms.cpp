@@ -4,13 +4,18 @@
 
 namespace gradstab {
 
+double EuclideanNorms::square(IndexRange blocks) const noexcept {
+  double sum = 0.0;
+  for (std::size_t b = blocks.begin; b < blocks.end; ++b) sum += sums_[b];
+  return sum;
+}
+
 double EuclideanNorms::norm(const Backend& backend, IndexRange blocks,
                             const GradientView& segment) const noexcept {
   // Squares of float64 values leave the range of a double long before the values do.
   constexpr double kLargestSafe = 0x1p+1000;
   constexpr double kSmallestSafe = 0x1p-900;
-  double sum = 0.0;
-  for (std::size_t b = blocks.begin; b < blocks.end; ++b) sum += sums_[b];
+  const double sum = square(blocks);
   const bool safe = sum > kSmallestSafe && sum < kLargestSafe;
   return safe || segment.dtype != DType::float64 ? std::sqrt(sum) : wide_range_norm(backend, segment);
 }

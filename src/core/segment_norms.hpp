@@ -22,7 +22,9 @@ class EuclideanNorms {
     sums_[block] = squared_norm(backend, view, piece);
   }
 
-  /// Of the segment that these blocks make up.
+  /// Of the segment that these blocks make up. The square is the plain sum, which float64 values may carry
+  /// out of its range; the norm is not.
+  double square(IndexRange blocks) const noexcept;
   double norm(const Backend& backend, IndexRange blocks, const GradientView& segment) const noexcept;
 
  private:
@@ -41,6 +43,9 @@ class GradientNorms {
   /// Once the blocks of a segment are measured. Returns its Euclidean norm.
   double finish_segment(const Backend& backend, std::size_t segment, IndexRange blocks,
                         const GradientView& view) noexcept;
+
+  /// The square of the Euclidean norm: see EuclideanNorms.
+  double square(IndexRange blocks) const noexcept { return euclidean_.square(blocks); }
 
   /// One entry per segment; empty unless bound.
   std::span<const double> max_abs() const noexcept { return max_abs_; }

@@ -54,6 +54,7 @@ Status StepEngine::take(const ParameterSet& parameters, std::span<const TensorRe
 }
 
 Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
+  given_ = false;
   gradients_.clear(index);
   memory_.set(index, nullptr, 0, true);
   const bool present = tensor.data != nullptr;
@@ -63,6 +64,10 @@ Status StepEngine::take_tensor(const Parameter& parameter, const TensorRef& tens
     reports_[s].present = present;
   }
   return present ? take_present(parameter, tensor, index) : Status();
+}
+
+void StepEngine::take_nothing(const ParameterSet& parameters) {
+  for (std::size_t t = 0; t < parameters.size(); ++t) take_tensor(parameters[t], {}, t).check();
 }
 
 Status StepEngine::take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index) {
@@ -149,7 +154,7 @@ void StepEngine::for_each_block(const StepPlan& plan, const Batch& batch, Order 
 }
 
 void StepEngine::measure(const StepPlan& plan, const Batch& batch) {
-  if (!measures_) return;
+  if (!measures_ || given_) return;
   measure_blocks(plan, batch);
   finish_measuring(batch);
 }
@@ -175,6 +180,28 @@ void StepEngine::finish_measuring(const Batch& batch) {
           gradient_norms_.finish_segment(*backend_, s, plan_.segment_blocks[s], gradient.row(s - own.begin));
       report.finite = std::isfinite(report.raw_norm);
     }
+  }
+}
+
+void StepEngine::measure_all(std::span<double> squared_norms) {
+  std::ranges::fill(squared_norms, 0.0);
+  if (!measures_) return;
+  for (const Batch& batch : plan_.batches) measure_blocks(plan_, batch);
+  for (std::size_t t = 0; t < squared_norms.size(); ++t) {
+    if (gradients_[t].data == nullptr) continue;
+    squared_norms[t] = gradient_norms_.square(plan_.segment_blocks[segments_.of_tensor(t).begin]);
+  }
+}
+
+void StepEngine::give(std::span<const double> squared_norms) noexcept {
+  given_ = true;
+  for (std::size_t t = 0; measures_ && t < squared_norms.size(); ++t) {
+    TensorReport& report = reports_[segments_.of_tensor(t).begin];
+    report = {};
+    report.present = squared_norms[t] != kNoGradient;
+    if (!report.present) continue;
+    report.raw_norm = std::sqrt(squared_norms[t]);
+    report.finite = std::isfinite(report.raw_norm);
   }
 }
 
@@ -335,6 +362,7 @@ Result<StepEngine::Outcome> StepEngine::run(const ParameterSet& parameters, Grad
   auto outcome = run_batches(parameters, sink);
   // Also after an error: the caller will change the gradients that were at fault.
   std::ranges::fill(measured_, nullptr);
+  given_ = false;
   return outcome;
 }
 

@@ -61,6 +61,15 @@ class StepEngine {
   /// Measures one tensor ahead of the next `run`, which takes the norm from here if the same memory is given.
   Status measure_one(const ParameterSet& parameters, std::size_t tensor, const TensorRef& gradient);
 
+  /// Measures all gradients that were taken, and writes one squared norm per tensor: 0 without a gradient.
+  void measure_all(std::span<double> squared_norms);
+  /// After `take`, or `take_nothing`: the next `run` decides on these instead of measuring, which all links
+  /// must be content with. Tensors with kNoGradient are absent; those that are present without a gradient
+  /// here are decided on and not written.
+  void give(std::span<const double> squared_norms) noexcept;
+  /// A step without gradients.
+  void take_nothing(const ParameterSet& parameters);
+
   const StepPlan& plan() const noexcept { return plan_; }
   const Segments& segments() const noexcept { return segments_; }
 
@@ -118,6 +127,7 @@ class StepEngine {
   StepPlan plan_;
   StepPlan plan_per_tensor_;  // made when it is first needed
   bool measures_ = true;
+  bool given_ = false;  // norms, for this step
 
   // One entry per tensor.
   TensorViews gradients_;

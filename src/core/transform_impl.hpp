@@ -34,10 +34,15 @@ struct GRADSTAB_LOCAL GradientTransform::Impl {
   Status init(ParameterSet set, RunOptions run, std::vector<std::size_t> wanted_pieces = {});
   Status validate() const;
   Status bind();
+  /// Whether this may be the number of a step.
+  Status check_step(std::optional<std::int64_t> step) const;
   /// Takes the gradients of a step, and the values of the parameters where a link asks for them, or says what
   /// is wrong with them or with the step's number.
   Status take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step,
               std::optional<std::span<const TensorRef>> values = {});
+  /// Errors: a link that looks at more than the norms of whole tensors.
+  Status check_sees_norms_alone() const;
+  Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step);
   /// The step over the gradients taken. With a sink they are not scaled; the sink gets them with their
   /// factors.
   Result<StepReport> run(std::optional<std::int64_t> step, GradientSink* sink = nullptr);

@@ -391,5 +391,45 @@ TEST(CudaOptimizer, RefusesWhatADeviceHasNot) {
               HasSubstr("its state is of float32"));
 }
 
+/// A parameter that has a gradient in another process alone is decided on, and neither it nor its state are
+/// touched: as on the CPU.
+TEST(CudaOptimizer, PartsWithoutAGradientHereAreLeftAlone) {
+  for (const Case& chosen : cases()) {
+    if (chosen.name == "adam_mini") continue;
+    Training host(testing::small_model(), DType::float32, chosen.options, stabilize());
+    Training there(testing::small_model(), DType::float32, chosen.options, stabilize());
+    auto device = cuda::Optimizer::take(there.optimizer, emulated(), nullptr, true).value();
+    std::mt19937_64 random(23);
+    for (int step = 0; step < 8; ++step) {
+      const auto gradients = testing::exact_gradients(random, host.parameters);
+      for (Training* each : {&host, &there}) {
+        each->gradients.set_all(gradients);
+        if (step == 3) each->gradients.set_absent(1);
+        if (step == 4) each->gradients.set_absent(2);
+      }
+      host.optimizer.measure(host.weights.refs(), host.gradients.refs()).check();
+      device.measure(on_device(there.weights.refs()), on_device(there.gradients.refs())).check();
+      for (std::size_t t = 0; t < host.parameters.size(); ++t) {
+        EXPECT_EQ(device.squared_norms()[t], host.optimizer.squared_norms()[t]);
+        // What another process adds; in step 4 no process has a gradient of the third.
+        const double sum = step == 4 && t == 2 ? kNoGradient : host.optimizer.squared_norms()[t] + 2.25;
+        host.optimizer.squared_norms()[t] = device.squared_norms()[t] = sum;
+      }
+      const StepReport expected = host.optimizer.finish().value();
+      device.finish().check();
+      const auto reports = testing::reports_of(device);
+      for (std::size_t t = 0; t < reports.size(); ++t) {
+        EXPECT_EQ(reports[t].present, expected.tensors[t].present) << chosen.name << ", step " << step;
+        EXPECT_DOUBLE_EQ(reports[t].factor, expected.tensors[t].factor) << chosen.name << ", step " << step;
+      }
+      EXPECT_EQ(testing::difference(there.weights.values(), host.weights.values(), 0x1p-20), "")
+          << chosen.name;
+    }
+    const auto released = device.release().value();
+    for (std::size_t t = 0; t < host.parameters.size(); ++t)
+      EXPECT_EQ(released.parameter_state(t)->step, host.optimizer.parameter_state(t)->step) << chosen.name;
+  }
+}
+
 }  // namespace
 }  // namespace gradstab

@@ -102,6 +102,36 @@ def error_of(function: Callable[[], Any]) -> str:
     return ""
 
 
+def optimizers(**common: Any) -> dict[str, Callable[[Any], Any]]:
+    """Fused optimizers of every kind that takes parts, behind methods of different scopes."""
+    return {
+        "adamw": lambda named: gs.optim.AdamW(named, lr=1e-2, **common),
+        "adam chain": lambda named: gs.optim.Adam(named, lr=1e-2, amsgrad=True, transform=METHODS["chain"], **common),
+        "sgd groups": lambda named: gs.optim.SGD(named, lr=1e-2, momentum=0.9, transform=METHODS["groups"], **common),
+        "lion skip_step": lambda named: gs.optim.Lion(named, lr=1e-2, nonfinite="skip_step", **common),
+        "spam": lambda named: gs.optim.SPAM(named, lr=1e-2, reset_interval=4, quiet_steps=1, **common),
+    }
+
+
+def start_values(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    return {name: value.detach().to(dtype) for name, value in make_model().named_parameters()}
+
+
+def step_of(optimizer: Any, named: list[tuple[str, nn.Parameter]], step: int, divide: Callable[..., Any]) -> None:
+    for name, parameter in named:
+        parameter.grad = divide(name, full_gradients(step)[name].to(parameter.dtype))
+    optimizer.step()
+
+
+def fused_whole(make: Callable[[Any], Any], dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], Any]:
+    """Steps of a fused optimizer in one process: the parameters in the end, and the optimizer."""
+    named = [(name, nn.Parameter(value.clone())) for name, value in start_values(dtype).items()]
+    optimizer = make(named)
+    for step in range(STEPS):
+        step_of(optimizer, named, step, lambda _, gradient: gradient)
+    return {name: parameter.detach() for name, parameter in named}, optimizer
+
+
 def in_parts(
     rank: int,
     world: int,
@@ -143,7 +173,8 @@ def is_missing(rank: int, step: int, name: str) -> bool:
     return (name == "0.weight" and step == 2 and rank == 0) or (name == "2.weight" and step == 1)
 
 
-def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
+def divider(world: int) -> Callable[[str, torch.Tensor], torch.Tensor]:
+    """Makes DTensors, by the name of the parameter."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
@@ -154,6 +185,145 @@ def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
         placement = {"0.weight": Shard(0), "2.weight": Shard(1), "2.bias": Replicate()}.get(name, Shard(0))
         return distribute_tensor(tensor, mesh, [placement])
 
+    return divide
+
+
+def fused_dtensors(world: int, make: Callable[[Any], Any], dtype: torch.dtype) -> dict[str, Any]:
+    """As `fused_whole`, over DTensors."""
+    divide = divider(world)
+    new = lambda: [(name, nn.Parameter(divide(name, value))) for name, value in start_values(dtype).items()]  # noqa: E731
+    named = new()
+    optimizer = make(named)
+    counts = []
+    for step in range(STEPS):
+        with CountedCollectives() as collectives:
+            step_of(optimizer, named, step, divide)
+        counts.append(collectives.count)
+    backend = optimizer.backend_name()
+    # Another optimizer goes on from the saved state as this one does.
+    other = new()
+    with torch.no_grad():
+        for (_, to), (_, source) in zip(other, named):
+            to.copy_(source)
+    restored = make(other)
+    restored.load_state_dict(optimizer.state_dict())
+    trained = {name: parameter.full_tensor().detach().clone() for name, parameter in named}
+    for one, its in ((optimizer, named), (restored, other)):
+        step_of(one, its, STEPS, divide)
+    foreign = optimizer.state_dict()
+    foreign["gradient_stabilizer"]["parts"][0][-1] = [99]
+    plain = optimizer.plain_state_dict()["state"]
+    return {
+        "values": trained,
+        "collectives": counts,
+        "backend": backend,
+        "goes on": all(torch.equal(a.to_local(), b.to_local()) for (_, a), (_, b) in zip(named, other)),
+        "refused": {
+            "foreign": error_of(lambda: restored.load_state_dict(foreign)),
+            "whole": error_of(lambda: restored.load_state_dict(fused_whole(make, dtype)[1].state_dict())),
+            "backward": error_of(lambda: gs.optimizer_in_backward(make_model(), optimizer)),
+            "pickle": error_of(lambda: optimizer.__getstate__()),
+            "adam_mini": error_of(lambda: gs.optim.AdamMini(named)),
+            "agc": error_of(lambda: gs.optim.AdamW(named, transform=gs.agc())),
+        },
+        "plain": {index: {key: whole_tensor(value) for key, value in entry.items()} for index, entry in plain.items()},
+    }
+
+
+def whole_tensor(value: Any) -> Any:
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def plain_state_moves(world: int) -> dict[str, Any]:
+    """AdamW's state from one process into DTensors, and from there into DTensors that are divided otherwise."""
+    from torch.distributed.tensor import Replicate
+
+    trained, whole_optimizer = fused_whole(optimizers()["adamw"], torch.float32)
+    divide = divider(world)
+    named = [(name, nn.Parameter(divide(name, value))) for name, value in trained.items()]
+    sharded = gs.optim.AdamW(named, lr=1e-2)
+    sharded.load_state_dict(whole_optimizer.plain_state_dict())
+    copies = [(name, nn.Parameter(p.detach().redistribute(p.device_mesh, [Replicate()]))) for name, p in named]
+    replicated = gs.optim.AdamW(copies, lr=1e-2)
+    replicated.load_state_dict(sharded.plain_state_dict())
+    back = gs.optim.AdamW([(name, nn.Parameter(value.clone())) for name, value in trained.items()], lr=1e-2)
+    back.load_state_dict(sharded.plain_state_dict())
+    expected = whole_optimizer.plain_state_dict()["state"]
+    same = lambda one: all(  # noqa: E731
+        torch.equal(whole_tensor(value), expected[index][key])
+        for index, entry in one.plain_state_dict()["state"].items()
+        for key, value in entry.items()
+    )
+    return {
+        "sharded": same(sharded),
+        "replicated": same(replicated),
+        "back": same(back),
+        "is divided": hasattr(sharded.plain_state_dict()["state"][0]["exp_avg"], "placements"),
+        "entries": len(sharded.plain_state_dict()["state"]),
+    }
+
+
+def checkpointed(world: int, folder: str) -> dict[str, Any]:
+    """torch.distributed.checkpoint: of moments in DTensors, and of what its functions for torch's optimizers make."""
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    divide = divider(world)
+
+    def trained(step: int) -> tuple[nn.ParameterDict, Any]:
+        values = {name.replace(".", "_"): (name, value) for name, value in start_values(torch.float32).items()}
+        model = nn.ParameterDict({key: nn.Parameter(divide(name, value)) for key, (name, value) in values.items()})
+        optimizer = gs.optim.AdamW(model.named_parameters(), lr=1e-2)
+        for key, (name, _) in values.items():
+            model[key].grad = divide(name, full_gradients(step)[name].float())
+        optimizer.step()
+        return model, optimizer
+
+    model, optimizer = trained(0)
+    saved = optimizer.plain_state_dict()
+    checkpoint.save({"optimizer": saved}, checkpoint_id=f"{folder}/checkpoint")
+    other = trained(1)[1]
+    loaded = other.plain_state_dict()
+    equal = lambda a, b: all(  # noqa: E731
+        torch.equal(whole_tensor(a["state"][index][key]), whole_tensor(value))
+        for index, entry in b["state"].items()
+        for key, value in entry.items()
+    )
+    before = equal(loaded, saved)
+    checkpoint.load({"optimizer": loaded}, checkpoint_id=f"{folder}/checkpoint")
+    other.load_state_dict(loaded)
+    optimizer.zero_grad()
+    refused = error_of(lambda: get_optimizer_state_dict(model, optimizer))
+    return {
+        "before": before,
+        "after": equal(other.plain_state_dict(), saved),
+        "refused": refused,
+        "untouched": equal(optimizer.plain_state_dict(), saved),
+    }
+
+
+def fused_parts(rank: int, world: int, make: Callable[[Any], Any]) -> dict[str, Any]:
+    """Flat pieces of float32 parameters, with gradients that are missing in one process or in all."""
+
+    def piece(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        return (tensor.flatten().tensor_split(world)[rank] if tensor.numel() > 3 else tensor.flatten()[: 0 if rank else None]).clone()
+
+    named = [(name, nn.Parameter(piece(name, value))) for name, value in start_values(torch.float32).items()]
+    optimizer = make(named)
+    for step in range(STEPS):
+        missing = lambda name, gradient: None if is_missing(rank, step, name) else piece(name, gradient)  # noqa: E731, B023
+        step_of(optimizer, named, step, missing)
+    report = optimizer.report()
+    return {
+        "values": {name: parameter.detach() for name, parameter in named},
+        "norms": [tensor.raw_norm for tensor in report.tensors],
+        "factors": [tensor.factor for tensor in report.tensors],
+        "backend": optimizer.backend_name(),
+    }
+
+
+def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
+    divide = divider(world)
     named = [(name, nn.Parameter(divide(name, torch.zeros_like(value)))) for name, value in full_gradients(0).items()]
     transform = gs.GradientTransform(named, method)
     results, counts = [], []
@@ -172,7 +342,6 @@ def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
         "state": transform.statistics(),
         "saved": transform.state_dict(),
         "whole state refused": refused,
-        "fused": error_of(lambda: gs.optim.AdamW(named).step()),
         "again": error_of(transform.step),
     }
 
@@ -184,6 +353,10 @@ def scenarios(rank: int, world: int) -> dict[str, Any]:
     for backend in (gs.backends()[-1], "emulated"):
         for name in ("stabilize", "chain"):
             results[f"{name} {backend}"] = in_parts(rank, world, METHODS[name], torch.float32, backend, is_missing)
+    for name in ("adamw", "adam chain", "spam"):
+        for backend in (gs.backends()[-1], "emulated"):
+            make = optimizers(shard_group=True, backend=backend)[name]
+            results[f"fused parts {name} {backend}"] = fused_parts(rank, world, make)
     model = nn.parallel.DistributedDataParallel(make_model())
     optimizer = adamw(model.module)
     train(model, optimizer, rank, world)
@@ -196,8 +369,13 @@ def scenarios(rank: int, world: int) -> dict[str, Any]:
         return results
     for name, method in METHODS.items():
         results[f"dtensor {name}"] = as_dtensors(rank, world, method)
+    for name, make in optimizers().items():
+        results[f"fused {name}"] = fused_dtensors(world, make, torch.float64)
+        results[f"fused {name} emulated"] = fused_dtensors(world, optimizers(backend="emulated")[name], torch.float32)
+    results["plain state"] = plain_state_moves(world)
     if FULLY_SHARDS_ON_CPU:
         results["fsdp2"] = fsdp2(rank, world)
+        results["fsdp2 fused"] = fsdp2_fused(rank, world)
     results["fsdp1"] = fsdp1(rank, world)
     return results
 
@@ -217,6 +395,16 @@ def fsdp2(rank: int, world: int) -> dict[str, Any]:
     }
 
 
+def fsdp2_fused(rank: int, world: int) -> list[torch.Tensor]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = make_model()
+    fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
+    train(model, gs.optim.AdamW(model.named_parameters(), lr=1e-2), rank, world)
+    return [parameter.full_tensor().detach() for parameter in model.parameters()]
+
+
 def fsdp1(rank: int, world: int) -> dict[str, Any]:
     from torch.distributed.fsdp import FullyShardedDataParallel
 
@@ -228,8 +416,13 @@ def fsdp1(rank: int, world: int) -> dict[str, Any]:
     train(model, optimizer, rank, world)
     with FullyShardedDataParallel.summon_full_params(model):
         trained = values(model)
+    again = make(True)
+    train(again, gs.optim.AdamW(again.named_parameters(), lr=1e-2, shard_group=True), rank, world)
+    with FullyShardedDataParallel.summon_full_params(again):
+        fused = values(again)
     return {
         "values": trained,
+        "fused": fused,
         "no group": error_of(lambda: adamw(make(True))),
         "flat": error_of(lambda: adamw(make(False), shard_group=True)),
     }
@@ -238,6 +431,9 @@ def fsdp1(rank: int, world: int) -> dict[str, Any]:
 def work(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    torch.save(scenarios(rank, world), pathlib.Path(folder) / f"rank{rank}.pt")
+    results = scenarios(rank, world)
+    if TORCH2:
+        results["checkpointed"] = checkpointed(world, folder)
+    torch.save(results, pathlib.Path(folder) / f"rank{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -143,7 +143,6 @@ def test_dtensors_give_the_gradients_and_the_state_of_the_whole(ranks: list[dict
             for parameter, whole in expected[step].items():
                 assert_same(mine["gradients"][step][parameter], whole)
         assert mine["whole state refused"] == ""
-        assert "DTensor" in mine["fused"] and mine["fused"].startswith("TypeError")
     # The state of the sharded run goes on in a single process.
     zeros = [(key, torch.nn.Parameter(torch.zeros_like(value))) for key, value in expected[0].items()]
     transform = gs.GradientTransform(zeros, workers.METHODS[name])
@@ -160,6 +159,7 @@ def test_dtensors_give_the_gradients_and_the_state_of_the_whole(ranks: list[dict
 def test_fully_shard_equals_a_single_process(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         assert_trained_alike(rank["fsdp2"]["values"])
+        assert_trained_alike(rank["fsdp2 fused"])
         assert "state_dict" in rank["fsdp2"]["copy"]
         assert torch.equal(rank["fsdp2"]["state"], ranks[0]["fsdp2"]["state"])
     # Saved sharded, loaded into an optimizer of whole parameters.
@@ -175,5 +175,91 @@ def test_fully_shard_equals_a_single_process(ranks: list[dict[str, Any]]) -> Non
 def test_the_older_fully_sharded_data_parallel_equals_a_single_process(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         assert_trained_alike(rank["fsdp1"]["values"])
+        assert_trained_alike(rank["fsdp1"]["fused"])
         assert rank["fsdp1"]["no group"].startswith("ValueError") and "shard_group" in rank["fsdp1"]["no group"]
         assert rank["fsdp1"]["flat"].startswith("TypeError") and "use_orig_params" in rank["fsdp1"]["flat"]
+
+
+KINDS = list(workers.optimizers())
+
+
+@torch2
+@pytest.mark.parametrize("name", KINDS)
+def test_fused_optimizers_over_dtensors_equal_a_single_process(ranks: list[dict[str, Any]], name: str) -> None:
+    expected, single_optimizer = workers.fused_whole(workers.optimizers()[name], torch.float64)
+    plain = single_optimizer.plain_state_dict()["state"]
+    for rank in ranks:
+        mine = rank[f"fused {name}"]
+        # Factors agree to a few units in the last place of float64, and steps are of the size of lr.
+        for key, value in expected.items():
+            torch.testing.assert_close(mine["values"][key], value, rtol=1e-12, atol=1e-13)
+        assert mine["collectives"] == [1] * workers.STEPS
+        assert mine["goes on"]
+        assert set(mine["plain"]) == set(plain)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam chain"])
+def test_a_part_by_itself_would_be_updated_otherwise(name: str) -> None:
+    """Negative control of the test above."""
+    expected, _ = workers.fused_whole(workers.optimizers()[name], torch.float64)
+    part = torch.nn.Parameter(workers.start_values(torch.float64)["0.weight"][:8].clone())
+    optimizer = workers.optimizers()[name]([("0.weight", part)])
+    for step in range(workers.STEPS):
+        workers.step_of(optimizer, [("0.weight", part)], step, lambda _, gradient: gradient[:8])
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(part.detach(), expected["0.weight"][:8], rtol=1e-6, atol=1e-6)
+
+
+@torch2
+@pytest.mark.parametrize("name", KINDS)
+def test_fused_optimizers_over_dtensors_on_devices(ranks: list[dict[str, Any]], name: str) -> None:
+    expected, _ = workers.fused_whole(workers.optimizers(backend="emulated")[name], torch.float32)
+    for rank in ranks:
+        mine = rank[f"fused {name} emulated"]
+        assert mine["backend"] == "emulated"
+        # Factors agree to 1e-11, which float32 shows in its last place or not at all.
+        for key, value in expected.items():
+            torch.testing.assert_close(mine["values"][key], value, rtol=2**-21, atol=2**-24)
+        assert mine["collectives"] == [1] * workers.STEPS
+        assert mine["goes on"]
+
+
+@torch2
+def test_what_fused_optimizers_over_dtensors_refuse(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        refused = rank["fused adamw"]["refused"]
+        assert refused["foreign"].startswith("ValueError: this is the state of other parts")
+        assert refused["whole"].startswith("ValueError: this is the state of other parts")
+        assert refused["backward"].startswith("TypeError: the parameters are sharded")
+        assert refused["pickle"].startswith("TypeError: an optimizer of sharded parameters")
+        assert refused["adam_mini"].startswith("TypeError: Adam-mini")
+        assert refused["agc"].startswith("TypeError: adaptive_clip")
+
+
+@torch2
+def test_plain_state_moves_between_shardings(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["plain state"] == {
+            "sharded": True, "replicated": True, "back": True, "is divided": True, "entries": 4,
+        }  # fmt: skip
+
+
+@torch2
+def test_torch_distributed_checkpoint_takes_plain_state_and_nothing_is_lost_silently(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        mine = rank["checkpointed"]
+        assert (mine["before"], mine["after"], mine["untouched"]) == (False, True, True)
+        assert mine["refused"].startswith("KeyError") and "plain_state_dict() yourself" in mine["refused"]
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam chain", "spam"])
+def test_fused_optimizers_over_parts_with_missing_gradients(ranks: list[dict[str, Any]], name: str) -> None:
+    host, device = f"fused parts {name} {gs.backends()[-1]}", f"fused parts {name} emulated"
+    for rank in ranks:
+        ours, theirs = rank[device], rank[host]
+        assert ours["backend"] == "emulated" and theirs["backend"] == gs.backends()[-1]
+        assert theirs["factors"] == ranks[0][host]["factors"], "the decision is the same everywhere"
+        assert theirs["norms"] == ranks[0][host]["norms"]
+        assert ours["factors"] == pytest.approx(theirs["factors"], rel=1e-10)
+        for key, value in theirs["values"].items():
+            torch.testing.assert_close(ours["values"][key], value, rtol=2**-20, atol=2**-22)

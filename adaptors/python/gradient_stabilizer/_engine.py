@@ -8,7 +8,7 @@ import torch
 
 from . import _native
 from ._parameters import Binding, Named
-from ._sharding import Sharding, check_tensors, is_dtensor
+from ._sharding import Sharding, check_tensors, is_dtensor, part_of
 from .methods import Method
 from .report import StepReport, make_report
 
@@ -51,7 +51,9 @@ class Engine:
             check_tensors(tensors, self.binding.names, self.shard_group)
             if self.shard_group is not None or any(map(is_dtensor, tensors)):
                 sharding = Sharding(self.method, tensors, self.shard_group)
-                _native.call(self.native.bind_shapes, self.binding.names, sharding.sizes, sharding.parts, fresh)
+                parts = [list(part_of(tensor).shape) for tensor in tensors]
+                sizes = sharding.global_sizes(tensors)
+                _native.call(self.native.bind_shapes, self.binding.names, sizes, parts, fresh)
                 self.sharding = sharding
             else:
                 _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)

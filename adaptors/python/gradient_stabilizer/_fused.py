@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from . import _native
 from ._engine import FORMAT
 from ._parameters import Binding, split_groups
+from ._sharding import Sharding, check_tensors, is_dtensor, part_like, part_of, place_of, whole_of
 from .methods import Method, stabilize
 from .report import StepReport, make_report
 from .wrapped import STATE_KEY
@@ -18,6 +19,10 @@ Settings = tuple[dict[str, float], dict[str, list[str]]]
 
 #: What goes in front where nothing else is asked for.
 STABILIZE = stabilize()
+
+# In the place of torch's own state. Without any, torch.distributed.checkpoint.state_dict would make a step with zero
+# gradients to have some, and then find nothing to save; with this, it raises a KeyError that says what to do.
+_ELSEWHERE = "gradient_stabilizer keeps the state of this optimizer: save its state_dict() or plain_state_dict() yourself"
 
 
 class FusedOptimizer(Optimizer):
@@ -41,6 +46,7 @@ class FusedOptimizer(Optimizer):
         transform: Method | None,
         nonfinite: str,
         backend: str,
+        shard_group: Any,
         low_precision: str,
         seed: int,
     ) -> None:
@@ -52,8 +58,11 @@ class FusedOptimizer(Optimizer):
         self._how = (transform, nonfinite, backend, low_precision, int(seed))
         self._binding = Binding(named)
         self._known: list[Settings] = []
+        self._shard_group = shard_group
+        self._sharding: Sharding | None = None
         self._make()
         super().__init__(groups, defaults)
+        self.state[_ELSEWHERE] = {}
         self._bind()
 
     def _make(self) -> None:
@@ -88,19 +97,28 @@ class FusedOptimizer(Optimizer):
         group_of = [index for index, group in enumerate(self.param_groups) for _ in group["params"]]
         try:
             fresh = self._binding.bind(self.param_groups)
+            check_tensors(tensors, self._binding.names, self._shard_group)
+            sharding = None
+            if self._shard_group is not None or any(map(is_dtensor, tensors)):
+                sharding = self._shard(tensors)
             _native.call(
                 self._native.bind,
-                tensors,
+                [part_of(tensor) for tensor in tensors],
                 self._binding.names,
                 group_of,
                 [numbers for numbers, _ in settings],
                 [words for _, words in settings],
                 fresh,
+                sharding is not None,
             )
         except Exception:
             self._binding = before
             raise
+        self._sharding = sharding
         self._known = settings
+
+    def _shard(self, tensors: Sequence[torch.Tensor]) -> Sharding:
+        return Sharding(self._how[0], tensors, self._shard_group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -112,7 +130,10 @@ class FusedOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._bind()
-        _native.call(self._native.step)
+        if self._sharding is not None:
+            self._sharding.update(self._native, self._binding.names, self._binding.tensors)
+        else:
+            _native.call(self._native.step)
         return loss
 
     def report(self) -> StepReport:
@@ -145,11 +166,22 @@ class FusedOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
         """Settings of the groups and all state, by parameter name, as one uint8 tensor; a run that loads it goes on
-        bit for bit. `plain_state_dict` is what torch's own optimizer can load."""
+        bit for bit. `plain_state_dict` is what torch's own optimizer can load.
+
+        Of sharded parameters it is the state of this process's parts, which each process saves and loads for itself;
+        `plain_state_dict` is what moves to another number of processes."""
         self._bind()
         packed = super().state_dict()
         packed[STATE_KEY] = {"format": FORMAT, "optimizer": self.kind, "state": _native.call(self._native.save)}
+        if self._sharding is not None:
+            packed[STATE_KEY]["parts"] = self._places()
         return packed
+
+    def _places(self) -> list[Any] | None:
+        """Which parts of the parameters are here; None if all of them are whole."""
+        if self._sharding is None:
+            return None
+        return [place_of(tensor, self._shard_group) for tensor in self._binding.tensors]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
         """Restores what `state_dict` gave, or the state of torch's own optimizer of this kind, which starts the
@@ -160,7 +192,7 @@ class FusedOptimizer(Optimizer):
         before = self._native.save()
         state = plain.get("state", {})
         try:
-            super().load_state_dict({**plain, "state": {}})
+            super().load_state_dict({**plain, "state": {_ELSEWHERE: {}}})
             self._bind()
             if STATE_KEY in state_dict:
                 self._load_own(state_dict[STATE_KEY])
@@ -177,6 +209,11 @@ class FusedOptimizer(Optimizer):
             raise ValueError(f"state has format {own.get('format')!r}, this version reads {FORMAT}")
         if own.get("optimizer") != self.kind:
             raise ValueError(f"this is the state of {own.get('optimizer')!r}, expected {self.kind!r}")
+        if own.get("parts") != self._places():
+            raise ValueError(
+                "this is the state of other parts of the parameters than this process has; each process loads what it "
+                "saved, and plain_state_dict is what moves to another number of processes"
+            )
         _native.call(self._native.load, own["state"])
 
     def _load_plain(self, state: Mapping[Any, Any], groups: Sequence[Mapping[str, Any]]) -> None:
@@ -187,6 +224,7 @@ class FusedOptimizer(Optimizer):
         for index, key in enumerate(keys):
             if key in state:
                 step, values = self._from_plain(state[key], self._binding.names[index])
+                values = [part_like(value, self._binding.tensors[index]) for value in values]
                 if values:
                     _native.call(self._native.set_parameter_state, index, step, values)
 
@@ -203,24 +241,28 @@ class FusedOptimizer(Optimizer):
 
     def plain_state_dict(self) -> dict[str, Any]:
         """The state in the layout of torch's own optimizer of this kind, for going back to it. The statistics of the
-        transform, and float32 copies of bfloat16 parameters, have no place in it."""
+        transform, and float32 copies of bfloat16 parameters, have no place in it. That of DTensors is in DTensors, as
+        torch.distributed.checkpoint takes them."""
         self._bind()
         packed = super().state_dict()
         packed["state"] = {}
-        for index in range(len(self._binding.names)):
+        for index, tensor in enumerate(self._binding.tensors):
             step, values = _native.call(self._native.parameter_state, index)
             if values:
-                packed["state"][index] = dict(zip(self.state_names, values))
+                packed["state"][index] = dict(zip(self.state_names, (whole_of(value, tensor) for value in values)))
                 if "exp_avg_sq" in self.state_names:
                     packed["state"][index]["step"] = torch.tensor(float(step))
         return packed
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._sharding is not None:
+            raise TypeError("an optimizer of sharded parameters cannot be copied or pickled; use state_dict")
         return {
             "defaults": self.defaults,
             "state": self.state,
             "param_groups": self.param_groups,
             "how": self._how,
+            "shard_group": self._shard_group,
             "named": self._binding.named,
             "saved": self._native.save() if self._binding.bound else None,
         }
@@ -232,6 +274,8 @@ class FusedOptimizer(Optimizer):
         self._how = state.pop("how")
         self._binding = Binding(state.pop("named"))
         self._known = []
+        self._sharding = None
+        self._shard_group = state.pop("shard_group")
         saved = state.pop("saved")
         self._make()
         super().__setstate__(state)

@@ -33,9 +33,9 @@ def check_tensors(tensors: Sequence[torch.Tensor], names: Sequence[str], group: 
             )
 
 
-def check_method(method: Method) -> None:
+def check_method(method: Method | None) -> None:
     """TypeError for a method that would need more of a sharded gradient than its norm."""
-    for link in method.links:
+    for link in () if method is None else method.links:
         euclidean = link.method != "clip_by_global_norm" or link.numbers["p"] == 2.0
         if link.method not in _BY_NORM or link.words.get("granularity") == ["row"] or not euclidean:
             raise TypeError(
@@ -57,15 +57,13 @@ class Sharding:
     DTensors say themselves how they are divided.
     """
 
-    def __init__(self, method: Method, tensors: Sequence[torch.Tensor], group: Any) -> None:
+    def __init__(self, method: Method | None, tensors: Sequence[torch.Tensor], group: Any) -> None:
         check_method(method)
         self.group = _resolve(group)
         self._left: list[tuple[Any, int]] = []
-        self.sizes = self._global_sizes(tensors)
-        self.parts = [list(_part(tensor).shape) for tensor in tensors]
         self._known: dict[Any, torch.Tensor] = {}
 
-    def _global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
+    def global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
         """Shapes that are the same in every process: of a DTensor its own, of parts the number of all elements."""
         sizes = [list(tensor.shape) if is_dtensor(tensor) else [tensor.numel()] for tensor in tensors]
         if self.group is not None:
@@ -81,29 +79,18 @@ class Sharding:
         self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor], check_repeats: bool
     ) -> bool:
         """Transforms the local parts of the gradients in place. False: the step must be left out."""
-        parts: list[torch.Tensor] = []
-        where: list[int] = []
-        for index, tensor in enumerate(tensors):
-            if tensor.grad is not None:
-                parts.append(_local(tensor.grad, names[index]))
-                where.append(index)
+        where, parts = _gradients(names, tensors)
         if check_repeats and parts and self._are_left(parts):
             raise _native.repeated()
         device = _device(tensors)
         # Where a device can make the step, nobody waits for it; elsewhere the host decides.
         measured = _native.call(native.measure_parts, where, parts)
-        # Squares, and beside them how many processes have a gradient: where a part is empty there may be none.
-        here = self._numbers(where, len(tensors), device)
-        sums = torch.stack([torch.zeros_like(here), here])
-        if measured is not None:
-            sums[0] = measured
-        elif parts:
-            sums[0, torch.tensor(where, device=device)] = _native.call(_native.ops.squared_norms, parts).to(device)
-        for group, divided in self._groups(tensors, device):
-            mine = torch.where(divided, sums, torch.zeros_like(sums))
-            torch.distributed.all_reduce(mine, group=group)
-            sums = torch.where(divided, mine, sums)
-        squares = torch.where(sums[1] > 0, sums[0], torch.full_like(sums[0], -1.0))
+        squares = measured
+        if measured is None:
+            squares = torch.zeros(len(tensors), dtype=torch.float64, device=device)
+            if parts:
+                squares[torch.tensor(where, device=device)] = _native.call(_native.ops.squared_norms, parts).to(device)
+        squares = self._sum(squares, where, tensors)
         if measured is not None:
             measured.copy_(squares)
             if not _native.call(native.finish_parts):
@@ -116,6 +103,25 @@ class Sharding:
                 _native.call(_native.ops.scale_, parts, factors[torch.tensor(where)])
         self._left = [(weakref.ref(part), part._version) for part in parts]
         return True
+
+    def update(self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
+        """Steps the local parts of the parameters by a fused optimizer."""
+        where, gradients = _gradients(names, tensors)
+        parts = [part_of(tensors[index]) for index in where]
+        measured = _native.call(native.measure_parts, where, parts, gradients)
+        measured.copy_(self._sum(measured, where, tensors))
+        _native.call(native.finish_parts)
+
+    def _sum(self, squares: torch.Tensor, where: Sequence[int], tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Squared norms over all processes, -1 where none has a gradient; `where` says of which there is one here."""
+        device = _device(tensors)
+        # Beside the squares, how many processes have a gradient: where a part is empty there may be none.
+        sums = torch.stack([squares.to(device), self._numbers(where, len(tensors), device)])
+        for group, divided in self._groups(tensors, device):
+            mine = torch.where(divided, sums, torch.zeros_like(sums))
+            torch.distributed.all_reduce(mine, group=group)
+            sums = torch.where(divided, mine, sums)
+        return torch.where(sums[1] > 0, sums[0], torch.full_like(sums[0], -1.0))
 
     def _numbers(self, indices: Sequence[int], count: int, device: torch.device) -> torch.Tensor:
         """float64 [count], 1 at the indices, otherwise 0. Kept, because a device waits to be told."""
@@ -152,9 +158,49 @@ def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
-def _part(tensor: torch.Tensor) -> torch.Tensor:
+def part_of(tensor: torch.Tensor) -> torch.Tensor:
     """What this process has of a parameter."""
     return tensor._local_tensor if is_dtensor(tensor) else tensor
+
+
+def place_of(tensor: torch.Tensor, group: Any) -> list[Any]:
+    """Which part of a parameter this process has, as numbers and text that a checkpoint can hold."""
+    if is_dtensor(tensor):
+        mesh = tensor.device_mesh
+        return [list(tensor.shape), [str(placement) for placement in tensor.placements], list(mesh.shape),
+                list(mesh.get_coordinate() or [])]  # fmt: skip
+    group = _resolve(group)
+    return [tensor.numel(), torch.distributed.get_world_size(group), torch.distributed.get_rank(group)]
+
+
+def whole_of(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Numbers of this process's part of a parameter, one per element, as a tensor that is divided as it is."""
+    if not is_dtensor(tensor) or part.shape != part_of(tensor).shape:
+        return part
+    return type(tensor).from_local(
+        part, tensor.device_mesh, tensor.placements, run_check=False, shape=tensor.shape, stride=tensor.stride()
+    )
+
+
+def part_like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """This process's part of numbers that are there for each element of a parameter, however they are divided."""
+    if is_dtensor(value):
+        if not is_dtensor(tensor):
+            return value.full_tensor()
+        return value.redistribute(tensor.device_mesh, tensor.placements)._local_tensor
+    if not is_dtensor(tensor) or value.shape != tensor.shape:
+        return value
+    from torch.distributed.tensor import Replicate
+
+    mesh = tensor.device_mesh
+    whole = type(tensor).from_local(value.to(tensor.device), mesh, [Replicate()] * mesh.ndim, run_check=False)
+    return whole.redistribute(mesh, tensor.placements)._local_tensor
+
+
+def _gradients(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple[list[int], list[torch.Tensor]]:
+    """The parts of the gradients that are here, and of which parameters they are."""
+    where = [index for index, tensor in enumerate(tensors) if tensor.grad is not None]
+    return where, [_local(tensors[index].grad, names[index]) for index in where]
 
 
 def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:

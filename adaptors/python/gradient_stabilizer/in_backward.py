@@ -21,6 +21,11 @@ class OptimizerInBackward:
     def __init__(self, optimizer: FusedOptimizer) -> None:
         self.optimizer = optimizer  #: for schedulers and checkpoints
         optimizer._bind()
+        if optimizer._sharding is not None:
+            raise TypeError(
+                "the parameters are sharded, and what backward gives each of them is not yet its gradient over all "
+                "processes; use optimizer.step()"
+            )
         _native.call(optimizer._native.check_can_step_one)
         self._held = False
         self._steps = 0

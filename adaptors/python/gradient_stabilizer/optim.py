@@ -3,7 +3,7 @@
 All take what torch's take, and `params` also as pairs (name, parameter). Common arguments:
 
 transform: a `Method`; `stabilize()` unless another is given, None for the plain optimizer.
-nonfinite, backend: as in `GradientTransform`. Under "skip_step" nothing is updated.
+nonfinite, backend, shard_group: as in `GradientTransform`. Under "skip_step" nothing is updated.
 low_precision: what becomes of bfloat16 parameters: "master_copy" (a float32 copy is updated and rounded) or
     "stochastic_rounding" (no copy).
 seed: of stochastic rounding.
@@ -15,9 +15,12 @@ are those of torch's own optimizers, and their checkpoints can be loaded. ValueE
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
+
+import torch
 
 from ._fused import STABILIZE, FusedOptimizer, Settings
+from ._sharding import Sharding
 from .methods import Method
 
 
@@ -40,6 +43,7 @@ class SGD(FusedOptimizer):
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -56,6 +60,7 @@ class SGD(FusedOptimizer):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )
@@ -93,6 +98,7 @@ class Adam(FusedOptimizer):
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -111,6 +117,7 @@ class Adam(FusedOptimizer):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )
@@ -149,6 +156,7 @@ class AdamW(Adam):
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -164,6 +172,7 @@ class AdamW(Adam):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )
@@ -191,6 +200,7 @@ class Lion(FusedOptimizer):
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -206,6 +216,7 @@ class Lion(FusedOptimizer):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )
@@ -248,6 +259,7 @@ class AdamMini(FusedOptimizer):
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -266,6 +278,7 @@ class AdamMini(FusedOptimizer):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )
@@ -279,6 +292,11 @@ class AdamMini(FusedOptimizer):
                         f"AdamMini needs pairs (name, parameter); a parameter of shape {list(tensor.shape)} has no name"
                     )
         super()._bind()
+
+    def _shard(self, tensors: Sequence[torch.Tensor]) -> Sharding:
+        raise TypeError(
+            "Adam-mini has one second moment per unit, and those of sharded parameters are in parts; use another optimizer"
+        )
 
     def _settings(self, group: Mapping[str, Any]) -> Settings:
         beta1, beta2 = group["betas"]
@@ -327,6 +345,7 @@ class SPAM(FusedOptimizer):
         transform: Method | None = None,
         nonfinite: str = "skip_tensor",
         backend: str = "",
+        shard_group: Any = None,
         low_precision: str = "master_copy",
         seed: int = 0,
     ) -> None:
@@ -346,6 +365,7 @@ class SPAM(FusedOptimizer):
             transform=transform,
             nonfinite=nonfinite,
             backend=backend,
+            shard_group=shard_group,
             low_precision=low_precision,
             seed=seed,
         )

@@ -97,6 +97,8 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("bind", &FusedOptimizer::bind)
       .def("set_group", &FusedOptimizer::set_group)
       .def("step", &FusedOptimizer::step)
+      .def("measure_parts", &FusedOptimizer::measure_parts)
+      .def("finish_parts", &FusedOptimizer::finish_parts)
       .def("step_one", &FusedOptimizer::step_one)
       .def("report_of_one", &FusedOptimizer::report_of_one)
       .def("check_can_step_one", &FusedOptimizer::check_can_step_one)

@@ -39,7 +39,8 @@ FusedOptimizer::FusedOptimizer(std::string kind, const Description& description,
 
 void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
                           const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
-                          const c10::List<Words>& words, const std::vector<std::int64_t>& fresh) {
+                          const c10::List<Words>& words, const std::vector<std::int64_t>& fresh,
+                          bool in_parts) {
   std::vector<OptimizerGroup> groups;
   for (std::size_t g = 0; g < numbers.size(); ++g) {
     groups.push_back({make_optimizer_options(kind_, numbers.get(g), words.get(g)), {}});
@@ -47,7 +48,7 @@ void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<
   for (std::size_t i = 0; i < group_of.size(); ++i) {
     groups.at(static_cast<std::size_t>(group_of[i])).parameters.push_back(i);
   }
-  check(optimizer_.bind(parameter_set(names, parameters), groups));
+  check(optimizer_.bind(parameter_set(names, parameters), groups, in_parts));
   parameters_ = std::move(parameters);
   for (const std::int64_t index : fresh) {
     const std::size_t i = checked(index);
@@ -88,6 +89,32 @@ bool FusedOptimizer::step() {
     }
   }
   gradients_.clear();  // they are the caller's to free
+  return done;
+}
+
+at::Tensor FusedOptimizer::measure_parts(const std::vector<std::int64_t>& positions,
+                                         const std::vector<at::Tensor>& parameters,
+                                         const std::vector<at::Tensor>& gradients) {
+  const ParameterSet& names = optimizer_.parameters();
+  gradients_.assign(names.size(), {});
+  parts_.assign(names.size(), {});
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    const std::size_t position = checked(positions[i]);
+    check_is_plain(parameters.at(i), names[position].name);
+    check_is_plain(gradients.at(i), names[position].name);
+    parts_[position] = parameters[i];
+    gradients_[position] = gradients[i];
+  }
+  return value(optimizer_.measure_parts(parts_, gradients_));
+}
+
+bool FusedOptimizer::finish_parts() {
+  const bool done = value(optimizer_.finish_parts(parts_, gradients_));
+  for (const at::Tensor& part : parts_) {
+    if (done && part.defined()) written(part);
+  }
+  gradients_.clear();
+  parts_.clear();
   return done;
 }
 

@@ -26,15 +26,25 @@ class FusedOptimizer final : public torch::CustomClassHolder {
 
   /// Registers parameters under names; `group_of` has the group of each, `numbers` and `words` the settings
   /// of each group. State of the names that stay is kept; of those whose index is in `fresh` it is not.
+  /// `in_parts`: they are this process's parts, and steps are made by `measure_parts` and `finish_parts`.
   void bind(std::vector<at::Tensor> parameters, const std::vector<std::string>& names,
             const std::vector<std::int64_t>& group_of, const c10::List<Numbers>& numbers,
-            const c10::List<Words>& words, const std::vector<std::int64_t>& fresh);
+            const c10::List<Words>& words, const std::vector<std::int64_t>& fresh, bool in_parts);
 
   /// The settings of one group from now on.
   void set_group(std::int64_t group, const Numbers& numbers, const Words& words);
 
   /// One step of all parameters that have a gradient. False: nothing was done (policy `skip_step`).
   bool step();
+
+  /// The squared norms of gradients of parts, those of the registered parameters at `positions`, float64 and
+  /// one for every parameter, where the step is made. The caller sums them over the processes in place, -1
+  /// where none has a gradient, and calls `finish_parts`.
+  at::Tensor measure_parts(const std::vector<std::int64_t>& positions,
+                           const std::vector<at::Tensor>& parameters,
+                           const std::vector<at::Tensor>& gradients);
+  /// Updates the parts that were measured. False: nothing was done (policy `skip_step`).
+  bool finish_parts();
 
   /// One step of one parameter, whose gradient may be freed afterwards. False: it has none.
   bool step_one(std::int64_t index);
@@ -65,7 +75,9 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   std::string kind_;
   TensorOptimizer optimizer_;
   std::vector<at::Tensor> parameters_;
+  // Of the current step.
   std::vector<at::Tensor> gradients_;
+  std::vector<at::Tensor> parts_;
 };
 
 }  // namespace gradstab::python

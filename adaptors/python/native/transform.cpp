@@ -185,21 +185,9 @@ at::Tensor Transform::decide(const at::Tensor& squared_norms) {
                                            " elements, expected one per registered parameter, " +
                                            std::to_string(names.size())});
   }
-  // A gradient with a single stored value has that value's norm, whatever the shape of its parameter: all
-  // that a method of norms looks at.
-  at::Tensor stand_ins = squares.sqrt();
+  const StepReport report = value(
+      transform_.decide_at_home({squares.data_ptr<double>(), static_cast<std::size_t>(squares.numel())}));
   at::Tensor factors = at::ones({squares.numel()}, at::kDouble);
-  static constexpr std::int64_t kOne[] = {1};
-  std::vector<TensorRef> references(names.size());
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (squares.data_ptr<double>()[i] == -1.0) continue;
-    references[i].data = stand_ins.data_ptr<double>() + i;
-    references[i].dtype = DType::float64;
-    const bool empty = element_count(names[i].sizes) == 0;
-    references[i].sizes = empty ? std::span<const std::int64_t>(names[i].sizes) : kOne;
-    references[i].sparse_values = !empty;
-  }
-  const StepReport report = value(transform_.step_at_home(references));
   for (std::size_t i = 0; i < names.size(); ++i) {
     const TensorReport& tensor = report.tensors[i];
     if (tensor.present && !report.skip_step) {

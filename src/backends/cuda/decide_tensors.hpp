@@ -83,7 +83,9 @@ GRADSTAB_HOST_DEVICE inline void decide_tensor(const Tables& tables, const Launc
         report.factor = decision.factor;
       }
     }
-    if (tables.optimizes) advance_optimizer(tables, tensor, report.factor);
+    // Of parts, a tensor may be present in other processes alone.
+    if (tables.optimizes && launch.address_of(tables, tensor).gradient != nullptr)
+      advance_optimizer(tables, tensor, report.factor);
   }
   tables.reports[tensor] = report;
 }

@@ -44,17 +44,6 @@ Status OnDevice::Impl::open(const DeviceOptions& given) {
   return {};
 }
 
-namespace {
-
-/// Whether a link sees nothing but the Euclidean norms of whole tensors.
-bool looks_at_norms_alone(ChainLink& link) {
-  const NormNeeds needs = link.needs();
-  return link.as_norm_transform() != nullptr && !link.needs_rows() && !needs.max_abs && needs.power == 0.0 &&
-         !needs.parameter_norms;
-}
-
-}  // namespace
-
 Status OnDevice::Impl::choose_who_decides() {
   link = {};
   host_decides = false;
@@ -68,7 +57,7 @@ Status OnDevice::Impl::choose_who_decides() {
     }
   }
   for (const auto& each : links) {
-    if (looks_at_norms_alone(*each)) continue;
+    if (each->sees_norms_alone()) continue;
     return {StatusCode::unsupported,
             detail::concat("'", each->name(), "'", each->needs_rows() ? " per row" : "",
                            " needs more than the norms of tensors, which is all that a device gives; use the "
@@ -81,26 +70,12 @@ Status OnDevice::Impl::choose_who_decides() {
 Result<bool> OnDevice::Impl::decide_on_host(device::Stream stream) {
   const auto squares = engine.fetch_squared_norms(stream);
   if (!squares) return squares.status();
-  // A sparse gradient with a single stored value has that value's norm, whatever the shape of its parameter.
-  static constexpr std::int64_t kOne[] = {1};
-  std::vector<double> norms(squares->size());
-  std::vector<TensorRef> stand_ins(squares->size());
-  for (std::size_t t = 0; t < norms.size(); ++t) {
-    if ((*squares)[t] == device::kNoGradient) continue;
-    norms[t] = std::sqrt((*squares)[t]);
-    stand_ins[t].data = &norms[t];
-    stand_ins[t].dtype = DType::float64;
-    const auto& sizes = chain().parameters[t].sizes;
-    const bool empty = element_count(sizes) == 0;
-    stand_ins[t].sizes = empty ? std::span<const std::int64_t>(sizes) : kOne;
-    stand_ins[t].sparse_values = !empty;
-  }
-  const auto report = transform().update(stand_ins);
+  const auto report = transform().decide(*squares);
   last_report = transform().report();
   if (!report) return report.status();
   if (report->skip_step) return false;
-  std::vector<device::GivenDecision> decisions(norms.size());
-  for (std::size_t t = 0; t < norms.size(); ++t) {
+  std::vector<device::GivenDecision> decisions(squares->size());
+  for (std::size_t t = 0; t < decisions.size(); ++t) {
     const TensorReport& tensor = report->tensors[t];
     if (tensor.present) decisions[t] = {tensor.factor, tensor.zeroed ? 1 : 0, 0};
   }

@@ -76,6 +76,7 @@ struct GRADSTAB_LOCAL Optimizer::Inside final : OnDevice::Impl {
   Status measure(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients, Stream stream);
 
   gradstab::Optimizer twin;
+  bool in_parts = false;
 };
 
 Status Optimizer::Inside::go_to(const DeviceOptions& given) {
@@ -102,6 +103,7 @@ Status Optimizer::Inside::bind_engine() {
   setup.parameters = &chain().parameters;
   setup.stabilizer = link;
   setup.host_decides = host_decides;
+  setup.in_parts = in_parts;
   setup.nonfinite = options.nonfinite;
   setup.rules = inside.rules;
   setup.group_of = inside.group_of;
@@ -149,6 +151,7 @@ Status Optimizer::init(ParameterSet parameters, DeviceOptions given,
                        const std::vector<OptimizerGroup>& groups) {
   auto& inside = static_cast<Inside&>(*impl_);
   inside.ready = false;
+  inside.in_parts = false;
   GRADSTAB_RETURN_IF_ERROR(inside.choose_who_decides());
   OptimizerRunOptions run;
   run.run.nonfinite = given.nonfinite;
@@ -159,7 +162,8 @@ Status Optimizer::init(ParameterSet parameters, DeviceOptions given,
   return inside.go_to(given);
 }
 
-Result<Optimizer> Optimizer::take(gradstab::Optimizer& host, DeviceOptions given, Stream stream) {
+Result<Optimizer> Optimizer::take(gradstab::Optimizer& host, DeviceOptions given, Stream stream,
+                                  bool in_parts) {
   OptimizerAccess::Impl& before = OptimizerAccess::inside(host);
   if (!before.ready())
     return Status(StatusCode::failed_precondition, "take was called before a successful init");
@@ -171,6 +175,7 @@ Result<Optimizer> Optimizer::take(gradstab::Optimizer& host, DeviceOptions given
   }
   Optimizer taken(std::make_unique<Inside>(std::move(host)));
   auto& inside = static_cast<Inside&>(*taken.impl_);
+  inside.in_parts = in_parts;
   Status status = inside.go_to(given);
   if (status.ok()) {
     auto state = inside.give_state();

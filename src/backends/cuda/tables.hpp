@@ -23,9 +23,6 @@ inline constexpr std::int64_t kChunkElements = 16 * 1024;
 /// Elements that share one key of stochastic rounding: the CPU's blocks, so that both draw the same numbers.
 inline constexpr std::int64_t kRandomBlock = 64 * 1024;
 
-/// In the place of a squared norm.
-inline constexpr double kNoGradient = -1.0;
-
 /// Part of one segment.
 struct Chunk {
   std::int64_t begin = 0;  ///< its first element, counted from the tensor's first

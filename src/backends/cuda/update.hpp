@@ -212,6 +212,7 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
   const TensorPlan& plan = tables.plans[chunk.tensor];
   const TensorNumbers& numbers = tables.numbers[chunk.tensor];
   const TensorAddress address = launch.address_of(tables, chunk.tensor);
+  if (address.gradient == nullptr) return;  // only other processes have a gradient
   const TensorState& state = tables.states[chunk.tensor];
   UpdateScalars scalars = numbers.scalars;
   if (plan.unit_moments)

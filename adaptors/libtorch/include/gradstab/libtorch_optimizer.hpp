@@ -29,7 +29,8 @@ class TensorOptimizer {
   Status validate();
 
   /// Registers parameters. State of the names that stay is kept; the first time all starts afresh.
-  Status bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups);
+  /// `in_parts`: they are this process's parts; steps are then made by `measure_parts` and `finish_parts`.
+  Status bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups, bool in_parts = false);
 
   /// Of a group, from the next step on. The same settings once more cost nothing.
   Status set_options(std::size_t group, OptimizerOptions options);
@@ -41,6 +42,13 @@ class TensorOptimizer {
   /// On a device nothing waits, unless the policy is `raise` or the host decides for the method. There the
   /// report alone says that a step was left out.
   Result<bool> step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+
+  /// A step in two parts. The squared norms, float64 [parameters] where the step is made: the library's own
+  /// memory, to be replaced by sums over all processes, and by kNoGradient where none of them has a gradient.
+  Result<at::Tensor> measure_parts(std::span<const at::Tensor> parameters,
+                                   std::span<const at::Tensor> gradients);
+  /// Decides, and updates the parts that were measured, which are given again. Returns as `step` does.
+  Result<bool> finish_parts(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
 
   /// One step of one parameter, whose gradient may be freed afterwards.
   Status step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
@@ -68,9 +76,12 @@ class TensorOptimizer {
 
  private:
   Status go_to(const Whereabouts& where);
-  Result<bool> step_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
-  Result<bool> step_on_copies(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
-  Result<StepReport> update(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status begin_step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status take_on_host(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<bool> end_host_step(const Result<StepReport>& report, std::span<const at::Tensor> parameters,
+                             std::span<const at::Tensor> gradients);
+  Status take_on_device(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<bool> end_device_step(const Status& made);
   Status step_one_on_device(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
   Status measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& reference);
   Status keep_reports_of_ones();
@@ -78,11 +89,11 @@ class TensorOptimizer {
   OptimizerRunOptions run_;
   Placed<Optimizer, cuda::Optimizer> placed_;
   bool bound_ = false;
+  bool in_parts_ = false;
 
   // Of the current step; members so that a step allocates as little as it can.
   std::vector<TensorRef> gradient_refs_;
   std::vector<TensorRef> parameter_refs_;
-  std::vector<at::Tensor> used_;
   DenseGradients dense_;
   HostCopies gradient_copies_;
   HostCopies parameter_copies_;

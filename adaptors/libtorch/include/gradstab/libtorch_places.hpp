@@ -93,6 +93,9 @@ class DenseGradients {
   std::vector<at::Tensor> used_;
 };
 
+/// A float64 tensor [count] that is this memory, on the device where it is.
+at::Tensor view_of_squares(double* squared_norms, std::size_t count, const at::Device& device);
+
 /// `tensor_ref`, said to be on a device. None for an undefined tensor.
 Result<TensorRef> device_ref(const at::Tensor& tensor, const std::string& name);
 

@@ -29,7 +29,7 @@ class TensorTransform {
   /// starts afresh.
   Status bind(ParameterSet parameters);
   /// The same where this process has a part of each parameter, of these shapes: steps are made by
-  /// `measure_parts` and `finish_parts`, or by `step_at_home` of numbers that stand for the whole.
+  /// `measure_parts` and `finish_parts`, or decided on by `decide_at_home`.
   Status bind_parts(ParameterSet parameters, ParameterSet parts);
   void forget() noexcept { bound_ = false; }
   bool is_bound() const noexcept { return bound_; }
@@ -50,8 +50,8 @@ class TensorTransform {
   /// Decides, and scales these parts. False: the optimizer must be left out (policy `skip_step`).
   Result<bool> finish_parts(std::span<const at::Tensor> gradients);
 
-  /// A step on gradients in host memory that belong to no tensor of torch.
-  Result<StepReport> step_at_home(std::span<const TensorRef> gradients);
+  /// The decision alone, on the host: see GradientTransform::decide.
+  Result<StepReport> decide_at_home(std::span<const double> squared_norms);
 
   /// The norms before the last step, float64 [parameters], 0 where there was no gradient: on the device, in
   /// the order of its stream, where the step was made on one.
