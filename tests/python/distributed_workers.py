@@ -200,6 +200,7 @@ def fused_dtensors(world: int, make: Callable[[Any], Any], dtype: torch.dtype) -
             step_of(optimizer, named, step, divide)
         counts.append(collectives.count)
     backend = optimizer.backend_name()
+    version = named[0][1]._version
     # Another optimizer goes on from the saved state as this one does.
     other = new()
     with torch.no_grad():
@@ -217,6 +218,7 @@ def fused_dtensors(world: int, make: Callable[[Any], Any], dtype: torch.dtype) -
         "values": trained,
         "collectives": counts,
         "backend": backend,
+        "is known to be written": named[0][1]._version > version,
         "goes on": all(torch.equal(a.to_local(), b.to_local()) for (_, a), (_, b) in zip(named, other)),
         "refused": {
             "foreign": error_of(lambda: restored.load_state_dict(foreign)),

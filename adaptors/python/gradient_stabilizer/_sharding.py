@@ -110,7 +110,10 @@ class Sharding:
         parts = [part_of(tensors[index]) for index in where]
         measured = _native.call(native.measure_parts, where, parts, gradients)
         measured.copy_(self._sum(measured, where, tensors))
-        _native.call(native.finish_parts)
+        if _native.call(native.finish_parts):
+            # Autograd has kept the DTensors; of their parts the native half tells it.
+            for tensor in filter(is_dtensor, (tensors[index] for index in where)):
+                torch.autograd.graph.increment_version(tensor)
 
     def _sum(self, squares: torch.Tensor, where: Sequence[int], tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Squared norms over all processes, -1 where none has a gradient; `where` says of which there is one here."""
@@ -167,8 +170,8 @@ def place_of(tensor: torch.Tensor, group: Any) -> list[Any]:
     """Which part of a parameter this process has, as numbers and text that a checkpoint can hold."""
     if is_dtensor(tensor):
         mesh = tensor.device_mesh
-        return [list(tensor.shape), [str(placement) for placement in tensor.placements], list(mesh.shape),
-                list(mesh.get_coordinate() or [])]  # fmt: skip
+        placements = [str(placement) for placement in tensor.placements]
+        return [list(tensor.shape), placements, list(mesh.shape), list(mesh.get_coordinate() or [])]
     group = _resolve(group)
     return [tensor.numel(), torch.distributed.get_world_size(group), torch.distributed.get_rank(group)]
 
