@@ -1,0 +1,47 @@
+"""Parameters sharded over processes by fully_shard (torch 2.7 and later); the optimizer is made as ever.
+
+    torchrun --nproc-per-node 2 examples/python/fully_sharded.py
+"""
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+
+import gradient_stabilizer as gs
+
+# fully_shard needs streams of the CPU that have events, where there is no GPU.
+if not hasattr(torch, "compile") or not hasattr(torch.cpu.Stream, "record_event"):
+    print(f"skipped: torch {torch.__version__} cannot shard on the CPU")
+    sys.exit(0)
+
+from torch.distributed import checkpoint  # noqa: E402
+from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
+from torch.distributed.fsdp import fully_shard  # noqa: E402
+
+alone = "RANK" not in os.environ  # not started by torchrun
+dist.init_process_group("gloo", **({"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}))
+rank, world = dist.get_rank(), dist.get_world_size()
+
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
+inputs = torch.randn(256, 8).chunk(world)[rank]
+targets = inputs.sum(1, keepdim=True).sin()
+
+fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
+# The norms that decide are those of whole tensors, summed over the processes once per step.
+optimizer = gs.optim.AdamW(model.named_parameters(), lr=1e-2)
+for step in range(1, 201):
+    optimizer.zero_grad()
+    loss = torch.nn.functional.mse_loss(model(inputs), targets)
+    loss.backward()
+    optimizer.step()
+    if step % 50 == 0 and rank == 0:
+        print(f"step {step}  loss {loss.item():.4f}  gradient norm {optimizer.report().global_norm:.3f}")
+
+# Of the same number of processes, bit for bit: each saves its own parts.
+torch.save(optimizer.state_dict(), f"optimizer.{rank}.pt")
+# Of any number: the moments, in DTensors.
+checkpoint.save({"optimizer": optimizer.plain_state_dict()}, checkpoint_id="optimizer")
+dist.destroy_process_group()
