@@ -69,13 +69,13 @@ Status GradientTransform::Impl::take(std::span<const TensorRef> tensors, std::op
                          "update(gradients, parameters)")};
 }
 
-Status GradientTransform::Impl::check_sees_norms_alone() const {
+Status GradientTransform::Impl::check_sees_norms_alone(std::string_view instead) const {
   for (const auto& link : links) {
     if (link->sees_norms_alone()) continue;
     return {StatusCode::unsupported,
             detail::concat("'", link->name(), "'", link->needs_rows() ? " per row" : "",
-                           " needs more than the norms of whole tensors, which is all that there is of "
-                           "gradients in parts; use a method of Euclidean norms of tensors")};
+                           " needs more than the norms of whole tensors, which is all that there is here; ",
+                           instead)};
   }
   return {};
 }
@@ -83,7 +83,7 @@ Status GradientTransform::Impl::check_sees_norms_alone() const {
 Result<StepReport> GradientTransform::Impl::decide(std::span<const double> squared_norms,
                                                    std::optional<std::int64_t> step) {
   GRADSTAB_RETURN_IF_ERROR(check_step(step));
-  GRADSTAB_RETURN_IF_ERROR(check_sees_norms_alone());
+  GRADSTAB_RETURN_IF_ERROR(check_sees_norms_alone("give the gradients to update instead"));
   if (squared_norms.size() != parameters.size()) {
     return Status(StatusCode::shape_mismatch,
                   detail::concat("got ", squared_norms.size(), " squared norms for ", parameters.size(),

@@ -127,7 +127,8 @@ Result<StepReport> Optimizer::Impl::step(std::span<const TensorRef> parameters,
 Status Optimizer::Impl::measure(std::span<const TensorRef> parameters,
                                 std::span<const TensorRef> gradients_now) {
   if (!ready()) return not_initialised("measure");
-  GRADSTAB_RETURN_IF_ERROR(inner().check_sees_norms_alone());
+  GRADSTAB_RETURN_IF_ERROR(
+      inner().check_sees_norms_alone("use a method of Euclidean norms for gradients in parts"));
   if (std::ranges::any_of(rules, &ParameterRule::unit_moments)) {
     return {StatusCode::unsupported,
             "Adam-mini has a second moment per unit, whose norms would have to be summed over the processes "

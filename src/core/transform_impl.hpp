@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "core/norm_transform.hpp"
@@ -40,8 +41,8 @@ struct GRADSTAB_LOCAL GradientTransform::Impl {
   /// is wrong with them or with the step's number.
   Status take(std::span<const TensorRef> tensors, std::optional<std::int64_t> step,
               std::optional<std::span<const TensorRef>> values = {});
-  /// Errors: a link that looks at more than the norms of whole tensors.
-  Status check_sees_norms_alone() const;
+  /// Errors: a link that looks at more than the norms of whole tensors. `instead` ends the message.
+  Status check_sees_norms_alone(std::string_view instead) const;
   Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step);
   /// The step over the gradients taken. With a sink they are not scaled; the sink gets them with their
   /// factors.

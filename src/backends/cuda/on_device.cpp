@@ -1,6 +1,5 @@
 #include "backends/cuda/on_device.hpp"
 
-#include <cmath>
 #include <utility>
 
 #include "core/step_summary.hpp"
@@ -56,13 +55,7 @@ Status OnDevice::Impl::choose_who_decides() {
       return {};
     }
   }
-  for (const auto& each : links) {
-    if (each->sees_norms_alone()) continue;
-    return {StatusCode::unsupported,
-            detail::concat("'", each->name(), "'", each->needs_rows() ? " per row" : "",
-                           " needs more than the norms of tensors, which is all that a device gives; use the "
-                           "CPU for it")};
-  }
+  GRADSTAB_RETURN_IF_ERROR(chain().check_sees_norms_alone("use the CPU for it"));
   host_decides = true;
   return {};
 }
