@@ -2,8 +2,9 @@
 //
 // Numbering follows arXiv 2502.17055v4. With x = gamma1^2 / gamma2, every bound holds for any sequence of raw
 // norms, however large: that is the point of the method. With robust moments (`robust_kappa` above 0) what
-// enters the moments is a sequence of norms as well, of which each is at most kappa times the mean before it;
-// so every bound below still holds, and some get tighter. Derivations are in docs/methods.md.
+// enters the moments is a sequence of norms as well, so every bound below still holds; but it is one that is
+// winsorized so that rho stays within G = gamma1 + (1-gamma1) kappa, 1.8 at kappa 3, in the released form.
+// Derivations are in docs/methods.md.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +17,19 @@ namespace gradstab {
 
 /// Lemma 3.6, paper form: rho_t <= (1-gamma1) / (sqrt(1-gamma2) sqrt(1-x)) at every step. Infinity where
 /// gamma1^2 >= gamma2, where no uniform bound exists. 15.8158 at the defaults. With robust moments the
-/// largest step_bound of the paper form, below that only where kappa < robust_kappa_of_no_effect.
+/// largest step_bound of the form that `options` selects: 1.7982 in the released form at kappa 3, 15.6 in the
+/// paper form, whose first norms count too much.
 GRADSTAB_API double uniform_bound(const StabilizerOptions& options);
 
 /// The least upper bound of rho at step `step` (from 1), for the form that `options` selects. Follows from
 /// Cauchy-Schwarz over the unrolled averages; reached by norms that grow by gamma2/gamma1 per step.
 ///   paper form:     (1-gamma1)/sqrt(1-gamma2) * sqrt((1-x^t)/(1-x))
 ///   released form:  the same times sqrt(1-gamma2^t) / (1-gamma1^t)
-/// With robust moments: 1/sqrt((1-gamma2) c_t) in place of the first line, where c_1 = 1/(1-gamma1)^2 and
-///   c_t = min over r >= 1/G_t of ((1 - gamma1 r)/(1-gamma1))^2 + gamma2 c_(t-1) r^2,
-///   G_t = gamma1 + (1-gamma1) kappa / (1 - gamma1^(t-1)), the largest growth of the first moment in step t.
+/// With robust moments, in the released form: b_t, where b_1 = 1 and
+///   b_t = max over x <= X_t of ((1-w) b_(t-1) + w x) / sqrt(1 - u + u x^2),
+///   X_t = max(1, kappa - (1-w)/w (b_(t-1) - 1)), w = (1-gamma1)/(1-gamma1^t), u = (1-gamma2)/(1-gamma2^t);
+/// in the paper form that times (1-gamma1^t) / sqrt(1-gamma2^t). A history that started afresh counts its
+/// steps from there: NormMoments::step.
 GRADSTAB_API double step_bound(const StabilizerOptions& options, std::int64_t step);
 
 /// Lemma 3.4, paper form: rho on a step whose norm is at least `ratio` times the first moment before it:
@@ -38,9 +42,9 @@ GRADSTAB_API double stationary_stabilized_norm(double coefficient_of_variation);
 /// The norms that reach step_bound of the published moments at every step: (gamma2/gamma1)^(step-1).
 GRADSTAB_API double worst_case_norm(const StabilizerOptions& options, std::int64_t step);
 
-/// The kappa from which on robust moments bound no tighter than the published ones in the long run: the
-/// worst-case norms never exceed (gamma2 - gamma1^2) / (gamma1 (1-gamma1)) times their running mean. 2.6625
-/// at the defaults; infinity for gamma1 = 0.
+/// The kappa from which on robust moments bound no tighter than the published ones in the long run, because
+/// they leave the worst-case norms alone: (rho_bar gamma2/gamma1 - gamma1) / (1-gamma1) with rho_bar the
+/// uniform bound of the published moments. 64.3 at the defaults; infinity for gamma1 = 0.
 GRADSTAB_API double robust_kappa_of_no_effect(const StabilizerOptions& options);
 
 inline constexpr std::int64_t kLongHistory = std::numeric_limits<std::int64_t>::max();

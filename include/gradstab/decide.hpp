@@ -48,9 +48,8 @@ GRADSTAB_HOST_DEVICE inline BiasCorrection bias_correction_at(const StabilizerOp
 /// Norms seen before a tensor's statistics may call anything a spike.
 inline constexpr std::int64_t kSpikeHistory = 10;
 
-/// Robust moments: norms in a row on the same side beyond `robust_kappa` that make a change of scale a
-/// lasting one. Long enough to ride out a burst of spikes; what the gradient is scaled to does not suffer
-/// meanwhile.
+/// Robust moments: norms in a row on the same side of the statistics that make a change of scale a lasting
+/// one. Long enough to ride out a burst of spikes; what the gradient is scaled to does not suffer meanwhile.
 inline constexpr std::int32_t kRobustPatience = 8;
 
 namespace detail {
@@ -82,22 +81,64 @@ GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, doub
   return from_norm > from_second ? from_norm : from_second;
 }
 
+/// Robust moments: which norms the statistics take for outliers. All numbers are in units of the moments.
+struct RobustLimits {
+  double mean;     ///< M, bias-corrected in either form
+  double root;     ///< S, the root of the second moment, likewise
+  double highest;  ///< what a norm may be without being winsorized
+  double lasting;  ///< a row of high norms goes on while they are above this
+  double lowest;   ///< norms below this are far below the scale
+};
+
+/// With w the weight that the next norm has in the mean, a norm x makes the mean (1 - w) M + w x, and the
+/// root at least S where x >= S. The mean stays within G S, G = 1 - w + w kappa, as long as
+/// x <= kappa S - (1 - w)/w (M - S): so the stabilized norm never exceeds G, whatever the norms are. Where
+/// the mean is below the root, kappa M is the tighter limit of the two.
+GRADSTAB_HOST_DEVICE inline RobustLimits robust_limits(const StabilizerOptions& options,
+                                                       const BiasCorrection& correction,
+                                                       const NormMoments& moments) {
+  const double kappa = options.robust_kappa;
+  const double mean = moments.first / correction.first_before;
+  const double root = std::sqrt(moments.second / correction.second_before);
+  const double kept = options.gamma1 * correction.first_before / (1.0 - options.gamma1);  // (1 - w)/w
+  const double highest = mean <= root ? kappa * mean : std::fmax(root, kappa * root - kept * (mean - root));
+  const double growth = 1.0 + (kappa - 1.0) / (1.0 + kept);  // G
+  return {mean, root, highest, std::fmin(highest, growth * root), root / kappa};
+}
+
+/// Robust moments: the history becomes one of constant norms, all equal to `level`. With bias correction it
+/// is as short as the row of norms that it is taken from, so that the next norms correct a level that was
+/// misjudged; without, the moments keep their weight, on which the stabilized norm depends.
+GRADSTAB_HOST_DEVICE inline void restart_history(const StabilizerOptions& options, NormMoments& moments,
+                                                 double level) {
+  if (options.bias_correction && moments.step > kRobustPatience) moments.step = kRobustPatience;
+  const BiasCorrection correction = bias_correction_at(options, moments.step + 1);
+  const int exponent = std::ilogb(level);
+  const bool safe = exponent < kSafeExponent && exponent > -kSafeExponent;
+  moments.exponent = safe ? 0 : exponent;
+  const double scaled = safe ? level : std::ldexp(level, -exponent);
+  moments.first = correction.first_before * scaled;
+  moments.second = correction.second_before * (scaled * scaled);
+  moments.streak = 0;
+  moments.streak_norm = 0.0;
+}
+
 /// Robust moments: what of `norm` enters the moments, and the watch for a lasting change of scale.
 ///
-/// A norm above kappa times the mean enters as kappa times the mean; a second and later one in a row enters
-/// as the root of the second moment at most, so that the estimate cannot climb from one winsorized norm to
-/// the next. A norm below root/kappa enters as it is: it does no lasting harm. After kRobustPatience norms in
-/// a row on the same side, the history is replaced by one of constant norms, of the norm of the row that was
-/// nearest to the old scale: no detour of rho on the way to the new one.
+/// A norm above the highest one that RobustLimits allows enters as that; a second and later one in a row
+/// enters as the root of the second moment at most, so that the mean falls back during a burst. A norm far
+/// below the scale enters as it is: it does no lasting harm. After kRobustPatience norms in a row on the same
+/// side the history starts afresh from the norm of the row that is nearest to the old scale: no detour of the
+/// stabilized norm on the way to the new one.
 GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options,
                                                 const BiasCorrection& correction, NormMoments& moments,
                                                 double norm) {
   if (moments.step == 0) return norm;
-  const double kappa = options.robust_kappa;
-  const double mean = std::ldexp(moments.first / correction.first_before, moments.exponent);
-  const double root = std::ldexp(std::sqrt(moments.second / correction.second_before), moments.exponent);
-  const bool above = norm > kappa * (moments.streak > 0 ? std::fmin(mean, root) : mean);
-  const bool below = !above && norm < root / kappa;
+  const RobustLimits limits = robust_limits(options, correction, moments);
+  // Where the norm over- or underflows in the units of the moments, it compares as it should.
+  const double scaled = moments.exponent == 0 ? norm : std::ldexp(norm, -moments.exponent);
+  const bool above = scaled > (moments.streak > 0 ? limits.lasting : limits.highest);
+  const bool below = !above && scaled < limits.lowest;
   if (above) {
     moments.streak_norm = moments.streak > 0 ? std::fmin(moments.streak_norm, norm) : norm;
     moments.streak = moments.streak > 0 ? moments.streak + 1 : 1;
@@ -111,18 +152,13 @@ GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options
   }
   if (moments.streak == kRobustPatience || moments.streak == -kRobustPatience) {
     const double level = moments.streak_norm;
-    const int exponent = std::ilogb(level);
-    const bool safe = exponent < kSafeExponent && exponent > -kSafeExponent;
-    moments.exponent = safe ? 0 : exponent;
-    const double scaled = safe ? level : std::ldexp(level, -exponent);
-    moments.first = correction.first_before * scaled;
-    moments.second = correction.second_before * (scaled * scaled);
-    moments.streak = 0;
-    moments.streak_norm = 0.0;
-    return std::fmin(norm, kappa * level);
+    restart_history(options, moments, level);
+    return std::fmin(norm, options.robust_kappa * level);
   }
   if (below) return norm;
-  return moments.streak == 1 ? kappa * mean : std::fmin(kappa * mean, root);
+  const double entering =
+      moments.streak == 1 ? limits.highest : std::fmin(options.robust_kappa * limits.mean, limits.root);
+  return std::ldexp(entering, moments.exponent);
 }
 
 }  // namespace detail
@@ -136,6 +172,7 @@ GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options
 GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
                                             const BiasCorrection& correction, NormMoments& moments,
                                             double norm) {
+  const std::int64_t step = moments.step + 1;
   bool spike = false;
   if (moments.step >= kSpikeHistory) {
     // In units of the moments. Where the norm over- or underflows in them, it compares as it should.
@@ -159,8 +196,11 @@ GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
   moments.first = first + (1.0 - options.gamma1) * scaled;
   moments.second = second + (1.0 - options.gamma2) * (scaled * scaled);
 
-  const double mean = moments.first / correction.first;
-  const double root = std::sqrt(moments.second / correction.second);
+  // A history that started afresh has weights of its own.
+  const BiasCorrection weights =
+      moments.step == step ? correction : bias_correction_at(options, moments.step);
+  const double mean = moments.first / weights.first;
+  const double root = std::sqrt(moments.second / weights.second);
   if (options.epsilon == 0.0) {
     const double rho = mean / root;
     const double factor = rho / norm;

@@ -11,9 +11,11 @@ namespace gradstab {
 /// except for norms beyond 2^±400, which only float64 gradients reach; it keeps the square of such a norm
 /// representable.
 struct NormMoments {
-  double first = 0.0;          ///< decayed mean of the norm, not bias-corrected
-  double second = 0.0;         ///< decayed mean of the squared norm, not bias-corrected
-  std::int64_t step = 0;       ///< norms that entered the moments
+  double first = 0.0;   ///< decayed mean of the norm, not bias-corrected
+  double second = 0.0;  ///< decayed mean of the squared norm, not bias-corrected
+  /// Norms that entered the moments. With robust moments and bias correction it starts afresh, at
+  /// kRobustPatience, where a lasting change of scale is adopted.
+  std::int64_t step = 0;
   std::int64_t nonfinite = 0;  ///< steps skipped because the gradient held NaN or Inf
   std::int64_t zeros = 0;      ///< steps skipped because the gradient was all zero
   std::int32_t exponent = 0;

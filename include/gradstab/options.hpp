@@ -21,8 +21,9 @@ struct StabilizerOptions {
   /// gradient spike in the report. Only a label: it changes nothing.
   double spike_ratio = 4.0;
   /// Robust moments, this project's own addition to the method: 0 switches them off (the published rule);
-  /// above 1, a norm enters the moments as at most `robust_kappa` times their bias-corrected mean, so that
-  /// one spike cannot suppress the tensor afterwards. See docs/methods.md.
+  /// above 1, what of a norm enters the moments is limited to about `robust_kappa` times their bias-corrected
+  /// mean, so that one spike cannot suppress the tensor afterwards and, with bias correction, no norm is
+  /// stabilized to more than gamma1 + (1 - gamma1) robust_kappa. See docs/methods.md.
   double robust_kappa = 0.0;
 
   /// Algorithm 1 of the paper: no bias correction. The first step then has a stabilized norm of

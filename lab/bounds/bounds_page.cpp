@@ -220,8 +220,9 @@ std::string robust_figure(const BoundsSummary& summary) {
   if (!summary.robust_uniform_bound) return "";
   return fmt::format(
       "<figure data-map=\"robust_bound\">\n<figcaption><b>Uniform bound with robust moments, \u03ba = "
-      "{:g}</b> Where a norm counts as at most \u03ba times the mean before it. At the chosen point: {}; "
-      "there it is tighter {}.</figcaption>\n<div class=\"plot\"><canvas role=\"img\" aria-label=\"Heat map "
+      "{:g}</b> Released form, any norms: at most \u03b3\u2081 + (1 \u2212 \u03b3\u2081) \u03ba where "
+      "\u03b3\u2081\u00b2 is well below \u03b3\u2082. At the chosen point: {}; there it is tighter "
+      "{}.</figcaption>\n<div class=\"plot\"><canvas role=\"img\" aria-label=\"Heat map "
       "of the uniform bound with robust moments over gamma1 and gamma2\"></canvas></div>\n</figure>\n",
       summary.request.kappa, at_chosen_point(*summary.robust_uniform_bound),
       tighter_for(summary.kappa_of_no_effect));

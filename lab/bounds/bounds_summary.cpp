@@ -84,7 +84,7 @@ BoundsSummary summarize_bounds(const BoundsRequest& request) {
   BoundsSummary summary;
   summary.request = request;
   summary.uniform_bound = uniform_bound(paper);
-  if (robust) summary.robust_uniform_bound = uniform_bound(request.robust(false));
+  if (robust) summary.robust_uniform_bound = uniform_bound(request.robust(true));
   summary.kappa_of_no_effect = robust_kappa_of_no_effect(paper);
   for (const std::int64_t step : kSteps) {
     summary.step_bounds.push_back(row_of(

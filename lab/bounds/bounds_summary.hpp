@@ -57,13 +57,14 @@ struct RecoveryRow {
 /// See summarize_bounds. Infinity wherever there is no bound.
 struct BoundsSummary {
   BoundsRequest request;
-  double uniform_bound;                        ///< Lemma 3.6: paper form, published rule, any step
-  std::optional<double> robust_uniform_bound;  ///< the same with robust moments, where kappa is above 0
-  double kappa_of_no_effect;                   ///< from this kappa on the two are equal
-  std::vector<StepRow> step_bounds;            ///< the least upper bound of rho at a step
-  std::vector<StepRow> spikes_at_step;         ///< rho of an infinite spike at a step, after constant norms
-  std::vector<RatioRow> spike_bounds;          ///< Lemma 3.4, published rule
-  std::vector<RecoveryRow> recoveries;         ///< released form, simulated
+  double uniform_bound;  ///< Lemma 3.6: paper form, published rule, any step
+  std::optional<double>
+      robust_uniform_bound;             ///< of the released form with robust moments, where kappa is above 0
+  double kappa_of_no_effect;            ///< from this kappa on the two are equal
+  std::vector<StepRow> step_bounds;     ///< the least upper bound of rho at a step
+  std::vector<StepRow> spikes_at_step;  ///< rho of an infinite spike at a step, after constant norms
+  std::vector<RatioRow> spike_bounds;   ///< Lemma 3.4, published rule
+  std::vector<RecoveryRow> recoveries;  ///< released form, simulated
 };
 
 /// Expects a request that is valid.

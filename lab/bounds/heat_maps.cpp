@@ -28,7 +28,7 @@ HeatMaps heat_maps(const BoundsRequest& request) {
       point.gamma1 = gamma1;
       point.gamma2 = 1.0 - one_minus_gamma2;
       maps.published.push_back(bound_factors(point));
-      if (request.kappa > 0.0) maps.robust_bound.push_back(uniform_bound(point.robust(false)));
+      if (request.kappa > 0.0) maps.robust_bound.push_back(uniform_bound(point.robust(true)));
     }
   }
   return maps;

@@ -10,45 +10,73 @@ double decay_ratio(const StabilizerOptions& options) {
   return options.gamma1 * options.gamma1 / options.gamma2;
 }
 
-/// 1/sqrt((1-gamma2) c_t), step after step; see step_bound. The smallest second moment, in units of 1-gamma2,
-/// that a first moment of 1 can stand beside is c_t.
-class RobustPaperBound {
+/// The largest quotient of mean and root, b_t, that robust moments can have after t norms; see step_bound.
+class RobustQuotient {
  public:
-  explicit RobustPaperBound(const StabilizerOptions& options) : options_(options) {}
+  explicit RobustQuotient(const StabilizerOptions& options) : options_(options) {}
 
-  /// Of the next step. False once further steps change nothing.
-  bool advance() noexcept {
-    const double g1 = options_.gamma1;
+  double value() const noexcept { return value_; }
+
+  /// The next b_t.
+  void advance() noexcept {
+    const double history = 1.0 - std::pow(options_.gamma1, step_);
     step_ += 1.0;
-    if (step_ == 1.0) {
-      cost_ = 1.0 / ((1.0 - g1) * (1.0 - g1));
-      return true;
-    }
-    const double history = 1.0 - std::pow(g1, step_ - 1.0);
-    const double growth = g1 + (1.0 - g1) * options_.robust_kappa / history;
-    const double decayed = options_.gamma2 * cost_;
-    const double free = g1 / (g1 * g1 + decayed * (1.0 - g1) * (1.0 - g1));
-    const double before = std::fmax(std::isnan(free) ? 0.0 : free, 1.0 / growth);  // first moment before
-    const double entered = (1.0 - g1 * before) / (1.0 - g1);
-    const double cost = entered * entered + decayed * before * before;
-    const bool moved = cost != cost_ || history < 1.0;
-    cost_ = cost;
-    return moved;
+    advance(history, (1.0 - options_.gamma2) / (1.0 - std::pow(options_.gamma2, step_)));
   }
 
-  double value() const noexcept { return 1.0 / std::sqrt((1.0 - options_.gamma2) * cost_); }
+  /// The next one where both moments have a long history. Repeated, it ends where b_t does.
+  void advance_at_length() noexcept { advance(1.0, 1.0 - options_.gamma2); }
 
  private:
+  /// `history` is 1 - gamma1^(t-1), `square` the weight of the new norm in the corrected second moment.
+  void advance(double history, double square) noexcept {
+    const double before = value_;
+    const double kappa = options_.robust_kappa;
+    const double kept = options_.gamma1 * history / (1.0 - options_.gamma1);  // (1 - w)/w
+    const double weight = 1.0 / (1.0 + kept);                                 // w
+    const double highest = std::fmax(1.0, kappa - kept * (before - 1.0));
+    // In units of the root before, a norm x gives ((1 - w) b + w x) / sqrt(1 - u + u x^2), which rises up to
+    // the best x. Where that is out of reach, the highest norm counts.
+    const double best = (1.0 - square) / (kept * before * square);
+    if (best < highest) {
+      value_ = std::hypot((1.0 - weight) * before / std::sqrt(1.0 - square), weight / std::sqrt(square));
+    } else {
+      value_ =
+          ((1.0 - weight) * before + weight * highest) / std::sqrt(1.0 - square + square * highest * highest);
+    }
+  }
+
   StabilizerOptions options_;
-  double step_ = 0.0;
-  double cost_ = 0.0;
+  double step_ = 1.0;
+  double value_ = 1.0;
 };
 
-double robust_paper_bound(const StabilizerOptions& options, std::int64_t step) {
-  RobustPaperBound bound(options);
-  for (std::int64_t t = 1; t <= step && bound.advance(); ++t) {
+/// Weight of `history` steps in a moment: 1 - gamma^history.
+double weight_of(double gamma, std::int64_t history) {
+  return history == kLongHistory ? 1.0 : 1.0 - std::pow(gamma, static_cast<double>(history));
+}
+
+double robust_step_bound(const StabilizerOptions& options, std::int64_t step) {
+  RobustQuotient quotient(options);
+  for (std::int64_t t = 2; t <= step; ++t) quotient.advance();
+  if (options.bias_correction) return quotient.value();
+  return quotient.value() * weight_of(options.gamma1, step) / std::sqrt(weight_of(options.gamma2, step));
+}
+
+/// The largest over all steps: of those before the moments have a history, and of a long one.
+double robust_uniform_bound(const StabilizerOptions& options) {
+  constexpr std::int64_t kFirstSteps = 1000;
+  RobustQuotient quotient(options);
+  double largest = 0.0;
+  for (std::int64_t t = 1; t <= kFirstSteps; ++t) {
+    if (t > 1) quotient.advance();
+    const double form = options.bias_correction
+                            ? 1.0
+                            : weight_of(options.gamma1, t) / std::sqrt(weight_of(options.gamma2, t));
+    largest = std::fmax(largest, quotient.value() * form);
   }
-  return bound.value();
+  for (std::int64_t t = 1; t <= kFirstSteps; ++t) quotient.advance_at_length();
+  return std::fmax(largest, quotient.value());
 }
 
 double published_paper_bound(const StabilizerOptions& options, std::int64_t step) {
@@ -63,11 +91,6 @@ double published_paper_bound(const StabilizerOptions& options, std::int64_t step
   return (1.0 - options.gamma1) / std::sqrt(1.0 - options.gamma2) * std::sqrt(sum);
 }
 
-/// Weight of `history` steps in a moment: 1 - gamma^history.
-double weight_of(double gamma, std::int64_t history) {
-  return history == kLongHistory ? 1.0 : 1.0 - std::pow(gamma, static_cast<double>(history));
-}
-
 /// What of a spike of this ratio enters the moments of a constant norm of 1.
 double entering_ratio(const StabilizerOptions& options, double ratio) {
   return options.robust_kappa > 0.0 ? std::fmin(ratio, options.robust_kappa) : ratio;
@@ -77,15 +100,9 @@ double entering_ratio(const StabilizerOptions& options, double ratio) {
 
 double uniform_bound(const StabilizerOptions& options) {
   const double x = decay_ratio(options);
-  if (options.robust_kappa > 0.0 && options.robust_kappa < robust_kappa_of_no_effect(options) &&
-      (x < 1.0 || options.gamma1 == 0.0)) {
-    double largest = 0.0;
-    RobustPaperBound bound(options);
-    // A cost that has settled to the last bits may still alternate between two of them.
-    constexpr int kMaxSteps = 100000;
-    for (int t = 0; t < kMaxSteps && bound.advance(); ++t) largest = std::fmax(largest, bound.value());
-    return largest;
-  }
+  // Norms that fall let the second moment forget faster than the first where x >= 1, and there is nothing to
+  // winsorize in falling norms.
+  if (options.robust_kappa > 0.0 && (x < 1.0 || options.gamma1 == 0.0)) return robust_uniform_bound(options);
   // gamma2 = 0 remembers one norm only; x is then 0/0 or infinite, and a bound exists for gamma1 = 0 alone.
   if (options.gamma1 == 0.0) return 1.0 / std::sqrt(1.0 - options.gamma2);
   if (!(x < 1.0)) return std::numeric_limits<double>::infinity();
@@ -93,8 +110,8 @@ double uniform_bound(const StabilizerOptions& options) {
 }
 
 double step_bound(const StabilizerOptions& options, std::int64_t step) {
-  const double paper =
-      options.robust_kappa > 0.0 ? robust_paper_bound(options, step) : published_paper_bound(options, step);
+  if (options.robust_kappa > 0.0) return robust_step_bound(options, step);
+  const double paper = published_paper_bound(options, step);
   if (!options.bias_correction) return paper;
   return paper * std::sqrt(weight_of(options.gamma2, step)) / weight_of(options.gamma1, step);
 }
@@ -113,7 +130,10 @@ double worst_case_norm(const StabilizerOptions& options, std::int64_t step) {
 
 double robust_kappa_of_no_effect(const StabilizerOptions& options) {
   if (options.gamma1 == 0.0) return std::numeric_limits<double>::infinity();
-  return (options.gamma2 - options.gamma1 * options.gamma1) / (options.gamma1 * (1.0 - options.gamma1));
+  StabilizerOptions published = options;
+  published.robust_kappa = 0.0;
+  return (uniform_bound(published) * options.gamma2 / options.gamma1 - options.gamma1) /
+         (1.0 - options.gamma1);
 }
 
 double spike_stabilized_norm(const StabilizerOptions& options, double ratio, std::int64_t history) {

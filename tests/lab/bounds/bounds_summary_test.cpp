@@ -61,10 +61,12 @@ TEST(BoundsSummaryTest, RobustColumnsAreThereOnlyWithKappa) {
   EXPECT_EQ(both.recoveries[2].robust->steps_until_half, 0);
 }
 
-TEST(BoundsSummaryTest, AboveTheKappaOfNoEffectTheUniformBoundsAreEqual) {
+TEST(BoundsSummaryTest, TheRobustUniformBoundIsThatOfTheReleasedForm) {
   const BoundsSummary summary = summarize_bounds(with_kappa(3.0));
-  ASSERT_LT(summary.kappa_of_no_effect, 3.0);
-  EXPECT_EQ(*summary.robust_uniform_bound, summary.uniform_bound);
+  EXPECT_EQ(*summary.robust_uniform_bound, uniform_bound(StabilizerOptions::robust(3.0)));
+  EXPECT_LE(*summary.robust_uniform_bound, 0.6 + 0.4 * 3.0);
+  const BoundsSummary loose = summarize_bounds(with_kappa(1.01 * summary.kappa_of_no_effect));
+  EXPECT_NEAR(*loose.robust_uniform_bound / loose.uniform_bound, 1.0, 1e-9);
 }
 
 TEST(BoundsSummaryTest, SpikeAtAStepIsWhatHugeSpikesTendTo) {
