@@ -38,14 +38,14 @@ std::string effect_text(double kappa_of_no_effect) {
 
 void print_uniform_bound(const lab::BoundsSummary& summary) {
   const lab::BoundsRequest& request = summary.request;
-  fmt::print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6, paper form).\n");
-  fmt::print("  {:<28}{:>10}", "published rule", bound_text(summary.uniform_bound));
+  fmt::print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6).\n");
+  fmt::print("  {:<38}{:>10}", "published rule, paper form", bound_text(summary.uniform_bound));
   if (std::isinf(summary.uniform_bound)) {
     fmt::print("  (gamma1^2 = {:g} is not below gamma2)", request.gamma1 * request.gamma1);
   }
   fmt::print("\n");
   if (!summary.robust_uniform_bound) return;
-  fmt::print("  {:<28}{:>10}\n", fmt::format("robust moments, kappa {:g}", request.kappa),
+  fmt::print("  {:<38}{:>10}\n", fmt::format("robust moments, kappa {:g}, released form", request.kappa),
              bound_text(*summary.robust_uniform_bound));
   fmt::print("  {}\n", effect_text(summary.kappa_of_no_effect));
 }

@@ -103,9 +103,11 @@ StabilizerOptions robust_options() {
   return options;
 }
 
-/// The recursion of the robust bound passes errors on with a factor of at most 1.
+/// The recursion of the robust bound passes errors on with a factor of at most 1. The weights 1 - gamma^t, in
+/// the rule as in the bound, have a relative error of up to 2^-53 / (1 - gamma).
 double robust_slack(const StabilizerOptions& options, std::int64_t steps) {
-  return 8.0 * rounding_slack(options, steps);
+  return 8.0 * (rounding_slack(options, steps) + 0x1p-52 / (1.0 - options.gamma1) +
+                0x1p-52 / (1.0 - options.gamma2));
 }
 
 GRADSTAB_PROPERTY(BoundsPropertyTest, WithRobustMomentsTheBoundOfEachStepAndTheUniformBoundHold) {
