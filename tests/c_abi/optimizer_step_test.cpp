@@ -44,6 +44,7 @@ struct Case {
   LowPrecision low_precision = LowPrecision::master_copy;
   std::uint64_t seed = 0;
   std::vector<OptimizerGroup> groups = {};
+  double size = 1.0;  ///< of gradients
 };
 
 std::vector<gradstab_tensor> as_c(std::span<const TensorRef> refs) {
@@ -144,7 +145,9 @@ int steps_that_differ(const Case& in_c, const Case& in_cpp) {
   std::mt19937_64 random(7);
   int different = 0;
   for (int step = 1; step <= kSteps; ++step) {
-    const auto values = random_gradients(random, c.set);
+    auto values = random_gradients(random, c.set);
+    for (Values& tensor : values)
+      for (double& value : tensor) value *= in_c.size;
     c.gradients.set_all(values);
     cpp.gradients.set_all(values);
     if (step % 4 == 0) {
@@ -169,6 +172,8 @@ int steps_that_differ(const Case& in_c, const Case& in_cpp) {
     different += same ? 0 : 1;
     if (same && expected) expect_same(report, *expected);
   }
+  for (const Values& values : c.weights.values())
+    for (const double value : values) EXPECT_TRUE(std::isfinite(value));
   if (different == 0) {
     EXPECT_TRUE(same_bytes(saved(c.get()), cpp.optimizer.save().value()));
   }
@@ -202,6 +207,12 @@ TEST_P(COptimizerOfEveryKindTest, GivesTheBitsOfTheCppLibraryInEveryDType) {
   }
   EXPECT_EQ(
       steps_that_differ({.options = options, .parameters = DType::float64, .gradients = DType::float64}), 0);
+}
+
+/// The library's own numbers for these are in tests/optimizer/number_range_test.cpp.
+TEST_P(COptimizerOfEveryKindTest, GivesTheBitsOfTheCppLibraryForGradientsNearTheEndsOfFloat32) {
+  for (const double size : {1e-42, 1e36})
+    EXPECT_EQ(steps_that_differ({.options = GetParam().options, .size = size}), 0);
 }
 
 /// A tenth of everything's weight decay, another learning rate.

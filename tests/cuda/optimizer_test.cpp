@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cuda/on_device.hpp"
+#include "cuda/optimizer_pair.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/training.hpp"
 #include "support/gradients.hpp"
@@ -19,103 +20,18 @@ using ::testing::HasSubstr;
 using testing::on_device;
 using testing::Training;
 using testing::Values;
+using Case = testing::DeviceCase;
+using Pair = testing::DevicePair;
 
-struct Case {
-  std::string name;
-  OptimizerOptions options;
-};
-
-std::vector<Case> cases() {
-  AdamOptions amsgrad;
-  amsgrad.amsgrad = true;
-  amsgrad.weight_decay = 0.1;
-  AdamOptions reset = AdamOptions::stable_spam();
-  reset.reset_interval = 3;
-  AdamOptions released_reset = reset;
-  released_reset.compat = Compat::released;
-  SpamOptions spam;
-  spam.reset_interval = 4;
-  spam.warmup_steps = 3;
-  spam.quiet_steps = 1;
-  spam.threshold = 5.0;
-  AdamMiniOptions mini;
-  mini.dim = 8;
-  mini.n_heads = 2;
-  mini.weight_decay = 0.1;
-  return {{"sgd", SgdOptions{.weight_decay = 0.01}},
-          {"momentum", SgdOptions{.momentum = 0.9, .dampening = 0.1}},
-          {"nesterov", SgdOptions{.momentum = 0.9, .nesterov = true}},
-          {"adam", AdamOptions{.weight_decay = 0.1}},
-          {"adamw", AdamOptions::adamw()},
-          {"amsgrad", amsgrad},
-          {"reset", reset},
-          {"released_reset", released_reset},
-          {"lion", LionOptions{.weight_decay = 0.1}},
-          {"adam_mini", mini},
-          {"spam", spam}};
+const std::vector<Case>& cases() {
+  return testing::device_cases();
 }
-
-/// The same training on the CPU and on an emulated device.
-struct Pair {
-  Pair(const Case& chosen, DType parameter_dtype, DType gradient_dtype,
-       LowPrecision low_precision = LowPrecision::master_copy, bool stabilizes = true,
-       NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor)
-      : host(testing::small_model(), parameter_dtype, gradient_dtype, chosen.options, transform(stabilizes),
-             {.run = {.nonfinite = nonfinite}, .low_precision = low_precision, .seed = 5}),
-        weights(host.weights),
-        gradients(host.gradients),
-        device(chosen.options, transform(stabilizes)) {
-    move_refs(weights);
-    move_refs(gradients);
-    cuda::DeviceOptions options = emulated(nonfinite);
-    options.low_precision = low_precision;
-    options.seed = 5;
-    device.init(testing::small_model(), options).check();
-  }
-
-  static std::optional<GradientTransform> transform(bool stabilizes) {
-    if (!stabilizes) return std::nullopt;
-    return stabilize(StabilizerOptions::robust());
-  }
-  /// A copy's references still point into what it was copied from.
-  static void move_refs(Gradients& copy) {
-    for (std::size_t t = 0; t < copy.refs().size(); ++t) copy.set(t, copy.values(t));
-    for (std::size_t t = 0; t < copy.refs().size(); ++t)
-      copy.mutable_refs()[t].data = const_cast<std::byte*>(copy.bytes(t).data());
-  }
-
-  void step(const std::vector<Values>& values) {
-    host.step(values);
-    gradients.set_all(values);
-    device.step(on_device(weights.refs()), on_device(gradients.refs())).check();
-  }
-
-  void expect_same_bits(const std::string& what) const {
-    for (std::size_t t = 0; t < weights.refs().size(); ++t)
-      ASSERT_EQ(weights.bytes(t), host.weights.bytes(t)) << what << ", parameter " << t;
-  }
-
-  Training host;
-  Gradients weights;
-  Gradients gradients;
-  cuda::Optimizer device;
-};
 
 /// With gradients whose squares add up exactly in any order, nothing at all may differ from the CPU's SIMD
 /// kernels: rules, master copies and random numbers are the same.
 TEST(CudaOptimizer, DoesWhatTheCpuDoesBitForBit) {
-  struct Types {
-    DType parameter;
-    DType gradient;
-    LowPrecision low_precision;
-  };
-  const Types types[] = {{DType::float32, DType::float32, LowPrecision::master_copy},
-                         {DType::float32, DType::bfloat16, LowPrecision::master_copy},
-                         {DType::bfloat16, DType::bfloat16, LowPrecision::master_copy},
-                         {DType::bfloat16, DType::float16, LowPrecision::stochastic_rounding},
-                         {DType::bfloat16, DType::float32, LowPrecision::stochastic_rounding}};
   for (const Case& chosen : cases()) {
-    for (const Types& type : types) {
+    for (const testing::DeviceTypes& type : testing::kDeviceTypes) {
       // Adam-mini's norms of units enter squared sums of several segments, whose order is the device's own.
       if (chosen.name == "adam_mini") continue;
       Pair pair(chosen, type.parameter, type.gradient, type.low_precision);

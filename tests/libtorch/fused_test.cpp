@@ -92,6 +92,22 @@ TEST(FusedTest, StabilizedFollowsStabilizedLibTorch) {
                                                       SGDOptions(0.02).momentum(0.5), true);
 }
 
+/// Gradients of 1e-41 are subnormal, with 13 digits of 2; their factors are beyond float32.
+TEST(FusedTest, TinyGradientsFollowStabilizedLibTorch) {
+  auto ours = parameters(5);
+  auto theirs = parameters(5);
+  FusedAdamW fused(ours, AdamWOptions(0.01));
+  Stabilized<torch::optim::AdamW> plain(theirs, AdamWOptions(0.01));
+  for (int step = 0; step < 50; ++step) {
+    for (auto* list : {&ours, &theirs}) set_gradients(*list, static_cast<std::uint64_t>(step), 1e-41);
+    fused.step();
+    plain.step();
+    ASSERT_LE(distance(ours, theirs), 16.0 * 0x1p-24 * (step + 1)) << "step " << step;
+  }
+  EXPECT_EQ(fused.report().nonfinite, 0);
+  EXPECT_GT(distance(ours, parameters(5)), 1e-3) << "something was learned";
+}
+
 TEST(FusedTest, ReportsAndLeavesGradientsAlone) {
   auto list = parameters(2);
   FusedAdamW optimizer(list, AdamWOptions(0.01));

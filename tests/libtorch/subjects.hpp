@@ -27,11 +27,11 @@ inline std::vector<torch::Tensor> parameters(std::uint64_t seed, torch::ScalarTy
   return list;
 }
 
-/// The gradients of one step: some missing, some with other strides, some large.
-inline void set_gradients(std::vector<torch::Tensor>& list, std::uint64_t step) {
+/// The gradients of one step, of about `unit`: some missing, some with other strides, some large.
+inline void set_gradients(std::vector<torch::Tensor>& list, std::uint64_t step, double unit = 1.0) {
   torch::manual_seed(1000 + step);
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const double size = step % 17 == 16 ? 1e3 : 1.0;
+    const double size = step % 17 == 16 ? 1e3 * unit : unit;
     torch::Tensor gradient =
         (torch::randn(list[i].sizes(), torch::dtype(torch::kFloat64)) * size).to(list[i].scalar_type());
     if ((step + i) % 5 == 4 && gradient.dim() == 2) gradient = gradient.t().contiguous().t();

@@ -3,6 +3,8 @@
 
 #include "backends/backend_list.hpp"
 #include "backends/cpu/kernels.hpp"
+#include "backends/reference/reference_update.hpp"
+#include "core/scalar_arithmetic.hpp"
 
 namespace gradstab {
 namespace {
@@ -36,7 +38,9 @@ class CpuBackend final : public Backend {
     const auto kernel =
         kernels_.update[static_cast<std::size_t>(block.rule)][static_cast<std::size_t>(block.storage)]
                        [static_cast<std::size_t>(block.gradient_dtype)];
-    kernel != nullptr ? kernel(block, scalars) : reference_backend().update(block, scalars);
+    // float64, and numbers that float32 has not, go to the reference.
+    const bool vectors = kernel != nullptr && fits_float32(scalars);
+    vectors ? kernel(block, scalars) : reference_update(block, scalars);
   }
 
  private:

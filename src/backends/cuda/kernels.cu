@@ -54,6 +54,13 @@ class DeviceBlock {
   static constexpr unsigned kWarp = 32;
 };
 
+/// Blocks that a multiprocessor is to hold at a time, which bounds the registers of a thread: without states
+/// there is less in flight, and more blocks hide the memory's latency.
+template <class Rule>
+constexpr int blocks_of() {
+  return Rule::kStates == 0 ? 4 : 2;
+}
+
 }  // namespace
 }  // namespace gradstab::device
 
@@ -79,10 +86,10 @@ GRADSTAB_KERNEL(apply, 4) {
   run_apply(block, tables, launch);
 }
 
-#define GRADSTAB_UPDATE_KERNEL(name, ...)           \
-  GRADSTAB_KERNEL(update_##name, 2) {               \
-    DeviceBlock block;                              \
-    run_update<__VA_ARGS__>(block, tables, launch); \
+#define GRADSTAB_UPDATE_KERNEL(name, ...)                      \
+  GRADSTAB_KERNEL(update_##name, (blocks_of<__VA_ARGS__>())) { \
+    DeviceBlock block;                                         \
+    run_update<__VA_ARGS__>(block, tables, launch);            \
   }
 
 GRADSTAB_UPDATE_KERNEL(plain, PlainRule)

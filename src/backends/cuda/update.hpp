@@ -1,38 +1,15 @@
 // The optimizer update of one chunk: the rules of core/update_rules-inl.hpp in float32, one rounding per
-// operation, bit for bit those of the CPU's SIMD backends for the same numbers.
+// operation, or in double where float32 has not the numbers of the step. Bit for bit what the CPU's SIMD
+// backends compute from the same numbers.
 #pragma once
 
 #include "backends/cuda/elements.hpp"
 #include "backends/cuda/tables.hpp"
 #include "core/random_key.hpp"
+#include "core/scalar_arithmetic.hpp"
 #include "core/update_rules-inl.hpp"
 
 namespace gradstab::device {
-
-struct FloatOps {
-  using V = float;
-  GRADSTAB_DEVICE_INLINE static float set(double value) { return static_cast<float>(value); }
-  GRADSTAB_DEVICE_INLINE static float add(float a, float b) { return a + b; }
-  GRADSTAB_DEVICE_INLINE static float sub(float a, float b) { return a - b; }
-  GRADSTAB_DEVICE_INLINE static float mul(float a, float b) { return a * b; }
-  GRADSTAB_DEVICE_INLINE static float div(float a, float b) { return a / b; }
-  GRADSTAB_DEVICE_INLINE static float sqrt(float a) { return std::sqrt(a); }
-  GRADSTAB_DEVICE_INLINE static float max(float a, float b) { return a > b ? a : b; }
-  GRADSTAB_DEVICE_INLINE static float sign(float a) { return a > 0.0f ? 1.0f : a < 0.0f ? -1.0f : 0.0f; }
-  GRADSTAB_DEVICE_INLINE static float select_greater(float a, float b, float yes, float no) {
-    return a > b ? yes : no;
-  }
-};
-
-struct ScalarIntOps {
-  GRADSTAB_DEVICE_INLINE static std::uint32_t mul(std::uint32_t x, std::uint32_t constant) {
-    return x * constant;
-  }
-  template <int kShift>
-  GRADSTAB_DEVICE_INLINE static std::uint32_t xor_shift(std::uint32_t x) {
-    return x ^ (x >> kShift);
-  }
-};
 
 // Parameters: what is read, and what is written.
 
@@ -98,22 +75,23 @@ struct UpdateGroup {
     for (int k = 0; k < kStates; ++k) load_group(states[k], a.states[k] + at);
   }
 
-  GRADSTAB_DEVICE_INLINE void update(const UpdateArrays& a, const RuleScalars<FloatOps>& s,
-                                     std::uint32_t at) {
+  template <class Ops>
+  GRADSTAB_DEVICE_INLINE void update(const UpdateArrays& a, const RuleScalars<Ops>& s, std::uint32_t at) {
     GRADSTAB_UNROLL
     for (int i = 0; i < kCount; ++i) {
-      float old[kStates + 1];
+      typename Ops::V old[kStates + 1];
       GRADSTAB_UNROLL
       for (int k = 0; k < kStates; ++k)
         old[k] = static_cast<std::uint32_t>(k) < a.resets ? 0.0f : states[k][i];
       float low = 0.0f;
       if constexpr (Parameter::kMaster) low = a.fresh ? BrainFormat::load(parameter[i]) : master[i];
       const float g = a.zeroed ? 0.0f : Gradient::load(gradient[i]);
-      const float updated = Rule::template update<FloatOps>(s, Parameter::load(parameter[i], low), g, old);
+      const typename Ops::V p = Parameter::load(parameter[i], low);
+      const auto updated = static_cast<float>(Rule::template update<Ops>(s, p, typename Ops::V{g}, old));
       if constexpr (Parameter::kMaster) master[i] = updated;
       parameter[i] = Parameter::round(updated, a.random_first + at + static_cast<std::uint32_t>(i));
       GRADSTAB_UNROLL
-      for (int k = 0; k < kStates; ++k) states[k][i] = old[k];
+      for (int k = 0; k < kStates; ++k) states[k][i] = static_cast<float>(old[k]);
     }
   }
 
@@ -139,7 +117,7 @@ GRADSTAB_DEVICE_INLINE bool groups_are_aligned(const UpdateArrays& a) {
 /// The part of one thread. Two groups are in flight at the same time. Where an array is not aligned, single
 /// elements: who computes one does not matter to it.
 template <class Rule, class Parameter, class Gradient>
-GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScalars<FloatOps>& s,
+GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScalars<ScalarOps<float>>& s,
                                           unsigned thread) {
   using Group = UpdateGroup<Rule, Parameter, Gradient, kUpdateGroup>;
   const std::uint32_t groups = groups_are_aligned<Rule, Parameter, Gradient>(a) ? a.count / kUpdateGroup : 0;
@@ -170,9 +148,21 @@ GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScala
   }
 }
 
-template <class Rule, class Parameter>
-GRADSTAB_DEVICE_INLINE void thread_update(DType gradient, const UpdateArrays& a,
-                                          const RuleScalars<FloatOps>& s, unsigned thread) {
+/// The same in double, element by element: rare, so that nothing is in flight for it.
+template <class Rule, class Parameter, class Gradient>
+GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScalars<ScalarOps<double>>& s,
+                                          unsigned thread) {
+  for (std::uint32_t i = thread; i < a.count; i += kThreads) {
+    UpdateGroup<Rule, Parameter, Gradient, 1> single;
+    single.load(a, i);
+    single.update(a, s, i);
+    single.store(a, i);
+  }
+}
+
+template <class Rule, class Parameter, class Ops>
+GRADSTAB_DEVICE_INLINE void thread_update(DType gradient, const UpdateArrays& a, const RuleScalars<Ops>& s,
+                                          unsigned thread) {
   switch (gradient) {
     case DType::float32:
       return thread_update<Rule, Parameter, SingleFormat>(a, s, thread);
@@ -181,6 +171,21 @@ GRADSTAB_DEVICE_INLINE void thread_update(DType gradient, const UpdateArrays& a,
     case DType::bfloat16:
       return thread_update<Rule, Parameter, BrainFormat>(a, s, thread);
     case DType::float64:
+      return;
+  }
+}
+
+template <class Rule, class Ops>
+GRADSTAB_DEVICE_INLINE void thread_update(ParameterStorage storage, DType gradient, const UpdateArrays& a,
+                                          const RuleScalars<Ops>& s, unsigned thread) {
+  switch (storage) {
+    case ParameterStorage::float32:
+      return thread_update<Rule, SingleParameter>(gradient, a, s, thread);
+    case ParameterStorage::bfloat16_master:
+      return thread_update<Rule, MasterParameter>(gradient, a, s, thread);
+    case ParameterStorage::bfloat16_stochastic:
+      return thread_update<Rule, StochasticParameter>(gradient, a, s, thread);
+    case ParameterStorage::float64:
       return;
   }
 }
@@ -237,19 +242,17 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
     arrays.random_first = detail::random_key(tables.seed, numbers.step, chunk.tensor, chunk.begin - within) +
                           static_cast<std::uint32_t>(within);
   }
-  const RuleScalars<FloatOps> s(scalars);
-  block.each([&](unsigned thread) {
-    switch (state.storage) {
-      case ParameterStorage::float32:
-        return thread_update<Rule, SingleParameter>(address.gradient_dtype, arrays, s, thread);
-      case ParameterStorage::bfloat16_master:
-        return thread_update<Rule, MasterParameter>(address.gradient_dtype, arrays, s, thread);
-      case ParameterStorage::bfloat16_stochastic:
-        return thread_update<Rule, StochasticParameter>(address.gradient_dtype, arrays, s, thread);
-      case ParameterStorage::float64:
-        return;
-    }
-  });
+  if (fits_float32(scalars)) {
+    const RuleScalars<ScalarOps<float>> s(scalars);
+    block.each([&](unsigned thread) {
+      thread_update<Rule>(state.storage, address.gradient_dtype, arrays, s, thread);
+    });
+  } else {
+    const RuleScalars<ScalarOps<double>> s(scalars);
+    block.each([&](unsigned thread) {
+      thread_update<Rule>(state.storage, address.gradient_dtype, arrays, s, thread);
+    });
+  }
 }
 
 }  // namespace gradstab::device

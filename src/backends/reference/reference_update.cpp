@@ -3,33 +3,13 @@
 #include <bit>
 #include <cmath>
 
+#include "core/scalar_arithmetic.hpp"
 #include "core/update_rules-inl.hpp"
 
 namespace gradstab {
 namespace {
 
-struct DoubleOps {
-  using V = double;
-  static double set(double value) noexcept { return value; }
-  static double add(double a, double b) noexcept { return a + b; }
-  static double sub(double a, double b) noexcept { return a - b; }
-  static double mul(double a, double b) noexcept { return a * b; }
-  static double div(double a, double b) noexcept { return a / b; }
-  static double sqrt(double a) noexcept { return std::sqrt(a); }
-  static double max(double a, double b) noexcept { return a > b ? a : b; }
-  static double sign(double a) noexcept { return static_cast<double>((a > 0.0) - (a < 0.0)); }
-  static double select_greater(double a, double b, double yes, double no) noexcept {
-    return a > b ? yes : no;
-  }
-};
-
-struct IntOps {
-  static std::uint32_t mul(std::uint32_t x, std::uint32_t constant) noexcept { return x * constant; }
-  template <int kShift>
-  static std::uint32_t xor_shift(std::uint32_t x) noexcept {
-    return x ^ (x >> kShift);
-  }
-};
+using DoubleOps = ScalarOps<double>;
 
 double gradient_at(const UpdateBlock& block, std::size_t i) noexcept {
   switch (block.gradient_dtype) {
@@ -49,7 +29,7 @@ double gradient_at(const UpdateBlock& block, std::size_t i) noexcept {
 /// fraction of the way to the next number.
 BFloat16 rounded_at_random(float value, std::uint32_t key, std::size_t index) noexcept {
   if (std::isnan(value)) return to_bfloat16(value);
-  const std::uint32_t random = mixed_bits<IntOps>(key + static_cast<std::uint32_t>(index)) & 0xFFFFu;
+  const std::uint32_t random = mixed_bits<ScalarIntOps>(key + static_cast<std::uint32_t>(index)) & 0xFFFFu;
   const auto bits = std::bit_cast<std::uint32_t>(value);
   return {static_cast<std::uint16_t>((bits + random) >> 16)};
 }

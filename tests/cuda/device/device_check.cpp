@@ -115,10 +115,10 @@ std::vector<Kind> kinds() {
           {"spam", SpamOptions{.reset_interval = 3}}};
 }
 
-/// Weights after some steps on the device and emulated. A float of a step may round otherwise where a factor
-/// differs in its last digits.
+/// Weights after some steps on the device and emulated, with gradients of about `size`. A float of a step may
+/// round otherwise where a factor differs in its last digits.
 void optimizer_matches(bool small, const Kind& kind, DType parameter, DType gradient, LowPrecision low,
-                       std::size_t offset) {
+                       std::size_t offset, double size = 1.0) {
   const ParameterSet set = parameters_of(some_sizes(small));
   cuda::DeviceOptions on_device;
   on_device.low_precision = low;
@@ -142,7 +142,7 @@ void optimizer_matches(bool small, const Kind& kind, DType parameter, DType grad
   const unsigned steps = small ? 2 : 5;
   for (unsigned step = 0; step < steps; ++step) {
     for (std::size_t t = 0; t < set.size(); ++t) {
-      const auto values = normal_values(count_of(set[t]), 1.0, 100 * step + static_cast<unsigned>(t));
+      const auto values = normal_values(count_of(set[t]), size, 100 * step + static_cast<unsigned>(t));
       real_gradients.set(t, values);
       host_gradients.set(t, values);
     }
@@ -159,7 +159,7 @@ void optimizer_matches(bool small, const Kind& kind, DType parameter, DType grad
     const auto v = host_weights.values(t);
     for (std::size_t i = 0; i < u.size(); ++i) {
       ++compared;
-      if (std::fabs(u[i] - v[i]) > roundoff * std::fmax(1.0, std::fabs(v[i]))) ++apart;
+      if (!(std::fabs(u[i] - v[i]) <= roundoff * std::fmax(1.0, std::fabs(v[i])))) ++apart;
     }
   }
   // A sign (Lion) or a random bit that falls on the other side moves single weights by a whole step.
@@ -394,6 +394,16 @@ int run_all(bool small) {
     });
     checks.run(kind.name + " bfloat16 stochastic", [&] {
       optimizer_matches(small, kind, DType::bfloat16, DType::float16, LowPrecision::stochastic_rounding, 0);
+    });
+    // Factors that float32 has not.
+    for (const double size : {1e-42, 1e38}) {
+      checks.run(kind.name + " float32, gradients of " + (size < 1.0 ? "1e-42" : "1e38"), [&] {
+        optimizer_matches(small, kind, DType::float32, DType::float32, LowPrecision::master_copy, 0, size);
+      });
+    }
+    checks.run(kind.name + " bfloat16, gradients of 1e-39", [&] {
+      optimizer_matches(small, kind, DType::bfloat16, DType::bfloat16, LowPrecision::stochastic_rounding, 0,
+                        1e-39);
     });
   }
   checks.run("two runs are the same bits", [&] { steps_repeat_bit_for_bit(small); });

@@ -1,0 +1,116 @@
+// The same training on the CPU and on an emulated device.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cuda/on_device.hpp"
+#include "gradstab/transforms.hpp"
+#include "optimizer/training.hpp"
+#include "support/gradients.hpp"
+
+namespace gradstab::testing {
+
+struct DeviceCase {
+  std::string name;
+  OptimizerOptions options;
+};
+
+/// Every rule, and what Adam-mini and the resets add to them.
+inline const std::vector<DeviceCase>& device_cases() {
+  static const std::vector<DeviceCase> cases = [] {
+    AdamOptions amsgrad;
+    amsgrad.amsgrad = true;
+    amsgrad.weight_decay = 0.1;
+    AdamOptions reset = AdamOptions::stable_spam();
+    reset.reset_interval = 3;
+    AdamOptions released_reset = reset;
+    released_reset.compat = Compat::released;
+    SpamOptions spam;
+    spam.reset_interval = 4;
+    spam.warmup_steps = 3;
+    spam.quiet_steps = 1;
+    spam.threshold = 5.0;
+    AdamMiniOptions mini;
+    mini.dim = 8;
+    mini.n_heads = 2;
+    mini.weight_decay = 0.1;
+    return std::vector<DeviceCase>{{"sgd", SgdOptions{.weight_decay = 0.01}},
+                                   {"momentum", SgdOptions{.momentum = 0.9, .dampening = 0.1}},
+                                   {"nesterov", SgdOptions{.momentum = 0.9, .nesterov = true}},
+                                   {"adam", AdamOptions{.weight_decay = 0.1}},
+                                   {"adamw", AdamOptions::adamw()},
+                                   {"amsgrad", amsgrad},
+                                   {"reset", reset},
+                                   {"released_reset", released_reset},
+                                   {"lion", LionOptions{.weight_decay = 0.1}},
+                                   {"adam_mini", mini},
+                                   {"spam", spam}};
+  }();
+  return cases;
+}
+
+/// How parameters and gradients are stored.
+struct DeviceTypes {
+  DType parameter;
+  DType gradient;
+  LowPrecision low_precision;
+};
+
+inline constexpr DeviceTypes kDeviceTypes[] = {
+    {DType::float32, DType::float32, LowPrecision::master_copy},
+    {DType::float32, DType::bfloat16, LowPrecision::master_copy},
+    {DType::bfloat16, DType::bfloat16, LowPrecision::master_copy},
+    {DType::bfloat16, DType::float16, LowPrecision::stochastic_rounding},
+    {DType::bfloat16, DType::float32, LowPrecision::stochastic_rounding}};
+
+/// The same training on the CPU and on an emulated device.
+struct DevicePair {
+  DevicePair(const DeviceCase& chosen, DType parameter_dtype, DType gradient_dtype,
+             LowPrecision low_precision = LowPrecision::master_copy, bool stabilizes = true,
+             NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor)
+      : host(small_model(), parameter_dtype, gradient_dtype, chosen.options, transform(stabilizes),
+             {.run = {.nonfinite = nonfinite}, .low_precision = low_precision, .seed = 5}),
+        weights(host.weights),
+        gradients(host.gradients),
+        device(chosen.options, transform(stabilizes)) {
+    move_refs(weights);
+    move_refs(gradients);
+    cuda::DeviceOptions options = emulated(nonfinite);
+    options.low_precision = low_precision;
+    options.seed = 5;
+    device.init(small_model(), options).check();
+  }
+
+  static std::optional<GradientTransform> transform(bool stabilizes) {
+    if (!stabilizes) return std::nullopt;
+    return stabilize(StabilizerOptions::robust());
+  }
+  /// A copy's references still point into what it was copied from.
+  static void move_refs(Gradients& copy) {
+    for (std::size_t t = 0; t < copy.refs().size(); ++t) copy.set(t, copy.values(t));
+    for (std::size_t t = 0; t < copy.refs().size(); ++t)
+      copy.mutable_refs()[t].data = const_cast<std::byte*>(copy.bytes(t).data());
+  }
+
+  void step(const std::vector<Values>& values) {
+    host.step(values);
+    gradients.set_all(values);
+    device.step(on_device(weights.refs()), on_device(gradients.refs())).check();
+  }
+
+  void expect_same_bits(const std::string& what) const {
+    for (std::size_t t = 0; t < weights.refs().size(); ++t)
+      ASSERT_EQ(weights.bytes(t), host.weights.bytes(t)) << what << ", parameter " << t;
+  }
+
+  Training host;
+  Gradients weights;
+  Gradients gradients;
+  cuda::Optimizer device;
+};
+
+}  // namespace gradstab::testing
