@@ -53,7 +53,7 @@ LinkCase read_link(Input& input) {
   link.kind = static_cast<LinkCase::Kind>(input.below(3));
   if (link.kind == LinkCase::Kind::clip) {
     link.clip = {.max_norm = std::ldexp(1.0, static_cast<int>(input.below(40)) - 20),
-                 .max_abs = input.flag()};
+                 .p = input.flag() ? kUnbounded : 2.0};
     return link;
   }
   link.options = read_options(input);
@@ -154,8 +154,9 @@ bool StepCase::per_row() const {
 }
 
 bool StepCase::needs_max_abs() const {
-  return std::ranges::any_of(
-      links, [](const LinkCase& link) { return link.kind == LinkCase::Kind::clip && link.clip.max_abs; });
+  return std::ranges::any_of(links, [](const LinkCase& link) {
+    return link.kind == LinkCase::Kind::clip && std::isinf(link.clip.p);
+  });
 }
 
 StepCase read_case(Input& input) {

@@ -9,26 +9,13 @@
 #include "gradstab/gradstab.h"
 #include "gradstab/transforms.hpp"
 #include "handle.hpp"
+#include "make_transform.hpp"
 #include "optimizer_settings.hpp"
 #include "settings.hpp"
 
 using namespace gradstab;
 
 namespace {
-
-/// Puts what make() returns into *result; NULL after an error.
-template <class Make>
-gradstab_status make_transform(gradstab_transform** result, Make make) noexcept {
-  if (result != nullptr) *result = nullptr;
-  return c::run([&]() -> Status {
-    if (result == nullptr) return c::null_argument("transform", "where to put the new one");
-    Result<GradientTransform> made = make();
-    if (!made) return made.status();
-    GRADSTAB_RETURN_IF_ERROR(made->validate());
-    *result = std::make_unique<gradstab_transform>(std::move(*made)).release();
-    return {};
-  });
-}
 
 Status check_links(gradstab_transform* const* links, size_t count) {
   if (links == nullptr && count > 0) return c::null_argument("links", "an array of ", count, " transforms");
@@ -47,7 +34,7 @@ Status check_links(gradstab_transform* const* links, size_t count) {
 
 gradstab_status gradstab_stabilize(const gradstab_stabilizer_options* options, const gradstab_units* units,
                                    gradstab_transform** transform) {
-  return make_transform(transform, [&]() -> Result<GradientTransform> {
+  return c::make_transform(transform, [&]() -> Result<GradientTransform> {
     const auto read = c::read_options(options);
     if (!read) return read.status();
     auto chosen = c::read_units(units);
@@ -58,16 +45,16 @@ gradstab_status gradstab_stabilize(const gradstab_stabilizer_options* options, c
 
 gradstab_status gradstab_clip_by_global_norm(double max_norm, int32_t max_abs,
                                              gradstab_transform** transform) {
-  return make_transform(transform, [&]() -> Result<GradientTransform> {
+  return c::make_transform(transform, [&]() -> Result<GradientTransform> {
     const auto largest = c::read_flag("max_abs", max_abs);
     if (!largest) return largest.status();
-    return clip_by_global_norm({.max_norm = max_norm, .max_abs = *largest});
+    return clip_by_global_norm({.max_norm = max_norm, .p = *largest ? kUnbounded : 2.0});
   });
 }
 
 gradstab_status gradstab_record_norms(double spike_ratio, const gradstab_units* units,
                                       gradstab_transform** transform) {
-  return make_transform(transform, [&]() -> Result<GradientTransform> {
+  return c::make_transform(transform, [&]() -> Result<GradientTransform> {
     auto chosen = c::read_units(units);
     if (!chosen) return chosen.status();
     return record_norms(spike_ratio, std::move(*chosen));
@@ -76,7 +63,7 @@ gradstab_status gradstab_record_norms(double spike_ratio, const gradstab_units* 
 
 gradstab_status gradstab_chain(gradstab_transform* const* links, size_t count,
                                gradstab_transform** transform) {
-  const gradstab_status status = make_transform(transform, [&]() -> Result<GradientTransform> {
+  const gradstab_status status = c::make_transform(transform, [&]() -> Result<GradientTransform> {
     GRADSTAB_RETURN_IF_ERROR(check_links(links, count));
     std::vector<GradientTransform> taken;
     taken.reserve(count);

@@ -1,9 +1,12 @@
 #include "optimizer_settings.hpp"
 
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "errors.hpp"
+#include "fields.hpp"
 #include "settings.hpp"
 #include "structs.hpp"
 
@@ -17,62 +20,84 @@ static_assert(GRADSTAB_MINI_ELEMENT == static_cast<int>(AdamMiniUnit::element) &
 static_assert(GRADSTAB_MASTER_COPY == static_cast<int>(LowPrecision::master_copy) &&
               GRADSTAB_STOCHASTIC_ROUNDING == static_cast<int>(LowPrecision::stochastic_rounding));
 
-// ---- To C: the defaults ----
+// ---- Fields, by the names of the settings ----
 
-gradstab_sgd_options to_c(const SgdOptions& options) {
-  return {.base = {.struct_size = 0, .kind = GRADSTAB_SGD, .reserved = 0},
-          .lr = options.lr,
-          .momentum = options.momentum,
-          .dampening = options.dampening,
-          .weight_decay = options.weight_decay,
-          .nesterov = options.nesterov ? 1 : 0,
-          .reserved = 0};
+}  // namespace
+}  // namespace gradstab::c
+
+constexpr auto fields_of(std::type_identity<gradstab_sgd_options>) {
+  using S = gradstab_sgd_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"lr", &S::lr}, Field{"momentum", &S::momentum}, Field{"dampening", &S::dampening},
+                    Field{"weight_decay", &S::weight_decay}, Field{"nesterov", &S::nesterov});
 }
 
-gradstab_adam_options to_c(const AdamOptions& options) {
-  return {.base = {.struct_size = 0, .kind = GRADSTAB_ADAM, .reserved = 0},
-          .lr = options.lr,
-          .beta1 = options.beta1,
-          .beta2 = options.beta2,
-          .epsilon = options.epsilon,
-          .weight_decay = options.weight_decay,
-          .decoupled = options.decoupled ? 1 : 0,
-          .amsgrad = options.amsgrad ? 1 : 0};
+constexpr auto fields_of(std::type_identity<gradstab_adam_options>) {
+  using S = gradstab_adam_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"lr", &S::lr}, Field{"beta1", &S::beta1}, Field{"beta2", &S::beta2},
+                    Field{"epsilon", &S::epsilon}, Field{"weight_decay", &S::weight_decay},
+                    Field{"decoupled", &S::decoupled}, Field{"amsgrad", &S::amsgrad},
+                    Field{"reset_interval", &S::reset_interval}, Field{"compat", &S::compat});
 }
 
-gradstab_lion_options to_c(const LionOptions& options) {
-  return {.base = {.struct_size = 0, .kind = GRADSTAB_LION, .reserved = 0},
-          .lr = options.lr,
-          .beta1 = options.beta1,
-          .beta2 = options.beta2,
-          .weight_decay = options.weight_decay,
-          .decay_over_lr = options.decay_over_lr};
+constexpr auto fields_of(std::type_identity<gradstab_lion_options>) {
+  using S = gradstab_lion_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"lr", &S::lr}, Field{"beta1", &S::beta1}, Field{"beta2", &S::beta2},
+                    Field{"weight_decay", &S::weight_decay}, Field{"decay_over_lr", &S::decay_over_lr});
 }
 
-gradstab_adam_mini_options to_c(const AdamMiniOptions& options) {
-  return {.base = {.struct_size = 0, .kind = GRADSTAB_ADAM_MINI, .reserved = 0},
-          .lr = options.lr,
-          .beta1 = options.beta1,
-          .beta2 = options.beta2,
-          .epsilon = options.epsilon,
-          .weight_decay = options.weight_decay,
-          .dim = options.dim,
-          .n_heads = options.n_heads,
-          .overrides = nullptr,
-          .override_count = 0};
+constexpr auto fields_of(std::type_identity<gradstab_adam_mini_options>) {
+  using S = gradstab_adam_mini_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"lr", &S::lr}, Field{"beta1", &S::beta1}, Field{"beta2", &S::beta2},
+                    Field{"epsilon", &S::epsilon}, Field{"weight_decay", &S::weight_decay},
+                    Field{"dim", &S::dim}, Field{"n_heads", &S::n_heads});
 }
 
-gradstab_spam_options to_c(const SpamOptions& options) {
-  return {.base = {.struct_size = 0, .kind = GRADSTAB_SPAM, .reserved = 0},
-          .lr = options.lr,
-          .beta1 = options.beta1,
-          .beta2 = options.beta2,
-          .epsilon = options.epsilon,
-          .weight_decay = options.weight_decay,
-          .threshold = options.threshold,
-          .reset_interval = options.reset_interval,
-          .warmup_steps = options.warmup_steps,
-          .quiet_steps = options.quiet_steps};
+constexpr auto fields_of(std::type_identity<gradstab_spam_options>) {
+  using S = gradstab_spam_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"lr", &S::lr}, Field{"beta1", &S::beta1}, Field{"beta2", &S::beta2},
+                    Field{"epsilon", &S::epsilon}, Field{"weight_decay", &S::weight_decay},
+                    Field{"threshold", &S::threshold}, Field{"reset_interval", &S::reset_interval},
+                    Field{"warmup_steps", &S::warmup_steps}, Field{"quiet_steps", &S::quiet_steps});
+}
+
+namespace gradstab::c {
+namespace {
+
+template <class Struct>
+struct Kind;
+template <>
+struct Kind<gradstab_sgd_options> {
+  static constexpr gradstab_optimizer_kind value = GRADSTAB_SGD;
+};
+template <>
+struct Kind<gradstab_adam_options> {
+  static constexpr gradstab_optimizer_kind value = GRADSTAB_ADAM;
+};
+template <>
+struct Kind<gradstab_lion_options> {
+  static constexpr gradstab_optimizer_kind value = GRADSTAB_LION;
+};
+template <>
+struct Kind<gradstab_adam_mini_options> {
+  static constexpr gradstab_optimizer_kind value = GRADSTAB_ADAM_MINI;
+};
+template <>
+struct Kind<gradstab_spam_options> {
+  static constexpr gradstab_optimizer_kind value = GRADSTAB_SPAM;
+};
+
+/// The defaults, as C has them.
+template <class Struct, class Options>
+Struct to_struct(const Options& options) {
+  Struct result{};
+  result.base = {.struct_size = 0, .kind = Kind<Struct>::value, .reserved = 0};
+  to_c(options, result);
+  return result;
 }
 
 /// Fills the caller's struct with a value of this library's size.
@@ -86,37 +111,37 @@ Status fill(Options* options, std::size_t struct_size, const Options& value) {
 
 // ---- From C ----
 
-Result<OptimizerOptions> from_c(const gradstab_sgd_options& given) {
-  GRADSTAB_RETURN_IF_ERROR(check_reserved("gradstab_sgd_options", given.reserved));
-  const auto nesterov = read_flag("nesterov", given.nesterov);
-  if (!nesterov) return nesterov.status();
-  return OptimizerOptions(SgdOptions{.lr = given.lr,
-                                     .momentum = given.momentum,
-                                     .dampening = given.dampening,
-                                     .weight_decay = given.weight_decay,
-                                     .nesterov = *nesterov});
+/// What a struct holds beyond its settings.
+template <class Struct>
+Status check_rest(const Struct&) {
+  return {};
+}
+Status check_rest(const gradstab_sgd_options& given) {
+  return check_reserved("gradstab_sgd_options", given.reserved);
+}
+Status check_rest(const gradstab_adam_options& given) {
+  return check_reserved("gradstab_adam_options", given.reserved);
 }
 
-Result<OptimizerOptions> from_c(const gradstab_adam_options& given) {
-  const auto decoupled = read_flag("decoupled", given.decoupled);
-  if (!decoupled) return decoupled.status();
-  const auto amsgrad = read_flag("amsgrad", given.amsgrad);
-  if (!amsgrad) return amsgrad.status();
-  return OptimizerOptions(AdamOptions{.lr = given.lr,
-                                      .beta1 = given.beta1,
-                                      .beta2 = given.beta2,
-                                      .epsilon = given.epsilon,
-                                      .weight_decay = given.weight_decay,
-                                      .decoupled = *decoupled,
-                                      .amsgrad = *amsgrad});
+template <class Options, class Struct>
+Result<OptimizerOptions> read_fields(const Struct& given) {
+  GRADSTAB_RETURN_IF_ERROR(check_rest(given));
+  Options options;
+  GRADSTAB_RETURN_IF_ERROR(from_c(given, options));
+  return OptimizerOptions(std::move(options));
 }
 
-Result<OptimizerOptions> from_c(const gradstab_lion_options& given) {
-  return OptimizerOptions(LionOptions{.lr = given.lr,
-                                      .beta1 = given.beta1,
-                                      .beta2 = given.beta2,
-                                      .weight_decay = given.weight_decay,
-                                      .decay_over_lr = given.decay_over_lr});
+Result<OptimizerOptions> read_options_of(const gradstab_sgd_options& given) {
+  return read_fields<SgdOptions>(given);
+}
+Result<OptimizerOptions> read_options_of(const gradstab_adam_options& given) {
+  return read_fields<AdamOptions>(given);
+}
+Result<OptimizerOptions> read_options_of(const gradstab_lion_options& given) {
+  return read_fields<LionOptions>(given);
+}
+Result<OptimizerOptions> read_options_of(const gradstab_spam_options& given) {
+  return read_fields<SpamOptions>(given);
 }
 
 Result<AdamMiniOptions::Override> read_override(const gradstab_adam_mini_override& given, std::size_t index) {
@@ -130,16 +155,11 @@ Result<AdamMiniOptions::Override> read_override(const gradstab_adam_mini_overrid
   return AdamMiniOptions::Override{given.pattern, static_cast<AdamMiniUnit>(given.unit)};
 }
 
-Result<OptimizerOptions> from_c(const gradstab_adam_mini_options& given) {
+Result<OptimizerOptions> read_options_of(const gradstab_adam_mini_options& given) {
   if (given.overrides == nullptr && given.override_count > 0)
     return null_argument("overrides", "an array of ", given.override_count);
-  AdamMiniOptions options{.lr = given.lr,
-                          .beta1 = given.beta1,
-                          .beta2 = given.beta2,
-                          .epsilon = given.epsilon,
-                          .weight_decay = given.weight_decay,
-                          .dim = given.dim,
-                          .n_heads = given.n_heads};
+  AdamMiniOptions options;
+  GRADSTAB_RETURN_IF_ERROR(from_c(given, options));
   for (std::size_t i = 0; i < given.override_count; ++i) {
     auto read = read_override(given.overrides[i], i);
     if (!read) return read.status();
@@ -148,25 +168,13 @@ Result<OptimizerOptions> from_c(const gradstab_adam_mini_options& given) {
   return OptimizerOptions(std::move(options));
 }
 
-Result<OptimizerOptions> from_c(const gradstab_spam_options& given) {
-  return OptimizerOptions(SpamOptions{.lr = given.lr,
-                                      .beta1 = given.beta1,
-                                      .beta2 = given.beta2,
-                                      .epsilon = given.epsilon,
-                                      .weight_decay = given.weight_decay,
-                                      .threshold = given.threshold,
-                                      .reset_interval = given.reset_interval,
-                                      .warmup_steps = given.warmup_steps,
-                                      .quiet_steps = given.quiet_steps});
-}
-
 /// Options whose kind has been looked at.
 template <class Options>
 Result<OptimizerOptions> read_of_kind(const Options* options) {
   Options given;
   GRADSTAB_RETURN_IF_ERROR(read_struct(options, given));
   GRADSTAB_RETURN_IF_ERROR(check_reserved(StructTraits<Options>::name, given.base.reserved));
-  auto result = from_c(given);
+  auto result = read_options_of(given);
   if (result) GRADSTAB_RETURN_IF_ERROR(validate(*result));
   return result;
 }
@@ -174,7 +182,7 @@ Result<OptimizerOptions> read_of_kind(const Options* options) {
 /// Options of one kind alone. NULL stands for the defaults.
 template <class Options>
 Result<OptimizerOptions> read_typed(const Options* options, const Options& defaults) {
-  if (options == nullptr) return from_c(defaults);
+  if (options == nullptr) return read_options_of(defaults);
   GRADSTAB_RETURN_IF_ERROR(check_struct_size<Options>(struct_size_of(options)));
   if (options->base.kind != defaults.base.kind) {
     return invalid("kind of ", StructTraits<Options>::name, " is ", options->base.kind, ", expected ",
@@ -217,19 +225,19 @@ Result<OptimizerGroup> read_group(const gradstab_optimizer_group& given, std::si
 }  // namespace
 
 Result<OptimizerOptions> read_sgd(const gradstab_sgd_options* options) {
-  return read_typed(options, to_c(SgdOptions{}));
+  return read_typed(options, to_struct<gradstab_sgd_options>(SgdOptions{}));
 }
 Result<OptimizerOptions> read_adam(const gradstab_adam_options* options) {
-  return read_typed(options, to_c(AdamOptions{}));
+  return read_typed(options, to_struct<gradstab_adam_options>(AdamOptions{}));
 }
 Result<OptimizerOptions> read_lion(const gradstab_lion_options* options) {
-  return read_typed(options, to_c(LionOptions{}));
+  return read_typed(options, to_struct<gradstab_lion_options>(LionOptions{}));
 }
 Result<OptimizerOptions> read_adam_mini(const gradstab_adam_mini_options* options) {
-  return read_typed(options, to_c(AdamMiniOptions{}));
+  return read_typed(options, to_struct<gradstab_adam_mini_options>(AdamMiniOptions{}));
 }
 Result<OptimizerOptions> read_spam(const gradstab_spam_options* options) {
-  return read_typed(options, to_c(SpamOptions{}));
+  return read_typed(options, to_struct<gradstab_spam_options>(SpamOptions{}));
 }
 
 Result<std::vector<OptimizerGroup>> read_groups(const gradstab_optimizer_group* groups, std::size_t count) {
@@ -264,7 +272,8 @@ Result<OptimizerRunOptions> read_optimizer_run_options(const gradstab_optimizer_
 using namespace gradstab;
 
 gradstab_status gradstab_sgd_options_init(gradstab_sgd_options* options, size_t struct_size) {
-  return c::run([&] { return c::fill(options, struct_size, c::to_c(SgdOptions{})); });
+  return c::run(
+      [&] { return c::fill(options, struct_size, c::to_struct<gradstab_sgd_options>(SgdOptions{})); });
 }
 
 gradstab_status gradstab_adam_options_init(gradstab_adam_options* options, size_t struct_size,
@@ -273,20 +282,24 @@ gradstab_status gradstab_adam_options_init(gradstab_adam_options* options, size_
     if (preset != GRADSTAB_PRESET_ADAM && preset != GRADSTAB_PRESET_ADAMW)
       return c::invalid("preset must be adam (0) or adamw (1), got ", preset);
     const auto defaults = preset == GRADSTAB_PRESET_ADAM ? AdamOptions{} : AdamOptions::adamw();
-    return c::fill(options, struct_size, c::to_c(defaults));
+    return c::fill(options, struct_size, c::to_struct<gradstab_adam_options>(defaults));
   });
 }
 
 gradstab_status gradstab_lion_options_init(gradstab_lion_options* options, size_t struct_size) {
-  return c::run([&] { return c::fill(options, struct_size, c::to_c(LionOptions{})); });
+  return c::run(
+      [&] { return c::fill(options, struct_size, c::to_struct<gradstab_lion_options>(LionOptions{})); });
 }
 
 gradstab_status gradstab_adam_mini_options_init(gradstab_adam_mini_options* options, size_t struct_size) {
-  return c::run([&] { return c::fill(options, struct_size, c::to_c(AdamMiniOptions{})); });
+  return c::run([&] {
+    return c::fill(options, struct_size, c::to_struct<gradstab_adam_mini_options>(AdamMiniOptions{}));
+  });
 }
 
 gradstab_status gradstab_spam_options_init(gradstab_spam_options* options, size_t struct_size) {
-  return c::run([&] { return c::fill(options, struct_size, c::to_c(SpamOptions{})); });
+  return c::run(
+      [&] { return c::fill(options, struct_size, c::to_struct<gradstab_spam_options>(SpamOptions{})); });
 }
 
 gradstab_status gradstab_optimizer_group_count(const gradstab_optimizer* optimizer, size_t* count) {

@@ -1,11 +1,22 @@
 #include "settings.hpp"
 
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "errors.hpp"
 #include "executor.hpp"
+#include "fields.hpp"
 #include "gradstab/bounds.hpp"
 #include "structs.hpp"
+
+constexpr auto fields_of(std::type_identity<gradstab_stabilizer_options>) {
+  using S = gradstab_stabilizer_options;
+  using gradstab::c::Field;
+  return std::tuple(Field{"gamma1", &S::gamma1}, Field{"gamma2", &S::gamma2}, Field{"epsilon", &S::epsilon},
+                    Field{"spike_ratio", &S::spike_ratio}, Field{"robust_kappa", &S::robust_kappa},
+                    Field{"bias_correction", &S::bias_correction});
+}
 
 namespace gradstab::c {
 namespace {
@@ -57,14 +68,8 @@ Result<StabilizerOptions> read_options(const gradstab_stabilizer_options* option
   gradstab_stabilizer_options given;
   GRADSTAB_RETURN_IF_ERROR(read_struct(options, given));
   GRADSTAB_RETURN_IF_ERROR(check_reserved("gradstab_stabilizer_options", given.reserved));
-  const auto bias_correction = read_flag("bias_correction", given.bias_correction);
-  if (!bias_correction) return bias_correction.status();
-  const StabilizerOptions result{.gamma1 = given.gamma1,
-                                 .gamma2 = given.gamma2,
-                                 .epsilon = given.epsilon,
-                                 .bias_correction = *bias_correction,
-                                 .spike_ratio = given.spike_ratio,
-                                 .robust_kappa = given.robust_kappa};
+  StabilizerOptions result;
+  GRADSTAB_RETURN_IF_ERROR(from_c(given, result));
   GRADSTAB_RETURN_IF_ERROR(result.validate());
   return result;
 }
@@ -120,14 +125,8 @@ gradstab_status gradstab_stabilizer_options_init(gradstab_stabilizer_options* op
     GRADSTAB_RETURN_IF_ERROR(c::check_struct_size<gradstab_stabilizer_options>(struct_size));
     const auto chosen = c::preset_options(preset);
     if (!chosen) return chosen.status();
-    const gradstab_stabilizer_options value{.struct_size = struct_size,
-                                            .gamma1 = chosen->gamma1,
-                                            .gamma2 = chosen->gamma2,
-                                            .epsilon = chosen->epsilon,
-                                            .spike_ratio = chosen->spike_ratio,
-                                            .robust_kappa = chosen->robust_kappa,
-                                            .bias_correction = chosen->bias_correction ? 1 : 0,
-                                            .reserved = 0};
+    gradstab_stabilizer_options value{};
+    c::to_c(*chosen, value);
     c::write_struct(value, struct_size, options);
     return {};
   });

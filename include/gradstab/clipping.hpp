@@ -4,12 +4,19 @@
 // of one tensor's gradient, N the norm over all tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "gradstab/compat.hpp"
 #include "gradstab/export.hpp"
+#include "gradstab/options.hpp"
+#include "gradstab/settings.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -24,18 +31,43 @@ struct ClipByValueOptions {
   GRADSTAB_API Status validate() const;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<ClipByValueOptions>, Visit visit) {
+  visit(Setting{.name = "max_abs",
+                .help = "largest absolute value of an element",
+                .range = kFiniteAboveZero,
+                .published = "clip_value"},
+        &ClipByValueOptions::max_abs);
+}
+
 /// Clipping by global norm. Source: torch.nn.utils.clip_grad_norm_.
 struct GlobalNormOptions {
   double max_norm = 1.0;  ///< finite and above 0
-  /// Measure the largest absolute entry (the infinity norm) instead; the same as an infinite `p`.
-  bool max_abs = false;
-  double p = 2.0;  ///< which norm: at least 1, infinity for the largest absolute entry
+  double p = 2.0;         ///< which norm: at least 1, infinity for the largest absolute entry
 
   /// arXiv 2502.17055, of all its experiments.
   static constexpr GlobalNormOptions gradient_stabilizer() { return {}; }
+  /// By the largest absolute entry: an infinite `p`.
+  static constexpr GlobalNormOptions largest_entry(double max_norm = 1.0) {
+    return {.max_norm = max_norm, .p = kUnbounded};
+  }
 
   GRADSTAB_API Status validate() const;
 };
+
+inline constexpr Range kNormPower{"at least 1, or infinite", 1.0};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<GlobalNormOptions>, Visit visit) {
+  using Options = GlobalNormOptions;
+  visit(Setting{"max_norm", "largest global norm", kFiniteAboveZero}, &Options::max_norm);
+  visit(Setting{.name = "p",
+                .help = "which norm; infinite for the largest absolute entry",
+                .range = kNormPower,
+                .formerly = "norm_type",
+                .published = "norm_type"},
+        &Options::p);
+}
 
 /// Adaptive gradient clipping, AGC. Source: arXiv 2102.06171 in the form of timm.
 struct AdaptiveClipOptions {
@@ -55,6 +87,22 @@ struct AdaptiveClipOptions {
   GRADSTAB_API Status validate() const;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdaptiveClipOptions>, Visit visit) {
+  using Options = AdaptiveClipOptions;
+  visit(Setting{"clip_factor", "limit of a unit's gradient norm in units of its parameter norm",
+                kFiniteAboveZero},
+        &Options::clip_factor);
+  visit(Setting{.name = "epsilon",
+                .help = "the least a unit's parameter norm counts for",
+                .range = kFiniteAboveZero,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"norm_floor", "the least a gradient norm is divided by", kFiniteNotNegative},
+        &Options::norm_floor);
+  visit(Setting{"exclude", "patterns of parameter names that are left alone"}, &Options::exclude);
+}
+
 /// How ZClip tells a spike, and what it clips one to. mu and sd are the running mean and standard deviation
 /// of N.
 enum class ZClipMode : std::uint8_t {
@@ -62,11 +110,23 @@ enum class ZClipMode : std::uint8_t {
   percentile,  ///< N above mu + threshold * sd, which is also what is clipped to. The authors' word for it
 };
 
+inline constexpr std::string_view kZClipModeNames[] = {"zscore", "percentile"};
+static_assert(std::size(kZClipModeNames) == static_cast<std::size_t>(ZClipMode::percentile) + 1);
+constexpr std::span<const std::string_view> names_of(ZClipMode) noexcept {
+  return kZClipModeNames;
+}
+
 /// What a spike found by its z-score is clipped to.
 enum class ZClipTarget : std::uint8_t {
   adaptive_scaling,  ///< clip_factor * (mu + threshold^2 sd / z): the higher the spike, the lower
   mean,              ///< mu
 };
+
+inline constexpr std::string_view kZClipTargetNames[] = {"adaptive_scaling", "mean"};
+static_assert(std::size(kZClipTargetNames) == static_cast<std::size_t>(ZClipTarget::mean) + 1);
+constexpr std::span<const std::string_view> names_of(ZClipTarget) noexcept {
+  return kZClipTargetNames;
+}
 
 /// ZClip: clipping by global norm with a threshold from running statistics of the global norm. Source: arXiv
 /// 2504.02507 and its released code.
@@ -87,6 +147,37 @@ struct ZClipOptions {
 
   GRADSTAB_API Status validate() const;
 };
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<ZClipOptions>, Visit visit) {
+  using Options = ZClipOptions;
+  visit(Setting{"alpha", "decay of the running mean and variance of the global norm", kDecay},
+        &Options::alpha);
+  visit(Setting{.name = "z_threshold",
+                .help = "standard deviations above the mean at which a spike begins",
+                .range = kFiniteAboveZero,
+                .published = "z_thresh"},
+        &Options::z_threshold);
+  visit(Setting{.name = "max_norm",
+                .help = "also a fixed limit of the global norm; infinite for none",
+                .range = kAboveZeroOrNone,
+                .published = "max_grad_norm"},
+        &Options::max_norm);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the standard deviation",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"warmup_steps", "norms that the first statistics are taken from", kAtLeastOne},
+        &Options::warmup_steps);
+  visit(Setting{"mode", "how a spike is told"}, &Options::mode);
+  visit(Setting{.name = "target", .help = "what a spike is clipped to", .published = "clip_option"},
+        &Options::target);
+  visit(Setting{"clip_factor", "of adaptive scaling", kFiniteAboveZero}, &Options::clip_factor);
+  visit(Setting{"skip_update_on_spike", "a spike leaves the statistics alone"},
+        &Options::skip_update_on_spike);
+  visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
+}
 
 /// AdaGC: clips each tensor's norm relative to its own running average. Source: arXiv 2502.11034 and its
 /// patch of PyTorch.
@@ -119,6 +210,36 @@ struct AdaGcOptions {
   GRADSTAB_API Status validate() const;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdaGcOptions>, Visit visit) {
+  using Options = AdaGcOptions;
+  visit(Setting{.name = "relative",
+                .help = "limit of a tensor's norm in units of its running average",
+                .range = kFiniteAboveZero,
+                .published = "lam_rel"},
+        &Options::relative);
+  visit(Setting{.name = "absolute",
+                .help = "limit of the norm during the warm-up",
+                .range = kFiniteAboveZero,
+                .published = "lam_abs"},
+        &Options::absolute);
+  visit(Setting{"beta", "decay of the running average", kDecay}, &Options::beta);
+  visit(Setting{.name = "warmup_steps",
+                .help = "steps of the warm-up",
+                .range = kAtLeastZero,
+                .published = "T_start"},
+        &Options::warmup_steps);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the norms that are divided by",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"global_warmup", "in the warm-up limit the global norm instead of each tensor's own"},
+        &Options::global_warmup);
+  visit(Setting{"whole_model", "one running average, that of the global norm"}, &Options::whole_model);
+  visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
+}
+
 /// SPAM's clipping by itself: an element whose square exceeds `threshold` times its own second moment is cut
 /// to the root of that. Source: arXiv 2501.06842.
 struct SpikeAwareClipOptions {
@@ -133,6 +254,26 @@ struct SpikeAwareClipOptions {
   GRADSTAB_API Status validate() const;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<SpikeAwareClipOptions>, Visit visit) {
+  using Options = SpikeAwareClipOptions;
+  visit(Setting{"threshold", "an element is cut where its square exceeds this many second moments",
+                kFiniteAboveZero},
+        &Options::threshold);
+  visit(Setting{"beta2", "decay of the second moment", kDecay}, &Options::beta2);
+  visit(Setting{.name = "reset_interval",
+                .help = "steps after which the second moment starts afresh; 0: never",
+                .range = kAtLeastZero,
+                .published = "DeltaT"},
+        &Options::reset_interval);
+  visit(Setting{.name = "quiet_steps",
+                .help = "steps after a start or reset in which nothing is clipped",
+                .range = kAtLeastZero,
+                .published = "grad_accu_steps"},
+        &Options::quiet_steps);
+  visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
+}
+
 /// AdaClip, the first part of Stable-SPAM: an element above the running average of a tensor's largest one is
 /// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
 struct AdaptiveValueClipOptions {
@@ -146,6 +287,22 @@ struct AdaptiveValueClipOptions {
 
   GRADSTAB_API Status validate() const;
 };
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdaptiveValueClipOptions>, Visit visit) {
+  using Options = AdaptiveValueClipOptions;
+  visit(Setting{.name = "theta",
+                .help = "decay of the average of the largest absolute value",
+                .range = kDecay,
+                .published = "gamma3"},
+        &Options::theta);
+  visit(Setting{.name = "reset_interval",
+                .help = "of Adam's moments, under compat released alone; 0: never",
+                .range = kAtLeastZero,
+                .published = "update_proj_gap"},
+        &Options::reset_interval);
+  visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
+}
 
 /// AdaGN, the second part of Stable-SPAM: GradientStabilizer's rule with other decays, always bias-corrected.
 /// Source: arXiv 2502.17055, versions 1 and 2.
@@ -167,5 +324,73 @@ struct AdaptiveNormOptions {
 
   GRADSTAB_API Status validate() const;
 };
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdaptiveNormOptions>, Visit visit) {
+  using Options = AdaptiveNormOptions;
+  visit(Setting{"gamma1", "decay of the first moment of the norm", kDecay}, &Options::gamma1);
+  visit(Setting{"gamma2", "decay of the second moment of the norm", kDecay}, &Options::gamma2);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the root of the second moment",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{.name = "total_steps",
+                .help = "gamma1 falls along a cosine within that many steps; 0: it stays",
+                .range = kAtLeastZero,
+                .published = "total_T"},
+        &Options::total_steps);
+  visit(Setting{.name = "least_scale",
+                .help = "what gamma1 falls to, in units of its full value",
+                .range = kFraction,
+                .published = "eta_min"},
+        &Options::least_scale);
+  visit(Setting{.name = "reset_interval",
+                .help = "of Adam's moments, under compat released alone; 0: never",
+                .range = kAtLeastZero,
+                .published = "update_proj_gap"},
+        &Options::reset_interval);
+  visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
+}
+
+/// Unit norm: there is nothing to set but the units.
+struct NormalizeOptions {
+  Status validate() const { return {}; }
+};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<NormalizeOptions>, Visit) {}
+
+/// A constant factor.
+struct ScaleByOptions {
+  double factor = 1.0;  ///< finite
+
+  GRADSTAB_API Status validate() const;
+};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<ScaleByOptions>, Visit visit) {
+  visit(Setting{.name = "factor",
+                .help = "what every gradient is multiplied by",
+                .range = kFinite,
+                .formerly = "scale"},
+        &ScaleByOptions::factor);
+}
+
+/// Measuring alone.
+struct RecordNormsOptions {
+  double spike_ratio = StabilizerOptions{}.spike_ratio;  ///< as in StabilizerOptions
+
+  GRADSTAB_API Status validate() const;
+};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<RecordNormsOptions>, Visit visit) {
+  visit(Setting{.name = "spike_ratio",
+                .help = "a norm above this many roots of the second moment is labelled a spike",
+                .range = kAboveZero,
+                .label = true},
+        &RecordNormsOptions::spike_ratio);
+}
 
 }  // namespace gradstab

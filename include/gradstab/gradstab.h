@@ -151,6 +151,48 @@ GRADSTAB_API gradstab_status gradstab_clip_by_global_norm(double max_norm, int32
 GRADSTAB_API gradstab_status gradstab_record_norms(double spike_ratio, const gradstab_units* units,
                                                    gradstab_transform** transform);
 
+/// One setting of a method: `text` as gradstab_transform_from_text has it, or, where that is NULL, `number`;
+/// flags are 0 and 1. Passed in arrays, so it never changes.
+typedef struct gradstab_setting {
+  const char* name;
+  double number;
+  const char* text;
+} gradstab_setting;
+
+/// Any method by its name, "zclip", with settings by theirs; those that are left out have their defaults,
+/// which gradstab_setting_info tells. `settings` may be NULL where `count` is 0. `units` NULL: per tensor.
+/// Errors beside those of all makers: no such method or setting, with the nearest name; units for a method
+/// without.
+GRADSTAB_API gradstab_status gradstab_method(const char* method, const gradstab_setting* settings,
+                                             size_t count, const gradstab_units* units,
+                                             gradstab_transform** transform);
+
+/// A method or a chain from a text, "zclip(z_threshold=3)+stabilize": docs/methods.md has its form. Errors
+/// beside those of all makers: no such text, method or setting, with the nearest name.
+GRADSTAB_API gradstab_status gradstab_transform_from_text(const char* text, gradstab_transform** transform);
+
+/// How many methods there are.
+GRADSTAB_API size_t gradstab_method_count(void);
+
+/// The name of a method, what it does in a few words, and how many settings it has, each optional. Errors: no
+/// method of that index.
+GRADSTAB_API gradstab_status gradstab_method_info(size_t index, const char** name, const char** summary,
+                                                  size_t* setting_count);
+
+/// What there is to know about one setting. The texts belong to the library and are never freed.
+typedef struct gradstab_setting_description {
+  size_t struct_size;  ///< set by the caller
+  const char* name;
+  const char* help;          ///< what it means
+  const char* default_text;  ///< its default, as a text has it
+  const char* range;         ///< what it must be, "in [0, 1)"; "" for what is no number
+} gradstab_setting_description;
+
+/// Setting `index` of a method, in the order of its options. Errors: no such method, no setting of that
+/// index.
+GRADSTAB_API gradstab_status gradstab_setting_info(const char* method, size_t index,
+                                                   gradstab_setting_description* description);
+
 /// An ordered chain; however many links it has, gradients are read once and written once. On success the
 /// links are part of the chain: their handles are gone and must not be used again, not even freed, and what
 /// they were bound to and remembered is gone too. After an error the caller still owns every link as it was;

@@ -59,6 +59,13 @@ typedef struct gradstab_sgd_options {
 /// lr 0.001, everything else 0.
 GRADSTAB_API gradstab_status gradstab_sgd_options_init(gradstab_sgd_options* options, size_t struct_size);
 
+/// Which form of a method.
+typedef int32_t gradstab_compat;
+enum {
+  GRADSTAB_ROBUST = 0,   ///< this library's
+  GRADSTAB_RELEASED = 1  ///< its authors', defects included
+};
+
 /// Adam and AdamW, as torch.optim.Adam and AdamW.
 typedef struct gradstab_adam_options {
   gradstab_optimizer_options base;
@@ -67,8 +74,11 @@ typedef struct gradstab_adam_options {
   double beta2;    ///< in [0, 1)
   double epsilon;  ///< added to the root of the bias-corrected second moment
   double weight_decay;
-  int32_t decoupled;  ///< 1: weight decay shrinks the parameter (AdamW); 0: it joins the gradient (Adam)
-  int32_t amsgrad;    ///< 1: divide by the largest second moment so far
+  int32_t decoupled;       ///< 1: weight decay shrinks the parameter (AdamW); 0: it joins the gradient (Adam)
+  int32_t amsgrad;         ///< 1: divide by the largest second moment so far
+  int64_t reset_interval;  ///< the moments start afresh every so many steps; 0: never
+  int32_t compat;  ///< a gradstab_compat: whether resets are as this library or as the authors have them
+  int32_t reserved;
 } gradstab_adam_options;
 
 typedef int32_t gradstab_adam_preset;

@@ -3,16 +3,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
 #include "gradstab/compat.hpp"
 #include "gradstab/export.hpp"
+#include "gradstab/settings.hpp"
 #include "gradstab/transform.hpp"
 #include "gradstab/update_rule.hpp"
 
@@ -29,6 +32,16 @@ struct SgdOptions {
 
   bool operator==(const SgdOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<SgdOptions>, Visit visit) {
+  using Options = SgdOptions;
+  visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
+  visit(Setting{"momentum", "decay of the momentum buffer", kFiniteNotNegative}, &Options::momentum);
+  visit(Setting{"dampening", "of what enters the buffer; 0 with nesterov", kFinite}, &Options::dampening);
+  visit(Setting{"weight_decay", "L2: added to the gradient", kFiniteNotNegative}, &Options::weight_decay);
+  visit(Setting{"nesterov", "look ahead along the momentum, which must be above 0"}, &Options::nesterov);
+}
 
 /// Adam (weight decay as L2) and AdamW (`decoupled`), with AMSGrad by option, as torch.optim.Adam and AdamW.
 struct AdamOptions {
@@ -66,6 +79,29 @@ struct AdamOptions {
   bool operator==(const AdamOptions&) const = default;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdamOptions>, Visit visit) {
+  using Options = AdamOptions;
+  visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
+  visit(Setting{"beta1", "decay of the first moment", kDecay}, &Options::beta1);
+  visit(Setting{"beta2", "decay of the second moment", kDecay}, &Options::beta2);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the root of the bias-corrected second moment",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"weight_decay", "strength of the weight decay", kFiniteNotNegative}, &Options::weight_decay);
+  visit(Setting{"decoupled", "weight decay shrinks the parameter instead of joining the gradient"},
+        &Options::decoupled);
+  visit(Setting{"amsgrad", "divide by the largest second moment so far"}, &Options::amsgrad);
+  visit(Setting{.name = "reset_interval",
+                .help = "steps after which the moments start afresh; 0: never",
+                .range = kAtLeastZero,
+                .published = "update_proj_gap"},
+        &Options::reset_interval);
+  visit(Setting{"compat", "resets in this library's form or the authors'"}, &Options::compat);
+}
+
 /// Lion (arXiv 2302.06675): the sign of an interpolation between momentum and gradient.
 struct LionOptions {
   double lr = 1e-4;
@@ -79,6 +115,18 @@ struct LionOptions {
   bool operator==(const LionOptions&) const = default;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<LionOptions>, Visit visit) {
+  using Options = LionOptions;
+  visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
+  visit(Setting{"beta1", "of the interpolation that is stepped along", kDecay}, &Options::beta1);
+  visit(Setting{"beta2", "decay of the momentum", kDecay}, &Options::beta2);
+  visit(Setting{"weight_decay", "decoupled weight decay", kFiniteNotNegative}, &Options::weight_decay);
+  visit(Setting{"decay_over_lr", "above 0: weight decay is divided by this initial learning rate",
+                kFiniteNotNegative},
+        &Options::decay_over_lr);
+}
+
 /// What shares a second moment in Adam-mini.
 enum class AdamMiniUnit : std::uint8_t {
   element,  ///< nothing: ordinary Adam
@@ -86,6 +134,12 @@ enum class AdamMiniUnit : std::uint8_t {
   row,      ///< an index of axis 0
   tensor,   ///< everything
 };
+
+inline constexpr std::string_view kAdamMiniUnitNames[] = {"element", "head", "row", "tensor"};
+static_assert(std::size(kAdamMiniUnitNames) == static_cast<std::size_t>(AdamMiniUnit::tensor) + 1);
+constexpr std::span<const std::string_view> names_of(AdamMiniUnit) noexcept {
+  return kAdamMiniUnitNames;
+}
 
 /// Adam-mini (arXiv 2406.16793), version 1.1.1's partition by parameter name: see docs/methods.md. Decoupled
 /// weight decay, none where the name contains "norm", "ln" or "bias".
@@ -110,6 +164,24 @@ struct AdamMiniOptions {
   bool operator==(const AdamMiniOptions&) const = default;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<AdamMiniOptions>, Visit visit) {
+  using Options = AdamMiniOptions;
+  visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
+  visit(Setting{"beta1", "decay of the first moment", kDecay}, &Options::beta1);
+  visit(Setting{"beta2", "decay of the second moment", kDecay}, &Options::beta2);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the root of the bias-corrected second moment",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"weight_decay", "decoupled weight decay", kFiniteNotNegative}, &Options::weight_decay);
+  visit(Setting{"dim", "width of the model, for query and key weights", kAtLeastZero}, &Options::dim);
+  visit(Setting{"n_heads", "attention heads", kAtLeastZero}, &Options::n_heads);
+  visit(Setting{"overrides", "units by patterns of parameter names, before the rules by name"},
+        &Options::overrides);
+}
+
 /// SPAM (arXiv 2501.06842): Adam whose gradient is clipped element by element where its square exceeds
 /// `threshold` times the second moment, and whose moments start afresh every `reset_interval` steps.
 struct SpamOptions {
@@ -126,6 +198,36 @@ struct SpamOptions {
   bool operator==(const SpamOptions&) const = default;
 };
 
+template <class Visit>
+constexpr void visit_settings(std::type_identity<SpamOptions>, Visit visit) {
+  using Options = SpamOptions;
+  visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
+  visit(Setting{"beta1", "decay of the first moment", kDecay}, &Options::beta1);
+  visit(Setting{"beta2", "decay of the second moment", kDecay}, &Options::beta2);
+  visit(Setting{.name = "epsilon",
+                .help = "added to the root of the bias-corrected second moment",
+                .range = kFiniteNotNegative,
+                .published = "eps"},
+        &Options::epsilon);
+  visit(Setting{"weight_decay", "decoupled weight decay, after the update", kFiniteNotNegative},
+        &Options::weight_decay);
+  visit(
+      Setting{"threshold", "an element is cut where its square exceeds this many second moments", kAboveZero},
+      &Options::threshold);
+  visit(Setting{.name = "reset_interval",
+                .help = "steps after which the moments start afresh; 0: never",
+                .range = kAtLeastZero,
+                .published = "DeltaT"},
+        &Options::reset_interval);
+  visit(Setting{"warmup_steps", "steps after a reset in which the learning rate rises", kAtLeastZero},
+        &Options::warmup_steps);
+  visit(Setting{.name = "quiet_steps",
+                .help = "steps after a start or reset in which nothing is clipped",
+                .range = kAtLeastZero,
+                .published = "grad_accu_steps"},
+        &Options::quiet_steps);
+}
+
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions, LionOptions, AdamMiniOptions, SpamOptions>;
 
 /// "sgd", "adam", "adamw", "lion", "adam_mini" or "spam".
@@ -139,6 +241,13 @@ enum class LowPrecision : std::uint8_t {
   master_copy,          ///< a float32 copy inside the optimizer is updated and rounded to the parameter
   stochastic_rounding,  ///< no copy: results are rounded up or down at random, right on average
 };
+
+inline constexpr std::string_view kLowPrecisionNames[] = {"master_copy", "stochastic_rounding"};
+static_assert(std::size(kLowPrecisionNames) ==
+              static_cast<std::size_t>(LowPrecision::stochastic_rounding) + 1);
+constexpr std::span<const std::string_view> names_of(LowPrecision) noexcept {
+  return kLowPrecisionNames;
+}
 
 /// One set of parameters with settings of their own.
 struct OptimizerGroup {

@@ -1,7 +1,10 @@
 // StabilizerOptions: the settings of GradientStabilizer, validated once.
 #pragma once
 
+#include <type_traits>
+
 #include "gradstab/export.hpp"
+#include "gradstab/settings.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -54,5 +57,33 @@ struct StabilizerOptions {
 
   bool operator==(const StabilizerOptions&) const = default;
 };
+
+inline constexpr Range kRobustKappa{"0 (off) or finite and above 1", 1.0, kUnbounded, false, false, true};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<StabilizerOptions>, Visit visit) {
+  using Options = StabilizerOptions;
+  visit(Setting{"gamma1", "decay of the first moment of the gradient norm", kDecay}, &Options::gamma1);
+  visit(Setting{"gamma2", "decay of the second moment of the gradient norm", kDecay}, &Options::gamma2);
+  visit(
+      Setting{
+          .name = "epsilon",
+          .help = "added to the root of the second moment, and a floor of the norm; 0 keeps scale invariance",
+          .range = kFiniteNotNegative,
+          .published = "eps"},
+      &Options::epsilon);
+  visit(Setting{"bias_correction", "divide each moment by one minus its decay to the count of norms"},
+        &Options::bias_correction);
+  visit(Setting{.name = "spike_ratio",
+                .help = "a norm above this many roots of the second moment is labelled a spike",
+                .range = kAboveZero,
+                .label = true},
+        &Options::spike_ratio);
+  visit(Setting{.name = "robust_kappa",
+                .help = "a norm enters the moments as at most this many times their mean; 0: off",
+                .range = kRobustKappa,
+                .formerly = "kappa"},
+        &Options::robust_kappa);
+}
 
 }  // namespace gradstab

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gradstab/executor.hpp"
@@ -29,6 +31,14 @@ enum class NonFinitePolicy : std::uint8_t {
   raise,         ///< nothing is changed and `update` returns an error that names the tensors
   pass_through,  ///< the behaviour of the released code: left as it is (stabilize) or multiplied (clipping)
 };
+
+inline constexpr std::string_view kNonFinitePolicyNames[] = {"skip_tensor", "skip_step", "raise",
+                                                             "pass_through"};
+static_assert(std::size(kNonFinitePolicyNames) ==
+              static_cast<std::size_t>(NonFinitePolicy::pass_through) + 1);
+constexpr std::span<const std::string_view> names_of(NonFinitePolicy) noexcept {
+  return kNonFinitePolicyNames;
+}
 
 /// How a transform runs; what it computes is fixed when it is made.
 struct RunOptions {
@@ -79,6 +89,10 @@ class GRADSTAB_API GradientTransform {
   /// are in the report; where it says `zeroed`, the gradient becomes zero whatever it holds. Errors: those of
   /// `update`, and a method that looks at more than the norms of whole tensors.
   Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step = {});
+
+  /// Whether every method looks at nothing but the Euclidean norms of whole tensors, so that `decide` is
+  /// possible.
+  bool sees_norms_alone() const noexcept;
 
   /// Whether a method asks for the parameters.
   bool needs_parameters() const noexcept;

@@ -53,14 +53,17 @@ GRADSTAB_API GradientTransform adaptive_norm(AdaptiveNormOptions options = {}, U
 /// Gives each unit, by default each tensor, a gradient of norm 1. No state: the control that shows what the
 /// statistics of `stabilize` add.
 GRADSTAB_API GradientTransform normalize(Units units = {});
+GRADSTAB_API GradientTransform normalize(NormalizeOptions options, Units units);
 
 /// Multiplies every gradient by a finite number: the control that shows what a change of scale does by
 /// itself.
+GRADSTAB_API GradientTransform scale_by(ScaleByOptions options);
 GRADSTAB_API GradientTransform scale_by(double factor);
 
 /// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. Alone it
 /// is a spike detector that costs one read of the gradients.
-GRADSTAB_API GradientTransform record_norms(double spike_ratio = StabilizerOptions{}.spike_ratio,
+GRADSTAB_API GradientTransform record_norms(RecordNormsOptions options, Units units);
+GRADSTAB_API GradientTransform record_norms(double spike_ratio = RecordNormsOptions{}.spike_ratio,
                                             Units units = {});
 
 /// Ordered composition. However many norm-based links there are, the gradients are read once and written

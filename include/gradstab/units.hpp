@@ -1,13 +1,18 @@
 // Units: which elements share norm moments.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "gradstab/export.hpp"
+#include "gradstab/settings.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
@@ -19,6 +24,12 @@ enum class Granularity : std::uint8_t {
   group,   ///< the tensors of a named group share theirs; a tensor in no group has its own
   model,   ///< all tensors share one
 };
+
+inline constexpr std::string_view kGranularityNames[] = {"tensor", "row", "group", "model"};
+static_assert(std::size(kGranularityNames) == static_cast<std::size_t>(Granularity::model) + 1);
+constexpr std::span<const std::string_view> names_of(Granularity) noexcept {
+  return kGranularityNames;
+}
 
 /// "tensor", "row", "group" or "model".
 GRADSTAB_API std::string_view to_string(Granularity granularity) noexcept;
@@ -51,5 +62,11 @@ struct Units {
 
   bool operator==(const Units&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<Units>, Visit visit) {
+  visit(Setting{"granularity", "what shares moments and a factor"}, &Units::granularity);
+  visit(Setting{"groups", "with granularity group: patterns of parameter names by group"}, &Units::groups);
+}
 
 }  // namespace gradstab

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/option_state.hpp"
 #include "core/unit_transform.hpp"
 #include "gradstab/transforms.hpp"
 
@@ -40,16 +41,7 @@ class AdaGc final : public UnitTransform {
     });
   }
 
-  void save_settings(SettingsWriter& settings) const override {
-    settings.put("relative", options_.relative);
-    settings.put("absolute", options_.absolute);
-    settings.put("beta", options_.beta);
-    settings.put("warmup_steps", static_cast<double>(options_.warmup_steps));
-    settings.put("epsilon", options_.epsilon);
-    settings.put("global_warmup", options_.global_warmup ? 1.0 : 0.0);
-    settings.put("whole_model", options_.whole_model ? 1.0 : 0.0);
-    settings.put("compat", released() ? "released" : "robust");
-  }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
   std::vector<StateField> state() const override {
     StateField averages{"gamma", {}};

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/norm_transform.hpp"
+#include "core/option_state.hpp"
 #include "core/text.hpp"
 #include "core/unit_map.hpp"
 #include "gradstab/transforms.hpp"
@@ -48,14 +49,7 @@ class AdaptiveClip final : public NormTransform {
     }
   }
 
-  void save_settings(SettingsWriter& settings) const override {
-    settings.put("clip_factor", options_.clip_factor);
-    settings.put("epsilon", options_.epsilon);
-    settings.put("norm_floor", options_.norm_floor);
-    std::string patterns;
-    for (const std::string& pattern : options_.exclude) patterns += pattern + ";";
-    settings.put("exclude", patterns);
-  }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
  private:
   void limit(TensorReport& report, double parameter_norm) const noexcept {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/norm_moments_state.hpp"
+#include "core/option_state.hpp"
 #include "core/released_reset.hpp"
 #include "core/unit_transform.hpp"
 #include "gradstab/decide.hpp"
@@ -32,13 +33,7 @@ class AdaptiveNorm final : public UnitTransform {
   }
 
   void save_settings(SettingsWriter& settings) const override {
-    settings.put("gamma1", options_.gamma1);
-    settings.put("gamma2", options_.gamma2);
-    settings.put("epsilon", options_.epsilon);
-    settings.put("total_steps", static_cast<double>(options_.total_steps));
-    settings.put("least_scale", options_.least_scale);
-    settings.put("reset_interval", static_cast<double>(options_.reset_interval));
-    settings.put("compat", released() ? "released" : "robust");
+    put_settings(settings, options_);
     save_units(settings);
   }
 

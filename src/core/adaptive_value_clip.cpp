@@ -5,6 +5,7 @@
 
 #include "core/element_access.hpp"
 #include "core/element_transform.hpp"
+#include "core/option_state.hpp"
 #include "core/released_reset.hpp"
 #include "gradstab/transforms.hpp"
 
@@ -65,11 +66,7 @@ class AdaptiveValueClip final : public ElementTransform {
     });
   }
 
-  void save_settings(SettingsWriter& settings) const override {
-    settings.put("theta", options_.theta);
-    settings.put("reset_interval", static_cast<double>(options_.reset_interval));
-    settings.put("compat", released() ? "released" : "robust");
-  }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
   std::vector<StateField> state() const override {
     StateField largest{"m_max", {}};

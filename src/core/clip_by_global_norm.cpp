@@ -35,6 +35,8 @@ class ClipByGlobalNorm final : public NormTransform {
     }
   }
 
+  /// Not from the list of the settings: states have always had the largest entry as a setting of its own, and
+  /// `p` where it is neither that nor 2.
   void save_settings(SettingsWriter& settings) const override {
     settings.put("max_norm", options_.max_norm);
     settings.put("max_abs", by_largest() ? 1.0 : 0.0);
@@ -42,7 +44,7 @@ class ClipByGlobalNorm final : public NormTransform {
   }
 
  private:
-  bool by_largest() const noexcept { return options_.max_abs || std::isinf(options_.p); }
+  bool by_largest() const noexcept { return std::isinf(options_.p); }
   bool by_power() const noexcept { return !by_largest() && options_.p != 2.0; }
 
   /// The norm that the options ask for, over all tensors.

@@ -1,4 +1,5 @@
 #include "core/element_transform.hpp"
+#include "core/option_state.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
@@ -16,7 +17,7 @@ class ClipByValue final : public ElementTransform {
     clamp(at.backend, at.view, at.piece, at.factor, options_.max_abs);
   }
 
-  void save_settings(SettingsWriter& settings) const override { settings.put("max_abs", options_.max_abs); }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
  private:
   ClipByValueOptions options_;

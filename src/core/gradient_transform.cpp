@@ -290,6 +290,10 @@ std::string GradientTransform::name() const {
   return text + ")";
 }
 
+bool GradientTransform::sees_norms_alone() const noexcept {
+  return std::ranges::all_of(impl_->links, [](const auto& link) { return link->sees_norms_alone(); });
+}
+
 bool GradientTransform::needs_parameters() const noexcept {
   return std::ranges::any_of(impl_->links, [](const auto& link) { return link->needs().parameter_norms; });
 }

@@ -1,7 +1,7 @@
 // normalize and scale_by: what a method without statistics does, for comparison.
 #include <cmath>
 
-#include "core/text.hpp"
+#include "core/option_state.hpp"
 #include "core/unit_transform.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/transforms.hpp"
@@ -38,35 +38,40 @@ class Normalize final : public UnitTransform {
 
 class ScaleBy final : public NormTransform {
  public:
-  explicit ScaleBy(double factor) : factor_(factor) {}
+  explicit ScaleBy(ScaleByOptions options) : options_(options) {}
 
   std::string_view name() const noexcept override { return "scale_by"; }
-  Status validate() const override {
-    if (std::isfinite(factor_)) return {};
-    return {StatusCode::invalid_argument, detail::concat("factor must be finite, got ", factor_)};
-  }
+  Status validate() const override { return options_.validate(); }
   Status bind(const ParameterSet&, const Segments&) override { return {}; }
 
   void decide(std::size_t, std::span<TensorReport> reports, const Measures&) noexcept override {
     for (TensorReport& report : reports) {
-      if (report.present) report.factor *= factor_;
+      if (report.present) report.factor *= options_.factor;
     }
   }
 
-  void save_settings(SettingsWriter& settings) const override { settings.put("factor", factor_); }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
  private:
-  double factor_;
+  ScaleByOptions options_;
 };
 
 }  // namespace
 
-GradientTransform normalize(Units units) {
+GradientTransform normalize(NormalizeOptions, Units units) {
   return GradientTransform(std::make_unique<Normalize>(std::move(units)));
 }
 
+GradientTransform normalize(Units units) {
+  return normalize(NormalizeOptions{}, std::move(units));
+}
+
+GradientTransform scale_by(ScaleByOptions options) {
+  return GradientTransform(std::make_unique<ScaleBy>(options));
+}
+
 GradientTransform scale_by(double factor) {
-  return GradientTransform(std::make_unique<ScaleBy>(factor));
+  return scale_by(ScaleByOptions{.factor = factor});
 }
 
 }  // namespace gradstab

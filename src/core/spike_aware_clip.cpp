@@ -6,6 +6,7 @@
 #include "core/element_access.hpp"
 #include "core/element_transform.hpp"
 #include "core/optimizer_memory.hpp"
+#include "core/option_state.hpp"
 #include "core/text.hpp"
 #include "gradstab/transforms.hpp"
 
@@ -77,13 +78,7 @@ class SpikeAwareClip final : public ElementTransform {
     });
   }
 
-  void save_settings(SettingsWriter& settings) const override {
-    settings.put("threshold", options_.threshold);
-    settings.put("beta2", options_.beta2);
-    settings.put("reset_interval", static_cast<double>(options_.reset_interval));
-    settings.put("quiet_steps", static_cast<double>(options_.quiet_steps));
-    settings.put("compat", released() ? "released" : "robust");
-  }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
   void save_state(ByteWriter& writer) const override {
     for (const Tensor& tensor : tensors_) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/norm_moments_state.hpp"
+#include "core/option_state.hpp"
 #include "core/unit_transform.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/transforms.hpp"
@@ -32,11 +33,7 @@ class MomentTransform : public UnitTransform {
   }
 
   void save_settings(SettingsWriter& settings) const override {
-    settings.put("gamma1", options_.gamma1);
-    settings.put("gamma2", options_.gamma2);
-    settings.put("epsilon", options_.epsilon);
-    settings.put("bias_correction", options_.bias_correction ? 1.0 : 0.0);
-    settings.put("robust_kappa", options_.robust_kappa);
+    put_settings(settings, options_);
     save_units(settings);
   }
   std::vector<StateField> state() const override { return moment_fields(moments_, "m", "v"); }
@@ -134,10 +131,14 @@ GradientTransform stabilize(StabilizerOptions options, Units units) {
   return GradientTransform(std::make_unique<Stabilize>(options, std::move(units)));
 }
 
+GradientTransform record_norms(RecordNormsOptions options, Units units) {
+  StabilizerOptions watched;
+  watched.spike_ratio = options.spike_ratio;
+  return GradientTransform(std::make_unique<RecordNorms>(watched, std::move(units)));
+}
+
 GradientTransform record_norms(double spike_ratio, Units units) {
-  StabilizerOptions options;
-  options.spike_ratio = spike_ratio;
-  return GradientTransform(std::make_unique<RecordNorms>(options, std::move(units)));
+  return record_norms(RecordNormsOptions{.spike_ratio = spike_ratio}, std::move(units));
 }
 
 }  // namespace gradstab

@@ -8,17 +8,8 @@
 namespace gradstab {
 
 std::string_view to_string(Granularity granularity) noexcept {
-  switch (granularity) {
-    case Granularity::tensor:
-      return "tensor";
-    case Granularity::row:
-      return "row";
-    case Granularity::group:
-      return "group";
-    case Granularity::model:
-      return "model";
-  }
-  return "unknown";
+  const std::string_view name = choice_name(granularity);
+  return name.empty() ? "unknown" : name;
 }
 
 Status Units::validate() const {

@@ -2,6 +2,7 @@
 
 #include "core/global_norm.hpp"
 #include "core/norm_transform.hpp"
+#include "core/option_state.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
@@ -57,18 +58,7 @@ class ZClip final : public NormTransform {
     advance(threshold.spike ? threshold.norm : norm);
   }
 
-  void save_settings(SettingsWriter& settings) const override {
-    settings.put("alpha", options_.alpha);
-    settings.put("z_threshold", options_.z_threshold);
-    settings.put("max_norm", options_.max_norm);
-    settings.put("epsilon", options_.epsilon);
-    settings.put("warmup_steps", static_cast<double>(options_.warmup_steps));
-    settings.put("mode", options_.mode == ZClipMode::zscore ? "zscore" : "percentile");
-    settings.put("target", options_.target == ZClipTarget::mean ? "mean" : "adaptive_scaling");
-    settings.put("clip_factor", options_.clip_factor);
-    settings.put("skip_update_on_spike", options_.skip_update_on_spike ? 1.0 : 0.0);
-    settings.put("compat", released() ? "released" : "robust");
-  }
+  void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
   std::vector<StateField> state() const override {
     if (statistics_.collected < options_.warmup_steps) return {{"mean", {}}, {"var", {}}};

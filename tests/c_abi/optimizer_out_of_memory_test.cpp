@@ -183,7 +183,7 @@ TEST_P(COptimizerOutOfMemoryTest, AStepOfOneIsMadeOrNot) {
 }
 
 TEST_P(COptimizerOutOfMemoryTest, LaterStepsAndLearningRatesNeedNone) {
-  for (const Kind& kind : c_kinds()) {
+  for (const Kind& kind : all_kinds()) {
     SCOPED_TRACE(kind.name);
     const OptimizerHandle optimizer = ready(kind.options);
     ASSERT_EQ(step(optimizer.get()), GRADSTAB_OK);

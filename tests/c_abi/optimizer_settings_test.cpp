@@ -51,6 +51,8 @@ TEST(COptimizerOptionsTest, InitFunctionsGiveTheDefaultsOfTheCppLibrary) {
   EXPECT_EQ(adam.weight_decay, 0.0);
   EXPECT_EQ(adam.decoupled, 0);
   EXPECT_EQ(adam.amsgrad, 0);
+  EXPECT_EQ(adam.reset_interval, 0);
+  EXPECT_EQ(adam.compat, GRADSTAB_ROBUST);
   const gradstab_adam_options adamw = adam_options(GRADSTAB_PRESET_ADAMW);
   EXPECT_EQ(adamw.weight_decay, AdamOptions::adamw().weight_decay);
   EXPECT_EQ(adamw.decoupled, 1);
@@ -99,8 +101,8 @@ TEST(COptimizerOptionsTest, InitFunctionsNeedAStructAndItsSize) {
                             name + ") = " + std::to_string(expected)));
   };
   bad_size(gradstab_sgd_options_init(&sgd, 0), "gradstab_sgd_options", 0, sizeof sgd);
-  bad_size(gradstab_adam_options_init(&adam, sizeof adam - 1, 0), "gradstab_adam_options", sizeof adam - 1,
-           sizeof adam);
+  bad_size(gradstab_adam_options_init(&adam, offsetof(gradstab_adam_options, reset_interval) - 1, 0),
+           "gradstab_adam_options", offsetof(gradstab_adam_options, reset_interval) - 1, sizeof adam);
   bad_size(gradstab_lion_options_init(&lion, 1025), "gradstab_lion_options", 1025, sizeof lion);
   bad_size(gradstab_adam_mini_options_init(&mini, 8), "gradstab_adam_mini_options", 8, sizeof mini);
   bad_size(gradstab_spam_options_init(&spam, SIZE_MAX), "gradstab_spam_options", SIZE_MAX, sizeof spam);
@@ -187,6 +189,11 @@ TEST(COptimizerMakersTest, RefuseSettingsOutsideTheirRange) {
                  "weight_decay must be finite and at least 0, got nan");
   expect_refused(gradstab_adam, with(adam_options(), &gradstab_adam_options::decoupled, -1),
                  "decoupled must be 0 or 1, got -1");
+  expect_refused(gradstab_adam,
+                 with(adam_options(), &gradstab_adam_options::reset_interval, std::int64_t{-1}),
+                 "reset_interval must be at least 0, got -1");
+  expect_refused(gradstab_adam, with(adam_options(), &gradstab_adam_options::compat, 2),
+                 "compat must be from 0 to 1, got 2");
   expect_refused(gradstab_adam, with(adam_options(), &gradstab_adam_options::amsgrad, 256),
                  "amsgrad must be 0 or 1, got 256");
   expect_refused(gradstab_lion, with(lion_options(), &gradstab_lion_options::decay_over_lr, -1.0),

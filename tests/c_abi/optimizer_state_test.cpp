@@ -39,7 +39,7 @@ void vary(gradstab_optimizer* optimizer, Weights& weights, int first, int last) 
 }
 
 class COptimizerStateOfEveryKindTest : public ::testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(, COptimizerStateOfEveryKindTest, ::testing::ValuesIn(c_kinds()),
+INSTANTIATE_TEST_SUITE_P(, COptimizerStateOfEveryKindTest, ::testing::ValuesIn(all_kinds()),
                          [](const auto& test) { return test.param.name; });
 
 TEST_P(COptimizerStateOfEveryKindTest, ALoadedStateContinuesWithTheSameBits) {

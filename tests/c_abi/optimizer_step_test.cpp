@@ -185,7 +185,7 @@ int steps_that_differ(const Case& both) {
 }
 
 class COptimizerOfEveryKindTest : public ::testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(, COptimizerOfEveryKindTest, ::testing::ValuesIn(c_kinds()),
+INSTANTIATE_TEST_SUITE_P(, COptimizerOfEveryKindTest, ::testing::ValuesIn(all_kinds()),
                          [](const auto& test) { return test.param.name; });
 
 TEST_P(COptimizerOfEveryKindTest, GivesTheBitsOfTheCppLibraryBehindAnyTransform) {

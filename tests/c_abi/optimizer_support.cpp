@@ -22,6 +22,8 @@ gradstab_adam_options as_c(const AdamOptions& from) {
   options.weight_decay = from.weight_decay;
   options.decoupled = from.decoupled ? 1 : 0;
   options.amsgrad = from.amsgrad ? 1 : 0;
+  options.reset_interval = from.reset_interval;
+  options.compat = static_cast<gradstab_compat>(from.compat);
   return options;
 }
 

@@ -138,11 +138,12 @@ TEST_P(CUpdateEveryDTypeTest, AChainGivesTheBitsOfTheCppLibrary) {
                                        stabilizer_of(GRADSTAB_PRESET_ROBUST).release()};
   gradstab_transform* chained = nullptr;
   ASSERT_TRUE(accepted(gradstab_chain(links, 3, &chained)));
-  EXPECT_EQ(steps_that_differ(Handle(chained),
-                              chain(record_norms(), clip_by_global_norm({.max_norm = 0.5, .max_abs = true}),
-                                    stabilize(StabilizerOptions::robust())),
-                              GetParam()),
-            0);
+  EXPECT_EQ(
+      steps_that_differ(Handle(chained),
+                        chain(record_norms(), clip_by_global_norm(GlobalNormOptions::largest_entry(0.5)),
+                              stabilize(StabilizerOptions::robust())),
+                        GetParam()),
+      0);
 }
 
 TEST(CUpdateTest, EveryPresetGivesTheBitsOfTheCppLibrary) {

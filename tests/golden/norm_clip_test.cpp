@@ -25,7 +25,7 @@ class NormClipGoldenTest : public ::testing::TestWithParam<std::string> {
     for (const fixture::Tensor& tensor : golden_.tensors) list.push_back({tensor.name, tensor.sizes});
     const ParameterSet parameters = testing::parameter_set(list);
     GradientTransform transform =
-        clip_by_global_norm({.max_norm = golden_.hyper_number("max_norm"), .max_abs = max_abs_});
+        clip_by_global_norm({.max_norm = golden_.hyper_number("max_norm"), .p = max_abs_ ? kUnbounded : 2.0});
     const RunOptions released = {.nonfinite = NonFinitePolicy::pass_through, .backend = {}, .executor = {}};
     ASSERT_TRUE(transform.init(parameters, released).ok());
     Gradients gradients(parameters, dtype);

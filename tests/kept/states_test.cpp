@@ -17,7 +17,8 @@ std::map<std::string, Json> kept() {
   std::ifstream file(GRADSTAB_KEPT_STATES);
   for (std::string line; std::getline(file, line);) {
     Json json = Json::parse(line);
-    lines[json.at("subject").get<std::string>()] = std::move(json);
+    const auto name = json.at("subject").get<std::string>();
+    lines[name] = std::move(json);
   }
   return lines;
 }

@@ -23,7 +23,7 @@ std::vector<KeptSubject> transforms() {
       {"stabilize_model", [] { return stabilize({}, Units::whole_model()); }},
       {"clip_by_value", [] { return clip_by_value(0.75); }},
       {"clip_by_global_norm", [] { return clip_by_global_norm(1.5); }},
-      {"clip_by_largest", [] { return clip_by_global_norm({.max_norm = 0.5, .max_abs = true}); }},
+      {"clip_by_largest", [] { return clip_by_global_norm(GlobalNormOptions::largest_entry(0.5)); }},
       {"clip_by_p_norm", [] { return clip_by_global_norm({.max_norm = 1.5, .p = 3.0}); }},
       {"adaptive_clip",
        [] {

@@ -74,15 +74,6 @@ const std::vector<Kind>& all_kinds() {
   return kinds;
 }
 
-std::vector<Kind> c_kinds() {
-  std::vector<Kind> kinds = all_kinds();
-  std::erase_if(kinds, [](const Kind& kind) {
-    const auto* adam = std::get_if<AdamOptions>(&kind.options);
-    return adam != nullptr && adam->reset_interval > 0;
-  });
-  return kinds;
-}
-
 const OptimizerOptions& kind(const std::string& name) {
   const auto found = std::ranges::find(all_kinds(), name, &Kind::name);
   if (found == all_kinds().end()) throw std::logic_error("no such kind: " + name);

@@ -19,8 +19,6 @@ struct Kind {
 /// SGD plain, with momentum, with Nesterov; Adam, AdamW, both with AMSGrad; Lion with both kinds of decay;
 /// Adam-mini; SPAM with resets and clipping in a few steps.
 const std::vector<Kind>& all_kinds();
-/// Those whose settings the C interface has: all but Adam's momentum reset.
-std::vector<Kind> c_kinds();
 
 /// The one of that name.
 const OptimizerOptions& kind(const std::string& name);

@@ -44,7 +44,7 @@ std::vector<Front> all_fronts() {
   std::vector<Front> fronts = per_tensor_fronts();
   fronts.push_back({"clip", [] { return clip_by_global_norm(1.0); }});
   fronts.push_back({"clip_max_abs_stabilize", [] {
-                      return chain(clip_by_global_norm({.max_norm = 0.5, .max_abs = true}), stabilize());
+                      return chain(clip_by_global_norm(GlobalNormOptions::largest_entry(0.5)), stabilize());
                     }});
   fronts.push_back(
       {"zclip_value_clip", [] { return chain(zclip({.warmup_steps = 4}), clip_by_value(0.2)); }});

@@ -33,7 +33,7 @@ const std::vector<Front>& fronts() {
        }},
       {"stabilize_model", [] { return stabilize({}, Units::whole_model()); }},
       {"clip", [] { return clip_by_global_norm(1.0); }},
-      {"clip_max_abs", [] { return clip_by_global_norm({.max_norm = 0.5, .max_abs = true}); }},
+      {"clip_max_abs", [] { return clip_by_global_norm(GlobalNormOptions::largest_entry(0.5)); }},
       {"record", [] { return record_norms(); }},
       {"clip_stabilize", [] { return chain(clip_by_global_norm(1.0), stabilize()); }},
       {"stabilize_row_clip",

@@ -52,7 +52,7 @@ TEST(AllocationTest, StabilizeAllocatesNothingInAStep) {
 }
 
 TEST(AllocationTest, AChainWithAllNormsAllocatesNothingInAStep) {
-  const GlobalNormOptions by_largest{.max_norm = 1.0, .max_abs = true};
+  const auto by_largest = GlobalNormOptions::largest_entry(1.0);
   EXPECT_EQ(allocations_of(chain(record_norms(), clip_by_global_norm(by_largest), stabilize()), {}, false),
             0u);
 }

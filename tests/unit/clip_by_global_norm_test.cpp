@@ -48,7 +48,7 @@ TEST_F(ClipByGlobalNormTest, LeavesSmallGradientsBitForBit) {
 }
 
 TEST_F(ClipByGlobalNormTest, TheInfinityNormIsTheLargestEntryOfAll) {
-  GradientTransform transform = made({.max_norm = 2.0, .max_abs = true});
+  GradientTransform transform = made(GlobalNormOptions::largest_entry(2.0));
   const StepReport report = run(transform, {{3, -8}, {7.5}});
   EXPECT_EQ(report.tensors[1].factor, 2.0 / (8.0 + 1e-6));
 }
@@ -87,7 +87,7 @@ TEST_F(ClipByGlobalNormTest, EachLinkOfAChainHasThePNormItAsksForOfWhatReachesIt
 TEST_F(ClipByGlobalNormTest, StatesOfAnotherNormAreRefused) {
   GradientTransform euclidean = made({.max_norm = 2.0});
   GradientTransform cubic = made({.max_norm = 2.0, .p = 3.0});
-  GradientTransform largest = made({.max_norm = 2.0, .max_abs = true});
+  GradientTransform largest = made(GlobalNormOptions::largest_entry(2.0));
   GradientTransform infinite = made({.max_norm = 2.0, .p = std::numeric_limits<double>::infinity()});
   EXPECT_TRUE(infinite.load(largest.save().value()).ok());
   EXPECT_EQ(largest.load(euclidean.save().value()).message(),
@@ -98,7 +98,7 @@ TEST_F(ClipByGlobalNormTest, StatesOfAnotherNormAreRefused) {
 
 TEST_F(ClipByGlobalNormTest, AbsentTensorsDoNotCount) {
   for (const bool max_abs : {false, true}) {
-    GradientTransform transform = made({.max_norm = 1.0, .max_abs = max_abs});
+    GradientTransform transform = made({.max_norm = 1.0, .p = max_abs ? kUnbounded : 2.0});
     gradients_.set_all({{0, 2}, {100}});
     gradients_.set_absent(1);
     const auto report = transform.update(gradients_.refs());
@@ -120,7 +120,7 @@ TEST(ClipByGlobalNormBlocksTest, PassThroughOfNaNMakesEveryGradientNaNByEitherNo
   const ParameterSet parameters = testing::parameter_set_of_sizes({{2}, {200000}});
   for (const bool max_abs : {false, true}) {
     for (const std::size_t position : {0u, 65535u, 65536u, 199999u}) {
-      GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .max_abs = max_abs});
+      GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .p = max_abs ? kUnbounded : 2.0});
       ASSERT_TRUE(transform.init(parameters, {.nonfinite = NonFinitePolicy::pass_through}).ok());
       Gradients gradients(parameters, DType::float32);
       Values values(200000, 3.0);
@@ -138,7 +138,7 @@ TEST(ClipByGlobalNormBlocksTest, PassThroughOfNaNMakesEveryGradientNaNByEitherNo
 TEST(ClipByGlobalNormBlocksTest, TensorsBeyondABatchShareOneFactor) {
   const ParameterSet parameters = testing::parameter_set_of_sizes({{400000}, {3}, {400000}, {1}});
   for (const bool max_abs : {false, true}) {
-    GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .max_abs = max_abs});
+    GradientTransform transform = clip_by_global_norm({.max_norm = 1.0, .p = max_abs ? kUnbounded : 2.0});
     ASSERT_TRUE(transform.init(parameters).ok());
     Gradients gradients(parameters, DType::float32);
     gradients.set_all({Values(400000, 0.5), {6, 8, 0}, Values(400000, 0.5), {-20}});

@@ -84,8 +84,8 @@ TEST_F(MeasureOnceTest, AChainOfNormBasedLinksReadsOnceAndWritesOnce) {
 
 TEST_F(MeasureOnceTest, TheLargestEntryIsAskedForOnceByHoweverManyLinks) {
   const CountingBackend::Counts expected{.squared_norm = kElements, .max_abs = kElements, .scale = kElements};
-  EXPECT_EQ(counts_of(chain(clip_by_global_norm({.max_norm = 1.0, .max_abs = true}), stabilize(),
-                            clip_by_global_norm({.max_norm = 0.1, .max_abs = true}))),
+  EXPECT_EQ(counts_of(chain(clip_by_global_norm(GlobalNormOptions::largest_entry(1.0)), stabilize(),
+                            clip_by_global_norm(GlobalNormOptions::largest_entry(0.1)))),
             expected);
 }
 

@@ -195,7 +195,7 @@ TEST_F(NonFinitePolicyTest, ClippingLeavesSkippedTensorsOutOfTheGlobalNorm) {
   EXPECT_NEAR(testing::norm_of(gradients_.values(0)), 1.0, 1e-6);
   EXPECT_EQ(gradients_.values(1), Values{0.0});
 
-  GradientTransform by_largest = clip_by_global_norm({.max_norm = 1.0, .max_abs = true});
+  GradientTransform by_largest = clip_by_global_norm(GlobalNormOptions::largest_entry(1.0));
   ASSERT_TRUE(by_largest.init(parameters_).ok());
   gradients_.set_all({{3, 4}, {kInf}, {0, 0, kNaN}});
   ASSERT_TRUE(by_largest.update(gradients_.refs()).ok());

@@ -55,7 +55,7 @@ class EmbeddingTest : public ::testing::Test {
 /// differ. The other backends deal elements out to several sums by their index.
 TEST_F(EmbeddingTest, EqualsTheDenseGradientWithZerosElsewhere) {
   const auto make = [] {
-    return chain(clip_by_global_norm({.max_norm = 3.0, .max_abs = true}), stabilize());
+    return chain(clip_by_global_norm(GlobalNormOptions::largest_entry(3.0)), stabilize());
   };
   const std::vector<std::vector<std::size_t>> steps = {{7, 8, 31}, {0},          {49, 2, 3, 4, 5, 6},
                                                        {},         {10, 11, 12}, {7, 8, 31}};

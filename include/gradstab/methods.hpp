@@ -1,0 +1,113 @@
+// The methods and optimizers by name: which there are, what can be set about each, and made from texts such
+// as "zclip(z_threshold=3)+stabilize".
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gradstab/export.hpp"
+#include "gradstab/optimizer.hpp"
+#include "gradstab/settings.hpp"
+#include "gradstab/status.hpp"
+#include "gradstab/transform.hpp"
+#include "gradstab/units.hpp"
+
+namespace gradstab {
+
+/// What kind of value a setting has, and so how a text says it.
+enum class SettingKind : std::uint8_t {
+  number,     ///< 0.5, 1e-8, inf
+  count,      ///< 25
+  flag,       ///< true or false
+  choice,     ///< one of `SettingInfo::choices`
+  patterns,   ///< [head.*, *.bias]
+  groups,     ///< [attention=*.q_proj.*,*.k_proj.*; rest=mlp.*]
+  overrides,  ///< [*.embed=row, *.gate=tensor]
+};
+inline constexpr std::string_view kSettingKindNames[] = {"number",   "count",  "flag",     "choice",
+                                                         "patterns", "groups", "overrides"};
+static_assert(std::size(kSettingKindNames) == static_cast<std::size_t>(SettingKind::overrides) + 1);
+constexpr std::span<const std::string_view> names_of(SettingKind) noexcept {
+  return kSettingKindNames;
+}
+
+/// One setting of a method: its entry in the list beside the options, and its default.
+struct SettingInfo {
+  Setting setting;
+  SettingKind kind = SettingKind::number;
+  std::string default_text;  ///< as a text has it
+  std::span<const std::string_view> choices = {};
+};
+
+/// One method or optimizer.
+struct MethodInfo {
+  std::string_view name;
+  std::string_view formerly;   ///< an older word for it, still understood; may be empty
+  std::string_view published;  ///< its name in recorded cases, where that is another
+  std::string_view summary;    ///< what it does, in a few words
+  bool needs_parameters = false;
+  bool sees_norms_alone = false;  ///< with its defaults: see GradientTransform::sees_norms_alone
+  bool element_wise = false;      ///< it changes single elements, and so the direction
+  bool needs_all_tensors = false;
+  bool has_units = false;             ///< the last two settings are "granularity" and "groups"
+  std::vector<SettingInfo> settings;  ///< in the order of the list
+};
+
+/// All methods that can be a link of a chain, in the order of the documents.
+GRADSTAB_API const std::vector<MethodInfo>& methods();
+
+/// All optimizers: "sgd", "adam", "adamw", "lion", "adam_mini" and "spam".
+GRADSTAB_API const std::vector<MethodInfo>& optimizers();
+
+/// The one of that name, or that was called that formerly. Errors: there is none, with the nearest name.
+GRADSTAB_API Result<const MethodInfo*> find_method(std::string_view name);
+GRADSTAB_API Result<const MethodInfo*> find_optimizer(std::string_view name);
+
+/// A value for one setting.
+struct SettingText {
+  std::string name;
+  std::string text;
+};
+
+/// One link of a chain, or an optimizer, in words: settings that are not named have their defaults.
+struct MethodText {
+  std::string method;
+  std::vector<SettingText> settings;
+};
+
+/// Takes a chain apart. Links are joined by '+', settings are in parentheses, blanks do not count:
+///
+///   clip_by_global_norm(max_norm=0.5) + stabilize(gamma1=0.7, granularity=row)
+///
+/// In a list a backslash takes the meaning from the character behind it. Names become those of today. Errors:
+/// an unknown method or setting, with the nearest name and, of a setting, its range; a setting twice; what is
+/// no such text.
+GRADSTAB_API Result<std::vector<MethodText>> parse_transform(std::string_view text);
+
+/// The text that parse_transform takes apart in this way.
+GRADSTAB_API std::string to_text(std::span<const MethodText> links);
+
+/// The same links with every setting in today's name, in the order of the lists, and only those whose value
+/// is not the default: two chains with the same text compute the same. Errors: those of parse_transform.
+GRADSTAB_API Result<std::vector<MethodText>> without_defaults(std::span<const MethodText> links);
+
+/// One link alone is itself and not a chain of one. Errors: those of parse_transform, a value that is none of
+/// the setting's kind, one outside its range.
+GRADSTAB_API Result<GradientTransform> make_chain(std::span<const MethodText> links);
+
+/// parse_transform and make_chain.
+GRADSTAB_API Result<GradientTransform> transform_from_text(std::string_view text);
+
+/// The options of an optimizer. Errors as for make_chain.
+GRADSTAB_API Result<OptimizerOptions> make_optimizer_options(const MethodText& optimizer);
+
+/// How texts say a value.
+GRADSTAB_API std::string setting_text(double value);
+GRADSTAB_API std::string setting_text(const std::vector<std::string>& patterns);
+GRADSTAB_API std::string setting_text(const std::vector<UnitGroup>& groups);
+GRADSTAB_API std::string setting_text(const std::vector<AdamMiniOptions::Override>& overrides);
+
+}  // namespace gradstab
