@@ -23,6 +23,7 @@ void add_train(CLI::App& app, Action& action, Train run);
 void add_report(CLI::App& app, Action& action);
 void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
+void add_methods(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_reproduce(CLI::App& app, Action& action);

@@ -1,4 +1,5 @@
-// gradstab: train, report, bounds, data, replay, sweep. No torch here: all but training starts at once.
+// gradstab: train, report, bounds, data, methods, replay, sweep. No torch here: all but training starts at
+// once.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
     add_report(app, action);
     add_bounds(app, action);
     add_data(app, action);
+    add_methods(app, action);
     add_replay(app, action);
     add_sweep(app, action);
     add_reproduce(app, action);

@@ -17,7 +17,9 @@ int run_program(int argc, char** argv, const std::function<void(CLI::App&, Actio
   try {
     app.parse(argc, argv);
     if (action) return action();
-    print_error("no verb given; expected train, sweep, report, bounds, data or replay (see gradstab --help)");
+    print_error(
+        "no verb given; expected train, sweep, report, bounds, data, methods or replay (see gradstab "
+        "--help)");
     return kExitUsage;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version

@@ -67,7 +67,9 @@ std::string list_of_methods() {
 void add_replay(CLI::App& app, Action& action) {
   CLI::App* replay = app.add_subcommand("replay", "feed recorded gradients through a method, to compare");
   auto arguments = std::make_shared<ReplayArguments>();
-  replay->add_option("--method", arguments->options.method, "see below [the one that the file names]");
+  replay->add_option("--method", arguments->options.method,
+                     "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the one that "
+                     "the file names]");
   replay->add_option("--input", arguments->input, "recording: JSON, see tests/golden/README.md")->required();
   replay->add_option("--output", arguments->output, "the same with this library's results")->required();
   replay

@@ -6,9 +6,12 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "cli/commands.hpp"
+#include "gradstab/methods.hpp"
 #include "lab/train/run_directory.hpp"
+#include "lab/train/transform_factory.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -17,12 +20,21 @@ std::string default_name(const lab::TrainOptions& options) {
   return options.transform == "none" ? options.optimizer : options.optimizer + "+" + options.transform;
 }
 
+/// Without settings, which hold characters that no folder should.
+std::string short_name(const lab::TrainOptions& options) {
+  std::string name = options.optimizer;
+  if (options.transform == "none") return name;
+  const auto links = parse_transform(options.transform);
+  for (const MethodText& link : links.value()) name += "+" + link.method;
+  return name;
+}
+
 std::string default_output(const lab::TrainOptions& options) {
   const std::string precision =
       options.number_format() == lab::Precision::fp32 ? "" : "-" + options.precision;
   const std::string depth = options.layers > 0 ? fmt::format("-layers{}", options.layers) : "";
-  return fmt::format("runs/llm-{}{}-{}{}-lr{:g}-seed{}", options.model, depth, default_name(options),
-                     precision, options.lr, options.seed);
+  return fmt::format("runs/llm-{}{}-{}{}-lr{:g}-seed{}", options.model, depth, short_name(options), precision,
+                     options.lr, options.seed);
 }
 
 /// Fills the options of a run to continue from its run.json.
@@ -43,6 +55,10 @@ Status load_resumed(TrainArguments& arguments) {
 
 Status complete(TrainArguments& arguments) {
   if (!arguments.resume.empty()) GRADSTAB_RETURN_IF_ERROR(load_resumed(arguments));
+  lab::TrainOptions& options = arguments.options;
+  auto transform = lab::with_shorthands(options.transform, std::exchange(options.shorthand, {}));
+  if (!transform) return transform.status();
+  options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(arguments.options.validate());
   if (arguments.name.empty()) arguments.name = default_name(arguments.options);
   if (arguments.output.empty()) arguments.output = default_output(arguments.options);
@@ -58,6 +74,27 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
     } else {
       verb.add_option(flag, field, help)->capture_default_str();
     }
+  });
+  using Given = std::vector<std::pair<std::string, std::string>>;
+  auto given = std::make_shared<Given>();
+  for (const lab::Shorthand& shorthand : lab::shorthands()) {
+    for (const std::string_view name : {shorthand.name, shorthand.formerly}) {
+      if (name.empty()) continue;
+      std::string flag = fmt::format("--{}", name);
+      std::ranges::replace(flag, '_', '-');
+      const std::string help = name == shorthand.name ? fmt::format("short for {}({}=...) in the transform",
+                                                                    shorthand.method, shorthand.setting)
+                                                      : fmt::format("older word for --{}", shorthand.name);
+      verb.add_option_function<std::string>(
+          flag,
+          [given, name = std::string(name)](const std::string& value) { given->emplace_back(name, value); },
+          help);
+    }
+  }
+  verb.parse_complete_callback([&options, given] {
+    const auto transform = lab::with_shorthands(options.transform, *given);
+    if (!transform) throw Error(transform.status());
+    for (const auto& [name, value] : *given) options.shorthand.push_back(lab::in_words_of_today(name, value));
   });
 }
 

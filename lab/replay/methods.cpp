@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "gradstab/methods.hpp"
 #include "lab/replay/quantizers.hpp"
 
 namespace gradstab::lab {
@@ -30,28 +31,69 @@ ReplayedMethod optimizer(OptimizerOptions options, std::optional<GradientTransfo
   return method;
 }
 
-StabilizerOptions stabilizer_options(const Context& c, const char* epsilon) {
-  auto options = StabilizerOptions::released();
-  c.settings.read("gamma1", options.gamma1);
-  c.settings.read("gamma2", options.gamma2);
-  c.settings.read("bias_correction", options.bias_correction);
-  c.settings.read("robust_kappa", options.robust_kappa);
-  c.settings.read(epsilon, options.epsilon);
+/// Steps between resets of Adam's moments, with which the bias corrections of the authors' code begin again.
+constexpr const char* kResetGap = "update_proj_gap";
+
+std::int64_t reset_gap(const Context& c) {
+  std::int64_t interval = AdamOptions::stable_spam().reset_interval;
+  c.settings.read(kResetGap, interval);
+  return interval;
+}
+
+void set(MethodText& text, std::string_view name, std::string value) {
+  std::erase_if(text.settings, [&](const SettingText& given) { return given.name == name; });
+  text.settings.push_back({std::string(name), std::move(value)});
+}
+
+/// Reads what a case says of this method, under the names of the authors' code and under those of this
+/// library. `epsilon`, where it is not empty, is the only name of the setting epsilon. Settings of `text` are
+/// the defaults.
+void read_settings(const Context& c, const MethodInfo& info, MethodText& text,
+                   std::string_view epsilon = {}) {
+  for (const SettingInfo& known : info.settings) {
+    const Setting& setting = known.setting;
+    if (setting.name == "compat") {
+      set(text, setting.name, std::string(choice_name(c.compat)));
+      continue;
+    }
+    const bool renamed = setting.name == "epsilon" && !epsilon.empty();
+    // Where it is Adam's that Stable-SPAM resets, the name is read by make_stable_spam.
+    const bool of_adam = setting.published == kResetGap;
+    for (const std::string_view name : {setting.name, of_adam ? "" : renamed ? epsilon : setting.published}) {
+      if (name.empty() || (renamed && name != epsilon)) continue;
+      if (auto value = c.settings.text(std::string(name), known.kind))
+        set(text, setting.name, *std::move(value));
+    }
+  }
+}
+
+/// The settings of a recorded method of this library's name.
+MethodText method_text(const Context& c, std::string_view name) {
+  MethodText text{std::string(name), {}};
+  read_settings(c, *find_method(name).value(), text);
+  if (name == "adaptive_value_clip") {
+    const std::int64_t interval = reset_gap(c);
+    if (c.compat == Compat::released) set(text, "reset_interval", std::to_string(interval));
+  }
+  return text;
+}
+
+Result<GradientTransform> make(const MethodText& text) {
+  return make_chain(std::span(&text, 1));
+}
+
+/// stabilize in the form of the authors' code, with the name that epsilon has in a case.
+Result<GradientTransform> make_stabilize(const Context& c, const std::string& epsilon) {
+  MethodText text{"stabilize", {{"epsilon", setting_text(StabilizerOptions::released().epsilon)}}};
+  read_settings(c, *find_method("stabilize").value(), text, epsilon == "eps" ? "" : epsilon);
   // Recorded float32 and float64 runs may have used different ones.
-  if (c.wide && !c.settings.overridden(epsilon))
-    c.settings.read(std::string(epsilon) + "64", options.epsilon);
-  return options;
+  if (c.wide && !c.settings.overridden(epsilon)) {
+    if (auto value = c.settings.text(epsilon + "64", SettingKind::number)) set(text, "epsilon", *value);
+  }
+  return make(text);
 }
 
-AdaptiveValueClipOptions value_clip_options(const Context& c, std::int64_t reset_interval) {
-  auto options = AdaptiveValueClipOptions::stable_spam();
-  c.settings.read("gamma3", options.theta);
-  options.compat = c.compat;
-  if (c.compat == Compat::released) options.reset_interval = reset_interval;
-  return options;
-}
-
-AdaptiveNormOptions norm_options(const Context& c, double beta1, std::int64_t reset_interval) {
+AdaptiveNormOptions norm_options(const Context& c, double beta1) {
   auto options = AdaptiveNormOptions::stable_spam();
   c.settings.read("gamma1", options.gamma1);
   if (options.gamma1 < 0.0) options.gamma1 = beta1;  // as the authors' -1
@@ -60,174 +102,47 @@ AdaptiveNormOptions norm_options(const Context& c, double beta1, std::int64_t re
   c.settings.read("total_T", options.total_steps);
   c.settings.read("eta_min", options.least_scale);
   options.compat = c.compat;
-  if (c.compat == Compat::released) options.reset_interval = reset_interval;
+  const std::int64_t interval = reset_gap(c);
+  if (c.compat == Compat::released) options.reset_interval = interval;
   return options;
 }
 
-std::int64_t reset_gap(const Context& c) {
-  std::int64_t interval = AdamOptions::stable_spam().reset_interval;
-  c.settings.read("update_proj_gap", interval);
-  return interval;
+Result<ReplayedMethod> make_transform(const Context& c, std::string_view name) {
+  auto made = name == "stabilize"       ? make_stabilize(c, "eps")
+              : name == "adaptive_norm" ? adaptive_norm(norm_options(c, AdamOptions().beta1))
+                                        : make(method_text(c, name));
+  if (!made) return made.status();
+  return alone(std::move(*made));
 }
 
-ReplayedMethod make_stabilize(const Context& c) {
-  return alone(stabilize(stabilizer_options(c, "eps")));
-}
-
-ReplayedMethod make_value_clip(const Context& c) {
-  auto options = ClipByValueOptions::gradient_stabilizer();
-  c.settings.read("clip_value", options.max_abs);
-  return alone(clip_by_value(options));
-}
-
-ReplayedMethod make_norm_clip(const Context& c) {
-  auto options = GlobalNormOptions::gradient_stabilizer();
-  c.settings.read("max_norm", options.max_norm);
-  c.settings.read("norm_type", options.p);
-  return alone(clip_by_global_norm(options));
-}
-
-ReplayedMethod make_agc(const Context& c) {
-  auto options = AdaptiveClipOptions::nfnet();
-  c.settings.read("clip_factor", options.clip_factor);
-  c.settings.read("eps", options.epsilon);
-  c.settings.read("norm_floor", options.norm_floor);
-  return alone(adaptive_clip(std::move(options)));
-}
-
-Result<ReplayedMethod> make_zclip(const Context& c) {
-  auto options = ZClipOptions::zclip();
-  c.settings.read("alpha", options.alpha);
-  c.settings.read("z_thresh", options.z_threshold);
-  c.settings.read("max_grad_norm", options.max_norm);
-  c.settings.read("eps", options.epsilon);
-  c.settings.read("warmup_steps", options.warmup_steps);
-  c.settings.read("clip_factor", options.clip_factor);
-  c.settings.read("skip_update_on_spike", options.skip_update_on_spike);
-  std::string mode = "zscore";
-  std::string target = "adaptive_scaling";
-  c.settings.read("mode", mode);
-  c.settings.read("clip_option", target);
-  if (mode != "zscore" && mode != "percentile") {
-    return Status(StatusCode::invalid_argument,
-                  fmt::format("setting mode must be zscore or percentile, got '{}'", mode));
+/// Options of an optimizer of this library's name; `text` has what the name in a case says of them.
+Result<OptimizerOptions> optimizer_options(const Context& c, MethodText text) {
+  read_settings(c, *find_optimizer(text.method).value(), text);
+  if (text.method == "lion") {
+    bool independent = false;
+    c.settings.read("decoupled_weight_decay", independent);
+    auto options = make_optimizer_options(text);
+    if (options && independent) {
+      auto& lion = std::get<LionOptions>(*options);
+      lion.decay_over_lr = lion.lr;
+    }
+    return options;
   }
-  if (target != "adaptive_scaling" && target != "mean") {
-    return Status(StatusCode::invalid_argument,
-                  fmt::format("setting clip_option must be adaptive_scaling or mean, got '{}'", target));
-  }
-  options.mode = mode == "zscore" ? ZClipMode::zscore : ZClipMode::percentile;
-  options.target = target == "mean" ? ZClipTarget::mean : ZClipTarget::adaptive_scaling;
-  options.compat = c.compat;
-  return alone(zclip(options));
-}
-
-ReplayedMethod make_adagc(const Context& c) {
-  AdaGcOptions options;
-  c.settings.read("lam_rel", options.relative);
-  c.settings.read("lam_abs", options.absolute);
-  c.settings.read("beta", options.beta);
-  c.settings.read("T_start", options.warmup_steps);
-  c.settings.read("eps", options.epsilon);
-  c.settings.read("global_warmup", options.global_warmup);
-  c.settings.read("whole_model", options.whole_model);
-  options.compat = c.compat;
-  return alone(adagc(options));
-}
-
-ReplayedMethod make_spike_aware_clip(const Context& c) {
-  auto options = SpikeAwareClipOptions::spam();
-  c.settings.read("threshold", options.threshold);
-  c.settings.read("beta2", options.beta2);
-  c.settings.read("DeltaT", options.reset_interval);
-  c.settings.read("grad_accu_steps", options.quiet_steps);
-  options.compat = c.compat;
-  return alone(spike_aware_clip(options));
-}
-
-ReplayedMethod make_adaptive_value_clip(const Context& c) {
-  return alone(adaptive_value_clip(value_clip_options(c, reset_gap(c))));
-}
-
-ReplayedMethod make_adaptive_norm(const Context& c) {
-  return alone(adaptive_norm(norm_options(c, AdamOptions().beta1, reset_gap(c))));
-}
-
-ReplayedMethod make_normalize(const Context&) {
-  return alone(normalize());
-}
-
-ReplayedMethod make_scale_by(const Context& c) {
-  double factor = 1.0;
-  c.settings.read("factor", factor);
-  return alone(scale_by(factor));
-}
-
-ReplayedMethod make_record_norms(const Context& c) {
-  double ratio = StabilizerOptions{}.spike_ratio;
-  c.settings.read("spike_ratio", ratio);
-  return alone(record_norms(ratio));
-}
-
-template <class Options>
-Options with_rate(const Context& c, Options options) {
-  c.settings.read("lr", options.lr);
-  c.settings.read("weight_decay", options.weight_decay);
-  if constexpr (requires { options.beta1; }) {
-    c.settings.read("beta1", options.beta1);
-    c.settings.read("beta2", options.beta2);
-  }
-  if constexpr (requires { options.epsilon; }) c.settings.read("eps", options.epsilon);
-  return options;
-}
-
-OptimizerOptions sgd_options(const Context& c) {
-  auto options = with_rate(c, SgdOptions{});
-  c.settings.read("momentum", options.momentum);
-  c.settings.read("dampening", options.dampening);
-  c.settings.read("nesterov", options.nesterov);
-  return options;
-}
-
-OptimizerOptions adam_options(const Context& c, AdamOptions defaults) {
-  auto options = with_rate(c, defaults);
-  c.settings.read("decoupled", options.decoupled);
-  c.settings.read("amsgrad", options.amsgrad);
-  return options;
-}
-
-OptimizerOptions lion_options(const Context& c) {
-  auto options = with_rate(c, LionOptions{});
-  bool independent = false;
-  c.settings.read("decoupled_weight_decay", independent);
-  if (independent) options.decay_over_lr = options.lr;
-  return options;
-}
-
-OptimizerOptions adam_mini_options(const Context& c) {
-  auto options = with_rate(c, AdamMiniOptions{});
-  c.settings.read("dim", options.dim);
-  c.settings.read("n_heads", options.n_heads);
-  return options;
-}
-
-OptimizerOptions spam_options(const Context& c) {
-  auto options = with_rate(c, SpamOptions{});
-  c.settings.read("threshold", options.threshold);
-  c.settings.read("DeltaT", options.reset_interval);
-  c.settings.read("warmup_steps", options.warmup_steps);
-  c.settings.read("grad_accu_steps", options.quiet_steps);
-  return options;
+  return make_optimizer_options(text);
 }
 
 /// Stable-SPAM multiplies Adam's beta1 by the same cosine as gamma1.
-ReplayedMethod make_stable_spam(const Context& c) {
-  auto adam = std::get<AdamOptions>(adam_options(c, AdamOptions::stable_spam()));
+Result<ReplayedMethod> make_stable_spam(const Context& c) {
+  const auto defaults = AdamOptions::stable_spam();
+  const auto options = optimizer_options(
+      c, {"adam", {{"decoupled", "true"}, {"reset_interval", std::to_string(defaults.reset_interval)}}});
+  if (!options) return options.status();
+  auto adam = std::get<AdamOptions>(*options);
   adam.reset_interval = reset_gap(c);
-  adam.compat = c.compat;
-  const auto norm = norm_options(c, adam.beta1, adam.reset_interval);
-  auto method = optimizer(
-      adam, chain(adaptive_value_clip(value_clip_options(c, adam.reset_interval)), adaptive_norm(norm)));
+  const auto norm = norm_options(c, adam.beta1);
+  auto clip = make(method_text(c, "adaptive_value_clip"));
+  if (!clip) return clip.status();
+  auto method = optimizer(adam, chain(std::move(*clip), adaptive_norm(norm)));
   method.writes_gradients = true;
   method.before_step = [adam, norm](Optimizer& stepped, std::int64_t step) {
     auto now = adam;
@@ -237,95 +152,87 @@ ReplayedMethod make_stable_spam(const Context& c) {
   return method;
 }
 
-using Make = Result<ReplayedMethod> (*)(const Context&);
-struct Entry {
-  MethodName name;
-  std::string_view also;  ///< the name this library gives it, or another that is in use
-  Make make;
+/// An optimizer by its name in recorded cases.
+struct RecordedOptimizer {
+  std::string_view name;
+  std::string_view also;  ///< another that is in use
+  std::string_view summary;
+  MethodText text;  ///< its name here, and what the recorded name says of its settings
 };
 
-template <auto kMake>
-Result<ReplayedMethod> transform_of(const Context& c) {
-  return kMake(c);
-}
-
-/// The optimizer alone, or with stabilize in front.
-template <OptimizerOptions (*kOptions)(const Context&), bool kStabilized>
-Result<ReplayedMethod> optimizer_of(const Context& c) {
-  std::optional<GradientTransform> transform;
-  if (kStabilized) transform.emplace(stabilize(stabilizer_options(c, "eps_gs")));
-  return optimizer(kOptions(c), std::move(transform));
-}
-
-OptimizerOptions adam_with_l2(const Context& c) {
-  return adam_options(c, AdamOptions{});
-}
-OptimizerOptions adamw(const Context& c) {
-  return adam_options(c, AdamOptions::adamw());
-}
-OptimizerOptions amsgrad(const Context& c) {
-  AdamOptions defaults;
-  defaults.amsgrad = true;
-  return adam_options(c, defaults);
-}
-
-/// The optimizer is a setting here, and its defaults are those of the recorded runs: no weight decay.
-ReplayedMethod make_quadratic(const Context& c) {
-  std::string name = "adamw";
-  c.settings.read("optimizer", name);
-  AdamOptions plain_adamw;
-  plain_adamw.decoupled = true;
-  auto options = name == "sgd" ? sgd_options(c) : adam_options(c, plain_adamw);
-  return optimizer(std::move(options), stabilize(stabilizer_options(c, "eps_gs")));
-}
-
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> list = {
-      {{"gradient_stabilizer", "GradientStabilizer"}, "stabilize", transform_of<make_stabilize>},
-      {{"value_clip", "clipping by value"}, "clip_by_value", transform_of<make_value_clip>},
-      {{"norm_clip", "clipping by global norm"}, "clip_by_global_norm", transform_of<make_norm_clip>},
-      {{"agc", "adaptive gradient clipping"}, "adaptive_clip", transform_of<make_agc>},
-      {{"zclip", "ZClip"}, "", transform_of<make_zclip>},
-      {{"adagc", "AdaGC"}, "", transform_of<make_adagc>},
-      {{"spike_aware_clip", "SPAM's clipping alone"}, "", transform_of<make_spike_aware_clip>},
-      {{"adaptive_value_clip", "Stable-SPAM's AdaClip alone"}, "", transform_of<make_adaptive_value_clip>},
-      {{"adaptive_norm", "Stable-SPAM's AdaGN alone"}, "", transform_of<make_adaptive_norm>},
-      {{"normalize", "norm 1 per tensor"}, "", transform_of<make_normalize>},
-      {{"scale_by", "a constant factor"}, "", transform_of<make_scale_by>},
-      {{"record_norms", "nothing but statistics"}, "", transform_of<make_record_norms>},
-      {{"sgd_momentum", "SGD"}, "sgd", optimizer_of<sgd_options, false>},
-      {{"adam", "Adam"}, "", optimizer_of<adam_with_l2, false>},
-      {{"adamw", "AdamW"}, "", optimizer_of<adamw, false>},
-      {{"amsgrad", "AMSGrad"}, "", optimizer_of<amsgrad, false>},
-      {{"lion", "Lion"}, "", optimizer_of<lion_options, false>},
-      {{"adam_mini", "Adam-mini"}, "", optimizer_of<adam_mini_options, false>},
-      {{"spam", "SPAM"}, "", optimizer_of<spam_options, false>},
-      {{"stable_spam", "Stable-SPAM"}, "", transform_of<make_stable_spam>},
-      {{"gs_sgd_momentum", "stabilize and SGD"}, "gs_sgd", optimizer_of<sgd_options, true>},
-      {{"gs_adam", "stabilize and Adam"}, "", optimizer_of<adam_with_l2, true>},
-      {{"gs_adamw", "stabilize and AdamW"}, "gs_adamw_nan", optimizer_of<adamw, true>},
-      {{"gs_quadratic", "stabilize and AdamW or SGD on a quadratic"}, "", transform_of<make_quadratic>},
-      {{"gs_lion", "stabilize and Lion"}, "", optimizer_of<lion_options, true>},
-      {{"gs_adam_mini", "stabilize and Adam-mini"}, "", optimizer_of<adam_mini_options, true>},
-  };
+const std::vector<RecordedOptimizer>& recorded_optimizers() {
+  static const std::vector<RecordedOptimizer> list = [] {
+    std::vector<RecordedOptimizer> result;
+    for (const MethodInfo& info : optimizers())
+      result.push_back({info.published, info.name, info.summary, {std::string(info.name), {}}});
+    result.push_back({"amsgrad", "", "AMSGrad", {"adam", {{"amsgrad", "true"}}}});
+    return result;
+  }();
   return list;
 }
 
-Result<NonFinitePolicy> policy(const std::string& name) {
-  if (name == "skip_tensor") return NonFinitePolicy::skip_tensor;
-  if (name == "skip_step") return NonFinitePolicy::skip_step;
-  if (name == "raise") return NonFinitePolicy::raise;
-  if (name == "pass_through") return NonFinitePolicy::pass_through;
-  return Status(
-      StatusCode::invalid_argument,
-      fmt::format("setting nonfinite must be skip_tensor, skip_step, raise or pass_through, got '{}'", name));
+/// An optimizer with stabilize in front, under the name that it has in recorded cases.
+constexpr std::string_view kStabilized = "gs_";
+
+const RecordedOptimizer* find_recorded(std::string_view name) {
+  if (name == "gs_adamw_nan") name = "gs_adamw";
+  if (name.starts_with(kStabilized)) name.remove_prefix(kStabilized.size());
+  const auto& list = recorded_optimizers();
+  const auto found = std::ranges::find_if(
+      list, [&](const RecordedOptimizer& entry) { return entry.name == name || entry.also == name; });
+  return found == list.end() ? nullptr : &*found;
 }
 
-const Entry* find_entry(std::string_view name) {
-  const auto found = std::ranges::find_if(entries(), [&](const Entry& entry) {
-    return entry.name.name == name || (!entry.also.empty() && entry.also == name);
-  });
-  return found == entries().end() ? nullptr : &*found;
+Result<ReplayedMethod> make_optimizer(const Context& c, std::string_view name,
+                                      const RecordedOptimizer& recorded) {
+  auto options = optimizer_options(c, recorded.text);
+  if (!options) return options.status();
+  std::optional<GradientTransform> transform;
+  if (name.starts_with(kStabilized)) {
+    auto made = make_stabilize(c, "eps_gs");
+    if (!made) return made.status();
+    transform = std::move(*made);
+  }
+  return optimizer(std::move(*options), std::move(transform));
+}
+
+/// The optimizer is a setting here, and its defaults are those of the recorded runs: no weight decay.
+Result<ReplayedMethod> make_quadratic(const Context& c) {
+  std::string name = "adamw";
+  c.settings.read("optimizer", name);
+  auto options = name == "sgd" ? optimizer_options(c, {"sgd", {}})
+                               : optimizer_options(c, {"adam", {{"decoupled", "true"}}});
+  if (!options) return options.status();
+  auto made = make_stabilize(c, "eps_gs");
+  if (!made) return made.status();
+  return optimizer(std::move(*options), std::move(*made));
+}
+
+/// A method of this library by the name that it has here or in recorded cases; null if there is none.
+const MethodInfo* find_transform(std::string_view name) {
+  const auto found = std::ranges::find(methods(), name, &MethodInfo::published);
+  if (found != methods().end()) return &*found;
+  const auto own = find_method(name);
+  return own ? *own : nullptr;
+}
+
+/// "zclip(z_threshold=3)+stabilize": a chain in the words of this library.
+bool is_text(std::string_view name) {
+  return name.find_first_of("(+") != std::string_view::npos;
+}
+
+Result<ReplayedMethod> make_method(const Context& c, std::string_view name) {
+  if (is_text(name)) {
+    auto made = transform_from_text(name);
+    if (!made) return made.status();
+    return alone(std::move(*made));
+  }
+  if (name == "stable_spam") return make_stable_spam(c);
+  if (name == "gs_quadratic") return make_quadratic(c);
+  if (const MethodInfo* const info = find_transform(name)) return make_transform(c, info->name);
+  if (const RecordedOptimizer* const recorded = find_recorded(name))
+    return make_optimizer(c, name, *recorded);
+  return check_method(name);
 }
 
 }  // namespace
@@ -333,8 +240,8 @@ const Entry* find_entry(std::string_view name) {
 Result<Compat> read_compat(Settings& settings) {
   std::string compat = "robust";
   settings.read("compat", compat);
-  if (compat == "robust") return Compat::robust;
-  if (compat == "released") return Compat::released;
+  Compat value{};
+  if (choice_named(compat, value)) return value;
   return Status(StatusCode::invalid_argument,
                 fmt::format("setting compat must be robust or released, got '{}'", compat));
 }
@@ -342,7 +249,17 @@ Result<Compat> read_compat(Settings& settings) {
 const std::vector<MethodName>& replayed_methods() {
   static const std::vector<MethodName> names = [] {
     std::vector<MethodName> list;
-    for (const Entry& entry : entries()) list.push_back(entry.name);
+    for (const MethodInfo& info : methods())
+      list.push_back({std::string(info.published), std::string(info.summary)});
+    for (const RecordedOptimizer& recorded : recorded_optimizers())
+      list.push_back({std::string(recorded.name), std::string(recorded.summary)});
+    list.push_back({"stable_spam", "Stable-SPAM"});
+    for (const RecordedOptimizer& recorded : recorded_optimizers()) {
+      if (recorded.name != "amsgrad" && recorded.name != "spam")
+        list.push_back({fmt::format("{}{}", kStabilized, recorded.name),
+                        fmt::format("stabilize in front of {}", recorded.name)});
+    }
+    list.push_back({"gs_quadratic", "stabilize in front of AdamW or SGD on a quadratic"});
     for (const MethodName& name : quantizer_methods()) list.push_back(name);
     return list;
   }();
@@ -350,27 +267,34 @@ const std::vector<MethodName>& replayed_methods() {
 }
 
 Status check_method(std::string_view name) {
-  if (is_quantizer(name) || find_entry(name) != nullptr) return {};
-  std::string known;
-  for (const MethodName& method : replayed_methods())
-    known += (known.empty() ? "" : ", ") + std::string(method.name);
-  return {StatusCode::invalid_argument, fmt::format("unknown method '{}'; known are {}", name, known)};
+  if (is_text(name)) return parse_transform(name).status();
+  const bool known = is_quantizer(name) || name == "stable_spam" || name == "gs_quadratic" ||
+                     find_transform(name) != nullptr || find_recorded(name) != nullptr;
+  if (known) return {};
+  std::string list;
+  for (const MethodName& method : replayed_methods()) list += (list.empty() ? "" : ", ") + method.name;
+  return {StatusCode::invalid_argument, fmt::format("unknown method '{}'; known are {}", name, list)};
 }
 
 Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide) {
-  const Entry* found = find_entry(name);
-  if (found == nullptr) return check_method(name);
+  GRADSTAB_RETURN_IF_ERROR(check_method(name));
   const auto compat = read_compat(settings);
   if (!compat) return compat.status();
   const bool released = *compat == Compat::released;
   std::string nonfinite = released ? "pass_through" : "skip_tensor";
   settings.read("nonfinite", nonfinite);
-  const auto chosen = policy(nonfinite);
-  if (!chosen) return chosen.status();
-  auto method = found->make({settings, wide, *compat});
-  if (!method) return method;
-  method->nonfinite = *chosen;
+  NonFinitePolicy policy{};
+  if (!choice_named(nonfinite, policy)) {
+    return Status(
+        StatusCode::invalid_argument,
+        fmt::format("setting nonfinite must be skip_tensor, skip_step, raise or pass_through, got '{}'",
+                    nonfinite));
+  }
+  auto method = make_method({settings, wide, *compat}, name);
+  // A value that could not be read is what is wrong, whatever the rest then came to.
   GRADSTAB_RETURN_IF_ERROR(settings.status());
+  if (!method) return method;
+  method->nonfinite = policy;
   return method;
 }
 

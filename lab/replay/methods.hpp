@@ -25,8 +25,8 @@ struct ReplayedMethod {
 
 /// Names with a line on each, in the order of the documents.
 struct MethodName {
-  std::string_view name;
-  std::string_view summary;
+  std::string name;
+  std::string summary;
 };
 const std::vector<MethodName>& replayed_methods();
 

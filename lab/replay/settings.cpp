@@ -72,6 +72,28 @@ void Settings::read(const std::string& name, std::string& field) {
   }
 }
 
+std::optional<std::string> Settings::text(const std::string& name, SettingKind kind) {
+  const auto read_as = [&](auto field, auto shown) -> std::optional<std::string> {
+    const bool there = has(name) && (kind == SettingKind::number || !values_.at(name).is_null());
+    read(name, field);
+    return there && error_.ok() ? std::optional(shown(field)) : std::nullopt;
+  };
+  switch (kind) {
+    case SettingKind::number:
+      return read_as(0.0, [](double value) { return setting_text(value); });
+    case SettingKind::count:
+      return read_as(std::int64_t{0}, [](std::int64_t value) { return std::to_string(value); });
+    case SettingKind::flag:
+      return read_as(false, [](bool value) { return std::string(value ? "true" : "false"); });
+    case SettingKind::choice:
+    case SettingKind::patterns:
+    case SettingKind::groups:
+    case SettingKind::overrides:
+      break;
+  }
+  return read_as(std::string(), [](const std::string& value) { return value; });
+}
+
 Status Settings::status() const {
   if (!error_.ok()) return error_;
   for (const std::string& name : overrides_) {

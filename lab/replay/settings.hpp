@@ -3,9 +3,11 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 
+#include "gradstab/methods.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab::lab {
@@ -22,6 +24,8 @@ class Settings {
   void read(const std::string& name, std::int64_t& field);
   void read(const std::string& name, bool& field);
   void read(const std::string& name, std::string& field);
+  /// The value of that name as a text for a setting of this kind; nothing where there is none.
+  std::optional<std::string> text(const std::string& name, SettingKind kind);
   bool has(const std::string& name) const;
   bool overridden(const std::string& name) const { return overrides_.contains(name); }
 

@@ -9,12 +9,12 @@ namespace {
 const std::vector<Arm>& known_arms() {
   static const std::vector<Arm> arms = {
       {"none", "no method", {{"transform", "none"}}},
-      {"clip_by_value", "value clip 0.1", {{"transform", "clip_by_value"}, {"max_abs", "0.1"}}},
-      {"clip", "norm clip 1", {{"transform", "clip"}, {"max_norm", "1.0"}}},
+      {"clip_by_value", "value clip 0.1", {{"transform", "clip_by_value(max_abs=0.1)"}}},
+      {"clip", "norm clip 1", {{"transform", "clip_by_global_norm(max_norm=1)"}}},
       {"adaptive_clip", "AGC 0.01", {{"transform", "adaptive_clip"}}},
       {"zclip", "ZClip", {{"transform", "zclip"}}},
       {"stabilize", "GradientStabilizer", {{"transform", "stabilize"}}},
-      {"robust", "GradientStabilizer, robust moments", {{"transform", "stabilize"}, {"kappa", "3.0"}}},
+      {"robust", "GradientStabilizer, robust moments", {{"transform", "stabilize(robust_kappa=3)"}}},
       {"normalize", "control: unit norm", {{"transform", "normalize"}}, /*control=*/true},
       {"beta2",
        "control: no method, beta2 0.95",
@@ -24,7 +24,7 @@ const std::vector<Arm>& known_arms() {
       {"stabilize-skip_step",
        "GradientStabilizer, bad steps skipped",
        {{"transform", "stabilize"}, {"nonfinite", "skip_step"}}},
-      {"adagc", "AdaGC", {{"transform", "adagc"}}},
+      {"adagc", "AdaGC", {{"transform", "adagc(relative=1.05, beta=0.98)"}}},
       {"spam", "SPAM", {{"transform", "none"}, {"optimizer", "spam"}}},
       {"stable_spam", "Stable-SPAM", {{"transform", "none"}, {"optimizer", "stable_spam"}}},
   };

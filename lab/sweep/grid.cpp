@@ -8,7 +8,9 @@
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <sstream>
+#include <utility>
+
+#include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -40,6 +42,10 @@ std::vector<std::string> known_keys() {
   std::vector<std::string> keys;
   TrainOptions options;
   for_each_setting(options, [&](const char* name, const auto&, const char*) { keys.emplace_back(name); });
+  for (const Shorthand& shorthand : shorthands()) {
+    keys.emplace_back(shorthand.name);
+    if (!shorthand.formerly.empty()) keys.emplace_back(shorthand.formerly);
+  }
   return keys;
 }
 
@@ -82,6 +88,28 @@ Result<Json> value_like(const Json& present, const std::string& text) {
                              text));
 }
 
+/// What separators stand between that are outside of parentheses and brackets: semicolons, or else commas.
+std::vector<std::string> values_of(const std::string& text) {
+  const auto split = [&](char separator) {
+    std::vector<std::string> values;
+    int depth = 0;
+    std::string value;
+    for (const char character : text) {
+      if (character == '(' || character == '[') ++depth;
+      if (character == ')' || character == ']') --depth;
+      if (character == separator && depth == 0) {
+        values.push_back(std::exchange(value, {}));
+      } else {
+        value += character;
+      }
+    }
+    if (!value.empty()) values.push_back(value);
+    return values;
+  };
+  auto values = split(';');
+  return values.size() > 1 || text.ends_with(';') ? values : split(',');
+}
+
 /// Names are folders too.
 std::string name_of(const std::vector<std::pair<std::string, std::string>>& settings) {
   std::string name;
@@ -96,6 +124,15 @@ Result<Json> overlaid(const TrainOptions& base,
   Json json = to_json(base);
   for (const auto& [key, value] : settings) {
     GRADSTAB_RETURN_IF_ERROR(check_key(key));
+    if (key == "transform") {
+      json[key] = for_keeping(value);
+      continue;
+    }
+    if (find_shorthand(key) != nullptr) {
+      const auto [name, said] = in_words_of_today(key, value);
+      json[name] = said;
+      continue;
+    }
     const auto typed = value_like(json.at(key), value);
     if (!typed) return invalid(fmt::format("{}: {}", key, typed.status().message()));
     json[key] = *typed;
@@ -138,9 +175,7 @@ Result<SweepAxis> parse_axis(const std::string& text) {
       axis.values.push_back(std::to_string(value));
     return axis;
   }
-  std::istringstream list(values);
-  const char separator = values.find(';') != std::string::npos ? ';' : ',';
-  for (std::string value; std::getline(list, value, separator);) axis.values.push_back(value);
+  axis.values = values_of(values);
   if (axis.values.empty()) return invalid(fmt::format("{}: no values, so there is nothing to run", axis.key));
   std::vector<std::string> sorted = axis.values;
   std::ranges::sort(sorted);

@@ -58,9 +58,11 @@ std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
   return line["step"].get<std::int64_t>();
 }
 
-/// A sweep that is older than a setting did not write it; its runs had the default.
+/// A sweep that is older than a setting did not write it; its runs had the default. Older words become
+/// today's.
 Json with_defaults(Json found, const Json& sweep) {
   if (!found.is_object() || !found.contains("settings") || !found["settings"].is_object()) return found;
+  found["settings"] = in_words_of_today(std::move(found["settings"]));
   const Json defaults = to_json(TrainOptions());
   for (const auto& [key, value] : sweep.at("settings").items())
     if (!found["settings"].contains(key) && defaults.contains(key)) found["settings"][key] = defaults.at(key);

@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "gradstab/methods.hpp"
 #include "lab/train/injected_spikes.hpp"
 #include "lab/train/transform_factory.hpp"
 
@@ -62,10 +67,6 @@ constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorc
 constexpr std::array<std::string_view, 2> kFp4Formats = {"e1m2", "e2m1"};
 constexpr std::array<std::string_view, 2> kQuantizationRoundings = {"nearest", "stochastic"};
 constexpr std::array<std::string_view, 2> kQuantizationCompats = {"robust", "released"};
-constexpr std::array<std::string_view, 2> kForms = {"released", "paper"};
-constexpr std::array<std::string_view, 3> kGranularities = {"tensor", "row", "model"};
-constexpr std::array<std::string_view, 5> kNonFinite = {"default", "skip_tensor", "skip_step", "raise",
-                                                        "pass_through"};
 
 /// The device, and what only the CPU can do.
 Status check_device(const TrainOptions& options) {
@@ -76,6 +77,23 @@ Status check_device(const TrainOptions& options) {
     return invalid("device", "cpu with quantization_rounding 'stochastic', whose draws are made on the host",
                    quoted);
   return {};
+}
+
+/// Takes the settings of methods out that older versions, and axes of sweeps, have beside the transform.
+std::vector<std::pair<std::string, std::string>> take_shorthands(nlohmann::ordered_json& settings) {
+  std::vector<std::pair<std::string, std::string>> given;
+  for (const Shorthand& shorthand : shorthands()) {
+    for (const std::string_view name : {shorthand.formerly, shorthand.name}) {
+      const auto found = settings.find(std::string(name));
+      if (found == settings.end()) continue;
+      const std::string value = found->is_string()         ? found->get<std::string>()
+                                : found->is_number_float() ? setting_text(found->get<double>())
+                                                           : found->dump();
+      given.push_back(in_words_of_today(std::string(name), value));
+      settings.erase(found);
+    }
+  }
+  return given;
 }
 
 }  // namespace
@@ -114,8 +132,9 @@ Status TrainOptions::validate() const {
     return invalid("inject_spikes", "empty with step_in_backward", "'" + inject_spikes + "'");
   GRADSTAB_RETURN_IF_ERROR(at_least("reset_interval", 0, reset_interval));
   GRADSTAB_RETURN_IF_ERROR(check_transform(transform));
-  GRADSTAB_RETURN_IF_ERROR(one_of("form", kForms, form));
-  GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", kNonFinite, nonfinite));
+  std::vector<std::string_view> policies = {"default"};
+  std::ranges::copy(names_of(NonFinitePolicy{}), std::back_inserter(policies));
+  GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", policies, nonfinite));
   GRADSTAB_RETURN_IF_ERROR(at_least("vocab_size", 1, vocab_size));
   GRADSTAB_RETURN_IF_ERROR(at_least("layers", 0, layers));
   GRADSTAB_RETURN_IF_ERROR(at_least("context", 1, context));
@@ -124,14 +143,6 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(decay("beta1", beta1));
   GRADSTAB_RETURN_IF_ERROR(decay("beta2", beta2));
   GRADSTAB_RETURN_IF_ERROR(positive("adam_epsilon", adam_epsilon));
-  GRADSTAB_RETURN_IF_ERROR(decay("gamma1", gamma1));
-  GRADSTAB_RETURN_IF_ERROR(decay("gamma2", gamma2));
-  if (kappa != 0.0 && !(kappa > 1.0 && std::isfinite(kappa)))
-    return invalid("kappa", "0 (off) or finite and above 1", kappa);
-  GRADSTAB_RETURN_IF_ERROR(one_of("granularity", kGranularities, granularity));
-  GRADSTAB_RETURN_IF_ERROR(positive("max_norm", max_norm));
-  GRADSTAB_RETURN_IF_ERROR(positive("max_abs", max_abs));
-  GRADSTAB_RETURN_IF_ERROR(positive("scale", scale));
   if (const auto spikes = parse_injected_spikes(inject_spikes); !spikes) return spikes.status();
   GRADSTAB_RETURN_IF_ERROR(at_least("steps", 1, steps));
   GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));
@@ -187,6 +198,8 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
   nlohmann::ordered_json settings;
   for_each_setting(options,
                    [&](const char* name, const auto& field, const char*) { settings[name] = field; });
+  settings["transform"] = for_keeping(options.transform);
+  for (const auto& [name, value] : options.shorthand) settings[name] = value;
   return settings;
 }
 
@@ -195,6 +208,7 @@ Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& setti
   TrainOptions options;
   Status status;
   auto unknown = settings;
+  const auto given = take_shorthands(unknown);
   for_each_setting(options, [&](const char* name, auto& field, const char*) {
     if (unknown.erase(name) == 0) return;
     try {
@@ -209,8 +223,22 @@ Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& setti
     return Status(
         StatusCode::corrupt_data,
         fmt::format("unknown setting '{}'; was it written by a newer version?", unknown.begin().key()));
+  auto transform = with_shorthands(as_older_versions_meant(options.transform), given);
+  if (!transform) return transform.status();
+  options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(options.validate());
   return options;
+}
+
+nlohmann::ordered_json in_words_of_today(nlohmann::ordered_json settings) {
+  if (!settings.is_object()) return settings;
+  const auto given = take_shorthands(settings);
+  for (const auto& [name, value] : given) {
+    if (!is_default(name, value)) settings[name] = value;
+  }
+  if (const auto found = settings.find("transform"); found != settings.end() && found->is_string())
+    *found = for_keeping(as_older_versions_meant(found->get<std::string>()));
+  return settings;
 }
 
 bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings) {

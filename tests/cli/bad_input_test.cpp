@@ -72,16 +72,19 @@ TEST_F(BadInputTest, Settings) {
   refused("--device", "gpu", "device must be cpu, cuda or cuda:N");
   refused("--gamma1", "1.5", "gamma1 must be in [0, 1)");
   refused("--kappa", "0.5", "kappa must be 0 (off) or finite and above 1, got 0.5");
-  refused("--granularity", "column", "granularity must be one of tensor, row, model, got 'column'");
+  refused("--granularity", "column",
+          "granularity of stabilize must be one of 'tensor', 'row', 'group', 'model', got 'column'");
   refused("--inject-spikes", "7", "inject_spikes must be UPDATE:FACTOR");
   refused("--inject-spikes", "0:2", "got '0:2'");
   refused("--gamma2", "-0.1", "gamma2 must be in [0, 1)");
   refused("--lr", "-0.001", "lr must be finite and above 0");
   refused("--lr", "fast", "--lr");
   refused("--steps", "0", "steps must be at least 1");
-  refused("--transform", "magic", "transform must be none or a chain, joined by '+', of stabilize, clip,");
+  refused("--transform", "zclipp", "'zclipp' is no method of this library; did you mean zclip?");
+  refused("--transform", "zclip(z_tresh=3)", "did you mean z_threshold, which must be finite and above 0?");
+  refused("--transform", "zclip(z_threshold=-1)", "z_threshold must be finite and above 0, got -1");
   refused("--max-abs", "0", "max_abs must be finite and above 0");
-  refused("--scale", "-2", "scale must be finite and above 0");
+  refused("--scale", "nan", "factor must be finite, got nan");
   refused("--optimizer", "sgdd", "optimizer must be one of adamw, adam, sgd, lion");
   refused("--model", "2m", "1m, 9m");
   refused("--precision", "fp8", "precision must be one of fp32, bf16, fp16, fp4, int4, got 'fp8'");

@@ -62,11 +62,26 @@ TEST(SweepGridTest, TheLastAxisRunsFastestAndEverySettingArrives) {
   EXPECT_EQ(points[1].name, "transform=none,lr=1e-3,step_in_backward=true");
   EXPECT_EQ(points[2].name, "transform=none,lr=0.01,step_in_backward=false");
   EXPECT_EQ(points[7].name, "transform=clip+stabilize,lr=0.01,step_in_backward=true");
-  EXPECT_EQ(points[7].options.transform, "clip+stabilize");
+  EXPECT_EQ(points[7].options.transform, "clip_by_global_norm+stabilize");
   EXPECT_EQ(points[7].options.lr, 0.01);
   EXPECT_TRUE(points[7].options.step_in_backward);
   EXPECT_FALSE(points[6].options.step_in_backward);
   for (const SweepPoint& point : points) EXPECT_EQ(point.options.steps, 77);
+}
+
+TEST(SweepGridTest, AxesHaveSettingsOfMethodsAndTheirShorthands) {
+  EXPECT_THAT(parse_axis("transform=none,zclip(alpha=0.9, z_threshold=3)").value().values,
+              ElementsAre("none", "zclip(alpha=0.9, z_threshold=3)"));
+  EXPECT_EQ(refused("gama1=0.5"), "'gama1' is not a setting; did you mean gamma1?");
+  TrainOptions base;
+  base.shorthand = {{"gamma2", "0.9"}};
+  const auto points = make_grid(base, axes({"transform=none,clip+stabilize,adagc", "kappa=0,3.0"})).value();
+  ASSERT_EQ(points.size(), 6u);
+  EXPECT_EQ(points[0].options.transform, "none");
+  EXPECT_EQ(points[2].options.transform, "clip_by_global_norm+stabilize(gamma2=0.9)");
+  EXPECT_EQ(points[3].options.transform, "clip_by_global_norm+stabilize(gamma2=0.9, robust_kappa=3)");
+  EXPECT_EQ(points[4].options.transform, "adagc") << "the library's own defaults";
+  EXPECT_TRUE(points[3].options.shorthand.empty());
 }
 
 TEST(SweepGridTest, NamesAreNamesOfFolders) {
@@ -84,7 +99,7 @@ TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
   EXPECT_EQ(refused_grid({"lr=quick"}), "lr: expected a number, got 'quick'");
   EXPECT_EQ(refused_grid({"step_in_backward=1"}), "step_in_backward: expected true or false, got '1'");
   EXPECT_THAT(refused_grid({"transform=none,magic"}),
-              HasSubstr("run 'transform=magic': transform must be none or"));
+              HasSubstr("run 'transform=magic': 'magic' is no method of this library"));
   TrainOptions libtorch;
   libtorch.optimizer_engine = "libtorch";
   EXPECT_THAT(refused_grid({"optimizer=adamw,lion"}, libtorch),

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 namespace gradstab::lab {
 namespace {
 
@@ -99,6 +101,64 @@ TEST(TrainOptionsJsonTest, WhatIsNotKnownOrNoSettingIsRefused) {
   EXPECT_EQ(train_options_from_json(settings).status().message(),
             "setting 'steps' is of the wrong type: \"many\"");
   EXPECT_EQ(train_options_from_json(nullptr).status().code(), StatusCode::corrupt_data);
+}
+
+/// What versions before this one wrote beside the transform, as they wrote it.
+nlohmann::ordered_json of_an_older_version(const std::string& transform) {
+  auto settings = to_json(TrainOptions());
+  settings["transform"] = transform;
+  settings.update({{"gamma1", 0.6},
+                   {"gamma2", 0.999},
+                   {"form", "released"},
+                   {"kappa", 0.0},
+                   {"granularity", "tensor"},
+                   {"max_norm", 1.0},
+                   {"max_abs", 0.1},
+                   {"scale", 1.0}});
+  return settings;
+}
+
+TEST(TrainOptionsJsonTest, RunsOfOlderVersionsSayWhatTheyMeant) {
+  const auto read = [](const nlohmann::ordered_json& settings) {
+    return train_options_from_json(settings).value().transform;
+  };
+  auto settings = of_an_older_version("clip+stabilize");
+  EXPECT_EQ(read(settings), "clip_by_global_norm+stabilize");
+  EXPECT_EQ(in_words_of_today(settings), to_json(train_options_from_json(settings).value()));
+  settings.update(
+      {{"gamma1", 0.7}, {"form", "paper"}, {"kappa", 3.0}, {"granularity", "row"}, {"max_norm", 0.25}});
+  EXPECT_EQ(read(settings),
+            "clip_by_global_norm(max_norm=0.25)+stabilize(gamma1=0.7, bias_correction=false, "
+            "robust_kappa=3, granularity=row)");
+  settings = of_an_older_version("scale+clip_by_value");
+  settings.update({{"scale", 0.5}, {"max_abs", 2.0}});
+  EXPECT_EQ(read(settings), "scale_by(factor=0.5)+clip_by_value(max_abs=2)");
+  EXPECT_EQ(read(of_an_older_version("none")), "none");
+}
+
+/// The run.json of a run that an older version made.
+TEST(TrainOptionsJsonTest, TheFileOfAnOlderRunIsRead) {
+  std::ifstream file(GRADSTAB_OLDER_RUN);
+  const auto run = nlohmann::ordered_json::parse(file);
+  const TrainOptions options = train_options_from_json(run.at("settings")).value();
+  EXPECT_EQ(options.transform,
+            "clip_by_global_norm(max_norm=0.5)+adagc(relative=1.05, beta=0.98)+stabilize(gamma1=0.7, "
+            "bias_correction=false, robust_kappa=3, granularity=row)");
+  EXPECT_EQ(options.steps, 40);
+  EXPECT_TRUE(are_settings_of(options, run.at("settings")));
+  auto other = run.at("settings");
+  other["kappa"] = 2.0;
+  EXPECT_FALSE(are_settings_of(options, other));
+}
+
+/// Its "adagc" had the settings of the first version of the paper; ours has the library's.
+TEST(TrainOptionsJsonTest, AdaGcOfOlderVersionsKeepsItsSettings) {
+  EXPECT_EQ(train_options_from_json(of_an_older_version("adagc")).value().transform,
+            "adagc(relative=1.05, beta=0.98)");
+  TrainOptions options;
+  options.transform = "adagc";
+  EXPECT_EQ(to_json(options).at("transform"), "adagc(relative=1.04, beta=0.99)");
+  EXPECT_EQ(train_options_from_json(to_json(options)).value().transform, "adagc");
 }
 
 TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
