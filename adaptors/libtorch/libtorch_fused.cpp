@@ -149,42 +149,36 @@ void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
 
 namespace {
 
-/// Writes or reads every number of an options type; calls visit(name, field).
-template <class Visit>
-void for_each_field(auto& options, Visit visit) {
-  visit("lr", options.lr);
-  visit("beta1", options.beta1);
-  visit("beta2", options.beta2);
-  visit("weight_decay", options.weight_decay);
-  if constexpr (requires { options.epsilon; }) visit("epsilon", options.epsilon);
-  if constexpr (requires { options.decay_over_lr; }) visit("decay_over_lr", options.decay_over_lr);
-  if constexpr (requires { options.dim; }) {
-    visit("dim", options.dim);
-    visit("n_heads", options.n_heads);
-  }
-  if constexpr (requires { options.reset_interval; }) visit("reset_interval", options.reset_interval);
-  if constexpr (requires { options.amsgrad; }) {
-    visit("decoupled", options.decoupled);
-    visit("amsgrad", options.amsgrad);
-  }
-  if constexpr (requires { options.threshold; }) {
-    visit("threshold", options.threshold);
-    visit("warmup_steps", options.warmup_steps);
-    visit("quiet_steps", options.quiet_steps);
-  }
-}
+/// Under which an archive keeps the form of a method, true for the authors'.
+constexpr const char* kReleasedKey = "released";
 
 template <class Options>
 void write_fields(torch::serialize::OutputArchive& archive, const Options& options) {
-  for_each_field(options, [&](const char* name, auto value) { archive.write(name, c10::IValue(value)); });
+  for_each_setting(options, [&](const Setting& setting, const auto& value) {
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_arithmetic_v<Value>) {
+      archive.write(std::string(setting.name), c10::IValue(value));
+    } else if constexpr (std::is_same_v<Value, Compat>) {
+      archive.write(kReleasedKey, c10::IValue(value == Compat::released));
+    } else {
+      static_assert(std::is_same_v<Value, std::vector<AdamMiniOptions::Override>>,
+                    "an archive has no form for this setting");  // overrides belong to the model
+    }
+  });
 }
 
 template <class Options>
 void read_fields(torch::serialize::InputArchive& archive, Options& options) {
-  for_each_field(options, [&](const char* name, auto& field) {
+  for_each_setting(options, [&](const Setting& setting, auto& field) {
+    using Value = std::remove_reference_t<decltype(field)>;
     c10::IValue value;
-    archive.read(name, value);
-    field = value.to<std::remove_reference_t<decltype(field)>>();
+    if constexpr (std::is_arithmetic_v<Value>) {
+      archive.read(std::string(setting.name), value);
+      field = value.to<Value>();
+    } else if constexpr (std::is_same_v<Value, Compat>) {
+      archive.read(kReleasedKey, value);
+      field = value.toBool() ? Compat::released : Compat::robust;
+    }
   });
 }
 
@@ -210,13 +204,9 @@ void SpamTorchOptions::serialize(torch::serialize::OutputArchive& archive) const
 }
 void AdamWithResetsTorchOptions::serialize(torch::serialize::InputArchive& archive) {
   read_fields(archive, adam);
-  c10::IValue released;
-  archive.read("released", released);
-  adam.compat = released.toBool() ? Compat::released : Compat::robust;
 }
 void AdamWithResetsTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
   write_fields(archive, adam);
-  archive.write("released", c10::IValue(adam.compat == Compat::released));
 }
 
 namespace {
