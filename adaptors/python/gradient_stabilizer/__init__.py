@@ -15,14 +15,17 @@ from .in_backward import (
     optimizer_in_backward,
 )
 from .methods import (
+    OTHERS,
     Method,
     adagc,
+    adaptive_clip,
     adaptive_norm,
     adaptive_value_clip,
     agc,
     chain,
     clip_by_global_norm,
     clip_by_value,
+    method,
     normalize,
     record_norms,
     scale_by,
@@ -33,6 +36,8 @@ from .methods import (
 from .report import StepReport, TensorReport
 from .transform import GradientState, GradientStabilizer, GradientTransform, stabilize_grad_, transform_grad_
 from .wrapped import WrappedOptimizer, wrap
+
+globals().update(OTHERS)
 
 __version__: str = _native.ops.version()
 
@@ -47,6 +52,7 @@ __all__ = [
     "TensorReport",
     "WrappedOptimizer",
     "adagc",
+    "adaptive_clip",
     "adaptive_norm",
     "adaptive_value_clip",
     "agc",
@@ -56,6 +62,7 @@ __all__ = [
     "clip_by_value",
     "compat",
     "measure_in_backward",
+    "method",
     "normalize",
     "optim",
     "optimizer_in_backward",
@@ -68,3 +75,4 @@ __all__ = [
     "wrap",
     "zclip",
 ]
+__all__ += list(OTHERS)

@@ -10,9 +10,6 @@ import torch
 from . import _native
 from .methods import Method
 
-#: Methods that look at norms alone, so that each process can scale its part by a factor that all agree on.
-_BY_NORM = {"stabilize", "clip_by_global_norm", "zclip", "adagc", "adaptive_norm", "normalize", "scale_by", "record_norms"}
-
 
 def is_dtensor(tensor: torch.Tensor) -> bool:
     """Whether it is a torch.distributed.tensor.DTensor, which torch 1.13 does not have."""
@@ -36,8 +33,7 @@ def check_tensors(tensors: Sequence[torch.Tensor], names: Sequence[str], group: 
 def check_method(method: Method | None) -> None:
     """TypeError for a method that would need more of a sharded gradient than its norm."""
     for link in () if method is None else method.links:
-        euclidean = link.method != "clip_by_global_norm" or link.numbers["p"] == 2.0
-        if link.method not in _BY_NORM or link.words.get("granularity") == ["row"] or not euclidean:
+        if not Method((link,)).sees_norms_alone():
             raise TypeError(
                 f"{link.method} with these settings needs whole gradients, and those of sharded parameters are in parts; "
                 "use a method of Euclidean norms of tensors"

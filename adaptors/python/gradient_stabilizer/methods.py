@@ -9,8 +9,9 @@ R is the Euclidean norm of one tensor's gradient, N that of all gradients as one
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from . import _native
 
@@ -43,6 +44,11 @@ class Method:
     def make(self, nonfinite: str, backend: str) -> Any:
         """A native transform of this description."""
         return _native.call(_native.ops.make_transform, *self.lists(), nonfinite, backend)
+
+    def sees_norms_alone(self) -> bool:
+        """Whether the methods look at nothing but the Euclidean norms of whole gradients, so that each process can
+        scale its part by a factor that all agree on."""
+        return bool(_native.call(_native.ops.sees_norms_alone, *self.lists()))
 
     def __str__(self) -> str:
         names = [link.method for link in self.links]
@@ -111,22 +117,23 @@ def clip_by_value(max_abs: float = 0.1) -> Method:
     return _method("clip_by_value", {"max_abs": max_abs})
 
 
-def clip_by_global_norm(max_norm: float = 1.0, norm_type: float = 2.0) -> Method:
+def clip_by_global_norm(max_norm: float = 1.0, p: float = 2.0, *, norm_type: float | None = None) -> Method:
     """Scales all gradients by min(1, max_norm / (N + 1e-6)), as torch.nn.utils.clip_grad_norm_.
 
-    norm_type: which norm N is: at least 1; infinity for the largest absolute entry.
+    p: which norm N is: at least 1; infinity for the largest absolute entry.
+    norm_type: an older word for p.
     """
-    return _method("clip_by_global_norm", {"max_norm": max_norm, "p": norm_type})
+    return _method("clip_by_global_norm", {"max_norm": max_norm, "p": p if norm_type is None else norm_type})
 
 
-def agc(
+def adaptive_clip(
     clip_factor: float = 0.01,
     *,
     epsilon: float = 1e-3,
     norm_floor: float = 1e-6,
     exclude: Sequence[str] | None = None,
 ) -> Method:
-    """Adaptive gradient clipping (arXiv 2102.06171): limits each row's gradient norm to clip_factor times
+    """AGC, adaptive gradient clipping (arXiv 2102.06171): limits each row's gradient norm to clip_factor times
     max(norm of the row of the parameter, epsilon).
 
     exclude: patterns of names that are left alone; by default the usual names of a final layer, as in the paper.
@@ -134,6 +141,10 @@ def agc(
     words = {} if exclude is None else {"exclude": list(exclude)}
     numbers = {"clip_factor": clip_factor, "epsilon": epsilon, "norm_floor": norm_floor}
     return _method("adaptive_clip", numbers, words)
+
+
+#: The older word for it.
+agc = adaptive_clip
 
 
 def zclip(
@@ -258,7 +269,7 @@ def normalize(*, granularity: str = "tensor", groups: Mapping[str, Iterable[str]
     return _method("normalize", {}, _units(granularity, groups))
 
 
-def scale_by(factor: float) -> Method:
+def scale_by(factor: float = 1.0) -> Method:
     """Multiplies every gradient by a finite number."""
     return _method("scale_by", {"factor": factor})
 
@@ -273,6 +284,16 @@ def record_norms(
     return _method("record_norms", {"spike_ratio": spike_ratio}, _units(granularity, groups))
 
 
+def method(text: str) -> Method:
+    """A method, or several in a row, from a text: method("clip_by_global_norm(max_norm=0.5)+stabilize(gamma1=0.7)").
+
+    Every setting of every method can be named; what is not has its default. ValueError for an unknown method or
+    setting, with the nearest name.
+    """
+    links = _native.call(_native.ops.parse_transform, text)
+    return Method(tuple(Link(name, {}, dict(zip(names, ([each] for each in texts)))) for name, names, texts in links))
+
+
 def chain(*methods: Method) -> Method:
     """The methods in this order, over one reading and one writing of the gradients where all of them are about norms.
     A chain within is taken apart."""
@@ -282,3 +303,52 @@ def chain(*methods: Method) -> Method:
     if not methods:
         raise ValueError("chain takes at least one method, got none")
     return Method(tuple(link for method in methods for link in method.links))
+
+
+def _default(kind: str, text: str) -> Any:
+    """A default of the library's as Python has it. Lists stay the library's."""
+    if kind == "flag":
+        return text == "true"
+    if kind == "choice":
+        return text
+    if kind in ("number", "count"):
+        return float(text) if kind == "number" else int(text)
+    return None
+
+
+def _made(name: str, settings: Sequence[tuple[str, str, str]]) -> Callable[..., Method]:
+    """The function of a method that has none of its own in this module: its settings by keyword."""
+    kinds = {setting: kind for setting, kind, _ in settings}
+
+    def function(**given: Any) -> Method:
+        numbers: dict[str, Any] = {}
+        words: dict[str, Any] = {}
+        for setting, value in given.items():
+            kind = kinds.get(setting)
+            if kind == "groups":
+                words.update({f"group:{group}": patterns for group, patterns in (value or {}).items()})
+            elif kind in ("choice", "patterns"):
+                words.update({} if value is None else {setting: value})
+            else:
+                numbers[setting] = value
+        return _method(name, numbers, words)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`{name}` of docs/methods.md, which has its settings."
+    parameters = [
+        inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=_default(kind, text))
+        for setting, kind, text in settings
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return function
+
+
+def _others() -> dict[str, Callable[..., Method]]:
+    settings: dict[str, list[tuple[str, str, str]]] = {}
+    for name, setting, kind, default, _ in _native.ops.describe_settings(False):
+        settings.setdefault(name, []).append((setting, kind, default))
+    return {name: _made(name, known) for name, known in settings.items() if name not in globals()}
+
+
+#: Functions of the methods that this module says nothing about.
+OTHERS = _others()

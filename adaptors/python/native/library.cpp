@@ -30,6 +30,12 @@ c10::intrusive_ptr<FusedOptimizer> make_optimizer_object(
                                              low_precision, seed);
 }
 
+/// Whether the methods look at nothing but the Euclidean norms of whole gradients.
+bool sees_norms_alone(const c10::List<std::string>& methods, const c10::List<Numbers>& numbers,
+                      const c10::List<Words>& words) {
+  return make_transform(Description{methods, numbers, words}).sees_norms_alone();
+}
+
 at::Tensor update(std::int64_t transform, c10::IntArrayRef positions, at::TensorList gradients,
                   at::TensorList parameters) {
   return Transform::by_id(transform).update(positions.vec(), gradients.vec(), parameters.vec());
@@ -114,6 +120,9 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
 
   library.def("make_transform", make_transform_object);
   library.def("make_optimizer", make_optimizer_object);
+  library.def("sees_norms_alone", sees_norms_alone);
+  library.def("parse_transform", parse_transform_text);
+  library.def("describe_settings", describe_settings);
   library.def("version", version);
   library.def("built_for", built_for);
   library.def("supported_backends", supported_backends);

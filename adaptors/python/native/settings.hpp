@@ -5,6 +5,8 @@
 #include <ATen/core/List.h>
 
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transform.hpp"
@@ -24,6 +26,16 @@ struct Description {
 /// The transform that is described. What is left out has the library's default. Throws where a method or a
 /// setting is unknown; values are checked by the library.
 GradientTransform make_transform(const Description& description);
+
+/// A chain of a text such as "zclip(z_threshold=3)+stabilize": of each link its name, and its settings by
+/// name and text.
+using LinkTexts = std::tuple<std::string, std::vector<std::string>, std::vector<std::string>>;
+std::vector<LinkTexts> parse_transform_text(const std::string& text);
+
+/// Every setting of every method, and of every optimizer if these are asked for: method, setting, kind,
+/// default and range, the last as errors say it and empty for what is no number.
+using SettingTexts = std::tuple<std::string, std::string, std::string, std::string, std::string>;
+std::vector<SettingTexts> describe_settings(bool of_optimizers);
 
 /// "sgd", "adam", "lion", "adam_mini" or "spam" with its settings. Throws as above.
 OptimizerOptions make_optimizer_options(const std::string& kind, const Numbers& numbers, const Words& words);
