@@ -181,7 +181,7 @@
     const chart = new Chart(canvas, {
       type: "scatter",
       data: {
-        datasets: [{ data: data.maps[key].includes(null) ? border : [], showLine: true, pointRadius: 0, borderColor: css("--c1"), borderWidth: 2 }],
+        datasets: [{ data: data.maps[key].includes(null) ? border : [], showLine: true, pointRadius: 0, borderColor: shell.colour(1), borderWidth: 2 }],
       },
       plugins: [heatPlugin(key, imageOf(key), shell.tooltipOf(figure))],
       options: {
@@ -227,9 +227,7 @@
       for (const { dataset, raw } of items) {
         const row = table.insertRow();
         const head = document.createElement("th");
-        const swatch = document.createElement("span");
-        swatch.className = `swatch c${dataset.size}`;
-        head.append(swatch, dataset.name);
+        head.append(shell.swatch(dataset.size), dataset.name);
         row.append(head);
         row.insertCell().textContent = exact(raw.y);
       }
@@ -245,7 +243,7 @@
     const datasets = data.curves.map((curve) => {
       const size = sizes.indexOf(curve.ratio);
       const robust = curve.rule === "robust";
-      return { data: curve.x.map((x, i) => ({ x, y: curve.y[i] })), name: nameOf(curve), size, borderColor: fade(css(`--c${size}`), 1),
+      return { data: curve.x.map((x, i) => ({ x, y: curve.y[i] })), name: nameOf(curve), size, borderColor: fade(shell.colour(size), 1),
         borderWidth: robust ? 2.4 : 1.8, borderDash: robust ? [dash, dash * (sizes.length - 1)] : [], borderDashOffset: dash * size,
         pointRadius: 0, pointHitRadius: 0, order: robust ? 0 : 1 };
     });
@@ -275,9 +273,7 @@
   function buildLegend() {
     sizes.forEach((ratio, size) => {
       const entry = document.createElement("span");
-      const swatch = document.createElement("span");
-      swatch.className = `swatch c${size}`;
-      entry.append(swatch, `spike of ${ratio} × the norm`);
+      entry.append(shell.swatch(size), `spike of ${ratio} × the norm`);
       document.getElementById("legend").append(entry);
     });
   }

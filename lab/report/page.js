@@ -1,13 +1,9 @@
 // Draws the charts from the inlined data. All charts share colours, the hidden runs, the range of steps and the cursor.
 (() => {
-  const { data, css, fade, compact, exact, nearest, logTicks } = shell;
-  const colours = 7; // --c0 .. --c6 in page.css; further groups start again with dashes
-  const dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  const { data, css, fade, compact, exact, nearest, logTicks, colour, dash, swatch } = shell;
   const grouped = data.groups.some((group) => group.runs.length > 1);
   const state = { hidden: new Set(), from: 0, cursor: null, raw: data.runs.length <= 4 };
 
-  const colour = (group) => css(`--c${group % colours}`);
-  const dash = (group) => dashes[Math.floor(group / colours) % dashes.length];
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i] }));
   const positive = (series) => points(series).map((p) => ({ x: p.x, y: p.y > 0 ? p.y : null }));
 
@@ -110,11 +106,9 @@
       items.slice(0, most).forEach((item) => {
         const row = table.insertRow();
         const head = document.createElement("th");
-        const swatch = document.createElement("span");
-        swatch.className = `swatch c${item.dataset.group % colours}`;
         // A line that ended earlier, or was thinned, shows the step that its value belongs to.
         const where = item.raw.x === step ? "" : ` (step ${item.raw.x})`;
-        head.append(swatch, item.dataset.name + where);
+        head.append(swatch(item.dataset.group), item.dataset.name + where);
         if (item.dataset.role === "mean") head.style.fontWeight = "600";
         row.append(head);
         row.insertCell().textContent = exact(item.raw.y);
@@ -214,6 +208,7 @@
       x.min = Math.round(state.from * lastStep);
       Object.assign(y, { min: undefined, max: undefined }, rangeOf(key));
       chart.update("none");
+      shell.sayWhatIsOutside(chart.canvas.closest("figure"), chart);
     });
   }
 
@@ -242,9 +237,7 @@
       const chip = document.createElement("span");
       chip.className = "chip";
       const main = button(group.label, group.runs, "Show or hide in all charts");
-      const swatch = document.createElement("span");
-      swatch.className = `swatch c${index % colours}`;
-      main.prepend(swatch);
+      main.prepend(swatch(index));
       chip.append(main);
       if (group.runs.length > 1) {
         group.runs.forEach((run) => chip.append(button(data.runs[run].seed, [run], `Show or hide ${data.runs[run].label}`)));

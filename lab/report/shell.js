@@ -55,6 +55,39 @@ const shell = (() => {
     axis.title.font = { size: 11 };
   }
 
+  // How the line number `index` is drawn: colours first, and where they repeat, dashes. page.css has the same for swatches.
+  const colours = 7; // --c0 .. --c6
+  const dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  const colour = (index) => css(`--c${index % colours}`);
+  const round = (index) => Math.floor(index / colours) % dashes.length;
+  const dash = (index) => dashes[round(index)];
+  function swatch(index) {
+    const element = document.createElement("span");
+    element.className = `swatch c${index % colours}${round(index) > 0 ? ` dash${round(index)}` : ""}`;
+    return element;
+  }
+
+  // Where the vertical axis ends before the visible points do, the figure says how many lie beyond and how far.
+  function sayWhatIsOutside(figure, chart) {
+    const { x, y } = chart.scales;
+    const values = chart.data.datasets
+      .filter((dataset, index) => chart.isDatasetVisible(index))
+      .flatMap((dataset) => dataset.data.filter((point) => point.y !== null && point.x >= x.min && point.x <= x.max).map((point) => point.y));
+    const above = values.filter((value) => value > y.max);
+    const below = values.filter((value) => value < y.min);
+    const count = (list) => `${list.length} ${list.length === 1 ? "point" : "points"}`;
+    const sentences = [];
+    if (above.length > 0) sentences.push(`Above this axis: ${count(above)}, the highest at ${exact(above.reduce((a, b) => Math.max(a, b)))}.`);
+    if (below.length > 0) sentences.push(`Below this axis: ${count(below)}, the lowest at ${exact(below.reduce((a, b) => Math.min(a, b)))}.`);
+    figure.dataset.outside = above.length + below.length;
+    figure.querySelector(".outside")?.remove();
+    if (sentences.length === 0) return;
+    const note = document.createElement("small");
+    note.className = "outside";
+    note.textContent = sentences.join(" ");
+    figure.append(note);
+  }
+
   // A tooltip in HTML: it may leave the canvas, which a list of many lines needs. One per figure, hidden at first.
   function tooltipOf(figure) {
     let box = figure.querySelector(".tooltip");
@@ -95,5 +128,5 @@ const shell = (() => {
   }
 
   const data = JSON.parse(document.getElementById("page-data").textContent);
-  return { data, css, fade, compact, exact, nearest, logTicks, paintAxis, tooltipOf, placeTooltip, onThemeChange };
+  return { data, css, fade, compact, exact, nearest, logTicks, paintAxis, colour, dash, swatch, sayWhatIsOutside, tooltipOf, placeTooltip, onThemeChange };
 })();

@@ -13,8 +13,15 @@ namespace gradstab::lab {
 namespace {
 
 constexpr int kLossDigits = 4;
-/// Palette entries in page.css; further groups start again, with dashes.
-constexpr std::size_t kColours = 7;
+
+/// The classes in page.css of the mark of a group: its colour and, where colours repeat, its dashes. As
+/// shell.js draws its lines.
+std::string swatch_of(std::size_t group) {
+  constexpr std::size_t kColours = 7;
+  constexpr std::size_t kDashes = 4;
+  const std::size_t round = group / kColours % kDashes;
+  return fmt::format("c{}", group % kColours) + (round > 0 ? fmt::format(" dash{}", round) : "");
+}
 
 double median(std::vector<double> values) {
   std::erase_if(values, [](double value) { return !std::isfinite(value); });
@@ -121,8 +128,8 @@ std::string table_head(std::span<const Column> columns, const char* first, const
 }
 
 std::string row_head(const std::string& label, std::size_t group, std::string_view detail) {
-  std::string html = fmt::format("<tr><th scope=\"row\"><span><span class=\"swatch c{}\"></span><span>{}",
-                                 group % kColours, breakable_html(label));
+  std::string html = fmt::format("<tr><th scope=\"row\"><span><span class=\"swatch {}\"></span><span>{}",
+                                 swatch_of(group), breakable_html(label));
   if (!detail.empty()) html += fmt::format("<small>{}</small>", detail);
   return html + "</span></span></th>";
 }
@@ -327,9 +334,11 @@ std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangem
   if (arrangement.groups.size() < 2) return "";
   std::vector<Candidate> comparable = candidates(figures, arrangement);
   std::vector<std::string> left_out;
+  auto next = comparable.begin();  // they are in the order of the groups
   for (std::size_t group = 0; group < arrangement.groups.size(); ++group) {
-    if (std::none_of(comparable.begin(), comparable.end(),
-                     [&](const Candidate& c) { return c.group == group; })) {
+    if (next != comparable.end() && next->group == group) {
+      ++next;
+    } else {
       left_out.push_back(escape_html(arrangement.groups[group].label));
     }
   }

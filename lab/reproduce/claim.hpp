@@ -24,10 +24,13 @@ struct Effect {
   bool control = false;  ///< shown, but not part of the verdict
 };
 
+/// The source of a claim that is not the paper's.
+inline constexpr const char* kOurs = "ours, not the paper's";
+
 /// A statement of the paper, or of ours, and what it is judged by. It holds if all of its effects do.
 struct Claim {
   std::string text;    ///< "Lower loss than without it and with every clipping rival"
-  std::string source;  ///< "claim 2"
+  std::string source;  ///< who makes it, and where: "the paper's table 1"
   std::string unit;    ///< of the effects: "nats per token"
   std::vector<Effect> effects;
 };

@@ -53,21 +53,21 @@ std::vector<Claim> spike_injection_claims() {
                                            "zclip", "adagc",         "spam", "stable_spam"};
   const std::vector<std::string> controls = {"normalize", "beta2"};
   return {
-      {"Spikes cost the published rule less loss than they cost without it", "ours", kNats,
+      {"Spikes cost the published rule less loss than they cost without it", kOurs, kNats,
        lower_prices("stabilize", {"none"}, {}, spikes)},
-      {"Spikes cost the published rule less loss than any rival", "ours", kNats,
+      {"Spikes cost the published rule less loss than any rival", kOurs, kNats,
        lower_prices("stabilize", rivals, controls, spikes)},
-      {"With robust moments they cost less than with the published rule", "ours", kNats,
+      {"With robust moments they cost less than with the published rule", kOurs, kNats,
        lower_prices("robust", {"stabilize"}, controls, spikes)},
       {"With robust moments, at most 0.02 nats",
-       "ours",
+       kOurs,
        "nats per token, less 0.02",
        {price_below(0.02, "robust", "robust moments", spikes)}},
-      {"Spikes throw the published rule back by fewer updates than any rival", "ours", "updates",
+      {"Spikes throw the published rule back by fewer updates than any rival", kOurs, "updates",
        against(lost_updates, "stabilize", rivals, controls)},
-      {"With robust moments by fewer updates than the published rule", "ours", "updates",
+      {"With robust moments by fewer updates than the published rule", kOurs, "updates",
        against(lost_updates, "robust", {"stabilize"}, controls)},
-      {"Lower loss than every rival although there are spikes", "ours", kNats,
+      {"Lower loss than every rival although there are spikes", kOurs, kNats,
        against(mean_loss, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
   };
 }
@@ -86,13 +86,13 @@ std::vector<Claim> freeze_claims() {
     }
     claims.push_back(
         {"Behind " + shown + ", one spike costs less loss with robust moments than with the published rule",
-         "ours", kNats, std::move(cheaper)});
+         kOurs, kNats, std::move(cheaper)});
     claims.push_back({"Behind " + shown + ", it throws training back by fewer updates with robust moments",
-                      "ours",
+                      kOurs,
                       "updates",
                       {compared(lost_updates, "robust", "stabilize", "in the mean over the spikes",
                                 {{"optimizer", optimizer}})}});
-    claims.push_back({"Behind " + shown + ", with robust moments one spike costs at most 0.02 nats", "ours",
+    claims.push_back({"Behind " + shown + ", with robust moments one spike costs at most 0.02 nats", kOurs,
                       "nats per token, less 0.02", std::move(unharmed)});
   }
   return claims;
@@ -123,12 +123,12 @@ std::vector<Claim> instability_claims() {
   }
   return {
       {"Where training is calm, at most 0.01 nats worse than without it",
-       "ours",
+       kOurs,
        "nats per token, less 0.01",
        {{"calm", compared(mean_loss, "stabilize", "none", "", calm).terms, -0.01}}},
-      {"Where it is not, lower loss than without it and with norm clip", "ours", kNats, std::move(lower)},
-      {"Where it is not, fewer loss spikes than without it", "ours", "updates", std::move(fewer_spikes)},
-      {"It gains more there than where training is calm", "ours", kNats, std::move(larger_gain)},
+      {"Where it is not, lower loss than without it and with norm clip", kOurs, kNats, std::move(lower)},
+      {"Where it is not, fewer loss spikes than without it", kOurs, "updates", std::move(fewer_spikes)},
+      {"It gains more there than where training is calm", kOurs, kNats, std::move(larger_gain)},
   };
 }
 
@@ -136,15 +136,15 @@ std::vector<Claim> nan_injection_claims() {
   const Disturbance nan{"nan", "1in100", {}};
   return {
       {"NaNs cost the method, which skips the tensor, at most 0.02 nats",
-       "ours",
+       kOurs,
        "nats per token, less 0.02",
        {price_below(0.02, "stabilize", "published rule", nan),
         price_below(0.02, "robust", "robust moments", nan)}},
       {"Skipping the tensor costs no more than skipping the step",
-       "ours",
+       kOurs,
        kNats,
        {lower_price("stabilize", "stabilize-skip_step", nan, "published rule")}},
-      {"A NaN that reaches the optimizer costs more", "ours", kNats,
+      {"A NaN that reaches the optimizer costs more", kOurs, kNats,
        lower_prices("stabilize", {"none", "clip", "zclip"}, {"normalize", "beta2"}, nan)},
   };
 }

@@ -1,23 +1,15 @@
 // Draws the charts of an item from the inlined data. All charts share colours and the hidden methods.
 (() => {
-  const { data, css, fade, compact, exact, nearest, logTicks, paintAxis } = shell;
-  const colours = 7;
-  const dashes = [[], [7, 4], [2, 3]];
+  const { data, fade, compact, exact, nearest, logTicks, paintAxis } = shell;
   const arms = [];
   for (const chart of data.charts) {
     for (const line of chart.lines) if (!arms.some((arm) => arm.name === line.arm)) arms.push({ name: line.arm, label: line.label });
   }
   const hidden = new Set();
   const order = (name) => arms.findIndex((arm) => arm.name === name);
-  const colour = (name) => css(`--c${order(name) % colours}`);
-  const dash = (name) => dashes[Math.floor(order(name) / colours) % dashes.length];
-  // As the line is drawn: its colour and, where colours repeat, its dashes.
-  function swatchOf(name) {
-    const swatch = document.createElement("span");
-    const round = Math.floor(order(name) / colours) % dashes.length;
-    swatch.className = `swatch c${order(name) % colours}${round > 0 ? ` dash${round}` : ""}`;
-    return swatch;
-  }
+  const colour = (name) => shell.colour(order(name));
+  const dash = (name) => shell.dash(order(name));
+  const swatchOf = (name) => shell.swatch(order(name));
   const charts = [];
 
   // Positions far apart in a logarithm of no use, such as decays near 1, stand at equal distances.
@@ -84,10 +76,14 @@
       Object.assign(x, { type: "linear", min: -0.3, max: places.length - 0.7 });
       x.afterBuildTicks = (axis) => { axis.ticks = places.map((_, value) => ({ value })); };
       x.ticks.callback = (value) => String(places[value]);
-    } else if (chart.log_x) {
-      const all = chart.lines.flatMap((line) => line.mean.map(([at]) => at));
-      Object.assign(x, { type: "logarithmic", min: Math.min(...all) / 1.3, max: Math.max(...all) * 1.3 });
-      x.afterBuildTicks = (axis) => { axis.ticks = [...new Set(all)].sort((a, b) => a - b).map((value) => ({ value })); };
+    } else if (chart.dots) {
+      // A tick at every setting that was tried, and room beside the first and the last.
+      const all = [...new Set(chart.lines.flatMap((line) => line.mean.map(([at]) => at)))].sort((a, b) => a - b);
+      const room = chart.log_x ? 1.3 : (all.at(-1) - all[0]) * 0.08;
+      Object.assign(x, chart.log_x
+        ? { type: "logarithmic", min: all[0] / room, max: all.at(-1) * room }
+        : { type: "linear", min: all[0] - room, max: all.at(-1) + room });
+      x.afterBuildTicks = (axis) => { axis.ticks = all.map((value) => ({ value })); };
       x.ticks.callback = compact;
       x.ticks.autoSkip = false;
     } else {
@@ -96,14 +92,15 @@
     }
     const y = chart.log_y
       ? { type: "logarithmic", afterBuildTicks: logTicks, ticks: { callback: compact, autoSkip: false } }
-      : { type: "linear", ticks: { maxTicksLimit: 7 } };
+      : { type: "linear", ticks: { maxTicksLimit: 7, includeBounds: false } };
     y.title = { display: true, text: chart.y, align: "end" };
     paintAxis(x);
     paintAxis(y);
     return { x, y };
   }
 
-  // A run that blew up would flatten all others: the axis ends at a wide multiple of where most points are.
+  // A run that blew up would flatten all others: the axis ends at a wide multiple of where most points are, and
+  // the figure says what lies beyond.
   function limit(chart, scales) {
     if (chart.log_y) return;
     const values = chart.lines.flatMap((line) => line.mean.map(([, y]) => y)).filter((y) => y !== null).sort((a, b) => a - b);
@@ -121,7 +118,7 @@
     limit(chart, scales);
     const datasets = datasetsOf(chart, places);
     datasets.forEach((dataset) => { dataset.hidden = hidden.has(dataset.arm); });
-    return new Chart(figure.querySelector("canvas"), {
+    const drawn = new Chart(figure.querySelector("canvas"), {
       type: "line",
       data: { datasets },
       options: {
@@ -131,6 +128,8 @@
         scales,
       },
     });
+    shell.sayWhatIsOutside(figure, drawn);
+    return drawn;
   }
 
   const figures = data.charts.map((chart) => {

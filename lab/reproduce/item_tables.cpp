@@ -97,7 +97,7 @@ std::string verdict_badge(Verdict verdict) {
 std::string claim_section(const ClaimResult& result) {
   const int digits = digits_of(result.claim.unit);
   std::string html =
-      fmt::format("<section class=\"claim\"><h3>{} {}</h3>\n<p class=\"quiet\">{}; effects in {}.",
+      fmt::format("<section class=\"claim\"><h3>{} {}</h3>\n<p class=\"quiet\">Source: {}. Effects in {}.",
                   escape_html(result.claim.text), verdict_badge(result.verdict),
                   escape_html(result.claim.source), escape_html(result.claim.unit));
   for (const HorizonResult& at : result.horizons)

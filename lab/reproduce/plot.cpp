@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "lab/report/downsample.hpp"
@@ -24,23 +25,30 @@ json rounded(double value) {
   return std::strtod(fmt::format("{:.5g}", value).c_str(), nullptr);
 }
 
+// What stands on the horizontal axis. A line says by its type which of the two it is, so that neither is ever
+// converted to the other.
+using Update = std::int64_t;  // from 1 on
+using Value = double;         // of a setting
+
+template <class X>
 struct Line {
-  std::vector<double> x;  // updates
+  std::vector<X> x;  // increasing
   std::vector<double> y;
 };
 
-json to_json(const Line& line) {
+template <class X>
+json to_json(const Line<X>& line) {
   json points = json::array();
   for (const std::size_t i : downsample(line.y, kMostPoints))
-    points.push_back({static_cast<std::int64_t>(line.x[i]), rounded(line.y[i])});
+    points.push_back({line.x[i], rounded(line.y[i])});
   return points;
 }
 
-Line line_of(const ItemRun& run, SeriesPlot::What what) {
-  Line line;
+Line<Update> line_of(const ItemRun& run, SeriesPlot::What what) {
+  Line<Update> line;
   if (what == SeriesPlot::What::evaluation_loss) {
     for (const EvalPoint& point : run.evaluations) {
-      line.x.push_back(static_cast<double>(point.step));
+      line.x.push_back(point.step);
       line.y.push_back(point.loss);
     }
     return line;
@@ -48,16 +56,18 @@ Line line_of(const ItemRun& run, SeriesPlot::What what) {
   line.y = run.grad_norm;
   if (what == SeriesPlot::What::training_loss)
     line.y = smooth(run.training_loss, smoothing_window(run.training_loss.size()));
-  for (std::size_t i = 0; i < line.y.size(); ++i) line.x.push_back(static_cast<double>(i + 1));
+  line.x.resize(line.y.size());
+  std::iota(line.x.begin(), line.x.end(), Update{1});
   return line;
 }
 
 /// Where all lines have a point, their mean.
-Line mean_of(const std::vector<Line>& lines) {
-  std::map<double, std::vector<double>> values;
-  for (const Line& line : lines)
+template <class X>
+Line<X> mean_of(const std::vector<Line<X>>& lines) {
+  std::map<X, std::vector<double>> values;
+  for (const Line<X>& line : lines)
     for (std::size_t i = 0; i < line.x.size(); ++i) values[line.x[i]].push_back(line.y[i]);
-  Line mean;
+  Line<X> mean;
   for (const auto& [x, at] : values) {
     if (at.size() != lines.size()) continue;
     mean.x.push_back(x);
@@ -76,8 +86,8 @@ struct SeriesText {
 SeriesText text_of(SeriesPlot::What what) {
   switch (what) {
     case SeriesPlot::What::evaluation_loss:
-      return {"Evaluation loss", "Mean over seeds, thin lines the seeds. Lower is better.", "nats per token",
-              false};
+      return {"Evaluation loss", "Thick lines are means over seeds, thin lines the seeds. Lower is better.",
+              "nats per token", false};
     case SeriesPlot::What::training_loss:
       return {"Training loss",
               "Averaged over neighbouring updates; mean over seeds. A jump upwards is a loss spike.",
@@ -90,11 +100,12 @@ SeriesText text_of(SeriesPlot::What what) {
   return {};
 }
 
-json line_entry(const std::string& arm, const Line& mean, const std::vector<Line>& seeds) {
+template <class X>
+json line_entry(const std::string& arm, const Line<X>& mean, const std::vector<Line<X>>& seeds) {
   json entry = {
       {"label", arm_label(arm)}, {"arm", arm}, {"control", is_control(arm)}, {"mean", to_json(mean)}};
   entry["seeds"] = json::array();
-  for (const Line& line : seeds) entry["seeds"].push_back(to_json(line));
+  for (const Line<X>& line : seeds) entry["seeds"].push_back(to_json(line));
   return entry;
 }
 
@@ -113,14 +124,14 @@ json series_chart(const SeriesPlot& plot, const Records& records, const std::str
   json lines = json::array();
   const auto runs = runs_in(records, horizon, context);
   for (const std::string& arm : arms_in_order(records)) {
-    std::vector<Line> seeds;
+    std::vector<Line<Update>> seeds;
     for (const ItemRun* run : runs)
       if (run->arm == arm) seeds.push_back(line_of(*run, plot.what));
     if (seeds.empty()) continue;
     if (plot.what == SeriesPlot::What::grad_norm) {
-      lines.push_back(line_entry(arm, seeds.front(), {}));
+      lines.push_back(line_entry<Update>(arm, seeds.front(), {}));
     } else if (plot.what == SeriesPlot::What::training_loss) {
-      lines.push_back(line_entry(arm, mean_of(seeds), {}));
+      lines.push_back(line_entry<Update>(arm, mean_of(seeds), {}));
     } else {
       lines.push_back(line_entry(arm, mean_of(seeds), seeds));
     }
@@ -146,7 +157,7 @@ json curve_chart(const CurvePlot& plot, const Records& records, const std::strin
   json lines = json::array();
   std::set<std::string> positions;
   for (const std::string& arm : arms_in_order(records)) {
-    std::map<int, Line> seeds;
+    std::map<int, std::map<Value, double>> losses_of_seed;
     for (const ItemRun& run : records.runs) {
       const std::string position = coordinate_of(run, plot.key);
       const double loss = run.judged_loss();
@@ -155,19 +166,23 @@ json curve_chart(const CurvePlot& plot, const Records& records, const std::strin
         continue;
       if (!std::isfinite(loss)) continue;
       positions.insert(position);
-      Line& line = seeds[run.seed];
-      line.x.push_back(std::strtod(position.c_str(), nullptr));
-      line.y.push_back(loss);
+      losses_of_seed[run.seed].emplace(std::strtod(position.c_str(), nullptr), loss);
     }
-    if (seeds.empty()) continue;
-    std::vector<Line> all;
-    all.reserve(seeds.size());
-    for (const auto& [seed, line] : seeds) all.push_back(line);
-    lines.push_back(line_entry(arm, mean_of(all), all));
+    if (losses_of_seed.empty()) continue;
+    std::vector<Line<Value>> seeds;
+    for (const auto& [seed, losses] : losses_of_seed) {
+      Line<Value>& line = seeds.emplace_back();
+      for (const auto& [x, loss] : losses) {
+        line.x.push_back(x);
+        line.y.push_back(loss);
+      }
+    }
+    lines.push_back(line_entry(arm, mean_of(seeds), seeds));
   }
   if (positions.size() < 2) return nullptr;
   return {{"title", fmt::format("Loss against {}, {}", plot.key, horizon)},
-          {"caption", "After the last update; dots are means over seeds, small dots the seeds."},
+          {"caption",
+           "After the last update. Large dots are means over seeds, small dots the seeds. Lower is better."},
           {"x", plot.key},
           {"y", "nats per token"},
           {"log_x", plot.key == "lr"},

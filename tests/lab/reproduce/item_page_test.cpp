@@ -94,6 +94,40 @@ TEST(PlotTest, DrawsEveryArmOfEveryHorizon) {
   EXPECT_EQ(charts[0]["lines"][0]["seeds"].size(), 2u);
 }
 
+TEST(PlotTest, CurvesStandAtTheSettingsOfTheirRuns) {
+  std::vector<ItemRun> runs;
+  for (int seed = 0; seed < 2; ++seed) {
+    // Not in order: the lines are.
+    runs.push_back(finished_run("none", seed, 2.5 + seed, {{"lr", "0.01"}}));
+    runs.push_back(finished_run("none", seed, 2.0 + seed, {{"lr", "0.0003"}}));
+  }
+  Records records = records_of(std::move(runs));
+  records.item = "figure-4";
+  const auto charts = plot_data(find_item("figure-4")->plots(), records);
+  ASSERT_GE(charts.size(), 1u);
+  EXPECT_EQ(charts[0]["title"], "Loss against lr, short");
+  const auto& line = charts[0]["lines"][0];
+  EXPECT_EQ(line["mean"], nlohmann::json::parse("[[0.0003,2.5],[0.01,3.0]]"));
+  EXPECT_EQ(line["seeds"], nlohmann::json::parse("[[[0.0003,2.0],[0.01,2.5]],[[0.0003,3.0],[0.01,3.5]]]"));
+}
+
+TEST(PlotTest, UpdatesAreIntegers) {
+  Records records = table_records();
+  for (ItemRun& run : records.runs) run.evaluations = {{100, 3.0}, {200, run.final_loss}};
+  const auto charts = plot_data(find_item("table-1")->plots(), records);
+  for (const auto& point : charts[0]["lines"][0]["mean"]) EXPECT_TRUE(point[0].is_number_integer());
+}
+
+TEST(ClaimTest, EverySourceCanBeLookedUp) {
+  for (const Item& item : all_items()) {
+    for (const Claim& claim : item.claims()) {
+      EXPECT_THAT(claim.source, ::testing::AnyOf(::testing::StartsWith("the paper's table "),
+                                                 ::testing::StartsWith("the paper's figure "), kOurs))
+          << item.name << ": " << claim.text;
+    }
+  }
+}
+
 /// The reproductions that are kept in the repository.
 std::vector<std::filesystem::path> kept_results() {
   std::vector<std::filesystem::path> folders;
