@@ -1,5 +1,4 @@
-// gradstab: train, report, bounds, data, methods, replay, sweep. No torch here: all but training starts at
-// once.
+// gradstab, the program. No torch here: all but training starts at once.
 #include <fmt/format.h>
 #include <unistd.h>
 

@@ -7,6 +7,20 @@
 #include "gradstab/version.hpp"
 
 namespace gradstab::cli {
+namespace {
+
+/// "train, sweep or report".
+std::string names_of_verbs(CLI::App& app) {
+  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+  std::string names;
+  for (std::size_t i = 0; i < verbs.size(); ++i) {
+    if (i > 0) names += i + 1 < verbs.size() ? ", " : " or ";
+    names += verbs[i]->get_name();
+  }
+  return names;
+}
+
+}  // namespace
 
 int run_program(int argc, char** argv, const std::function<void(CLI::App&, Action&)>& add_verbs) {
   CLI::App app("GradientStabilizer: keep the gradient's direction, stabilize its norm.", "gradstab");
@@ -17,9 +31,7 @@ int run_program(int argc, char** argv, const std::function<void(CLI::App&, Actio
   try {
     app.parse(argc, argv);
     if (action) return action();
-    print_error(
-        "no verb given; expected train, sweep, report, bounds, data, methods or replay (see gradstab "
-        "--help)");
+    print_error("no verb given; expected " + names_of_verbs(app) + " (see gradstab --help)");
     return kExitUsage;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version

@@ -1,6 +1,6 @@
 # Texts compiled into the program, so that it looks up no file at run time.
 #
-# gradstab_embed_texts(OUTPUT file.cpp HEADER header.hpp TEXTS name=path...): writes file.cpp at build time. It
+# gradstab_embed_texts(OUTPUT FILE.cpp HEADER HEADER.hpp TEXTS name=path...): writes FILE.cpp at build time. It
 # defines, in namespace gradstab::lab::assets, a std::string_view for each name; the header declares them.
 function(gradstab_embed_texts)
   cmake_parse_arguments(arg "" "OUTPUT;HEADER" "TEXTS" ${ARGN})

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "program.hpp"
 
@@ -28,6 +29,26 @@ TEST(VerbsTest, HelpOfEachVerbShowsDefaultsAndAnExample) {
                       // As CLI11 writes defaults: until version 2.3, and since.
                       ::testing::AnyOf(HasSubstr("=" + a_default + " "), HasSubstr("[" + a_default + "]"))));
   }
+}
+
+TEST(VerbsTest, WithoutAVerbEveryVerbIsNamed) {
+  const Folder folder;
+  const Outcome without = folder.run({});
+  EXPECT_EQ(without.exit_code, 2);
+  // As the help lists them: behind a heading, two spaces and the name.
+  std::istringstream help(folder.run({"--help"}).out);
+  int verbs = 0;
+  bool listed = false;
+  for (std::string line; std::getline(help, line);) {
+    if (line.find("ubcommands") != std::string::npos || line.find("SUBCOMMANDS") != std::string::npos) {
+      listed = true;
+    } else if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      ++verbs;
+      EXPECT_THAT(without.err, HasSubstr(line.substr(2, line.find(' ', 2) - 2)));
+    }
+  }
+  EXPECT_GE(verbs, 7);
+  EXPECT_THAT(without.err, HasSubstr("reproduce"));
 }
 
 TEST(VerbsTest, BoundsPrintsTheUniformBoundOfTheDefaults) {

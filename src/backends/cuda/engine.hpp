@@ -1,5 +1,5 @@
 // DeviceEngine: the steps of one transform or optimizer on one device. Knows tensors, tables and launches;
-// what the settings mean and how state is saved is the host's (twin.hpp).
+// what the settings mean and how state is saved is the host's (on_device.hpp).
 #pragma once
 
 #include <cstdint>
