@@ -75,13 +75,40 @@ std::vector<std::string> differing_keys(std::span<const RunRecord> all, std::spa
   return result;
 }
 
-bool same_configuration(const RunRecord& a, const RunRecord& b, const json& a_settings,
-                        const json& b_settings) {
-  if (a.task != b.task) return false;
-  if (!a_settings.empty() && a_settings == b_settings) return true;
-  const bool both_seeded = find_seed(a.name).found() && find_seed(b.name).found();
-  return both_seeded && without_seed(a.name) == without_seed(b.name);
-}
+/// Finds the group of a run without looking at all of them: groups are known by the settings and by the name
+/// of their first run.
+class GroupFinder {
+ public:
+  /// The first group that `run` belongs to; `next`, the number of a new one, if there is none.
+  std::size_t find_or_add(const RunRecord& run, std::size_t next) {
+    std::size_t found = next;
+    json settings = without_run_specific(run.settings);
+    const bool by_settings = !settings.empty();
+    const bool by_name = find_seed(run.name).found();
+    BySettings::key_type settings_key{run.task, std::move(settings)};
+    const ByName::key_type name_key{run.task, without_seed(run.name)};
+    if (by_settings) found = std::min(found, number_in(by_settings_, settings_key, next));
+    if (by_name) found = std::min(found, number_in(by_name_, name_key, next));
+    if (found == next) {
+      if (by_settings) by_settings_.emplace(std::move(settings_key), next);
+      if (by_name) by_name_.emplace(name_key, next);
+    }
+    return found;
+  }
+
+ private:
+  using BySettings = std::map<std::pair<std::string, json>, std::size_t>;
+  using ByName = std::map<std::pair<std::string, std::string>, std::size_t>;
+
+  template <class Map>
+  static std::size_t number_in(const Map& map, const typename Map::key_type& key, std::size_t otherwise) {
+    const auto entry = map.find(key);
+    return entry == map.end() ? otherwise : entry->second;
+  }
+
+  BySettings by_settings_;
+  ByName by_name_;
+};
 
 /// Makes `labels` unique: first by what distinguishes the settings, then by a number.
 void distinguish(std::vector<std::string>& labels, std::span<const RunRecord> runs,
@@ -112,9 +139,11 @@ void distinguish(std::vector<std::string>& labels, std::span<const RunRecord> ru
     }
   }
   std::set<std::string> taken;
+  std::map<std::string, int> numbers;  // the last that was given to a label
   for (std::string& label : labels) {
     const std::string base = label;
-    for (int number = 2; !taken.insert(label).second; ++number) label = fmt::format("{} #{}", base, number);
+    int& number = numbers.try_emplace(base, 1).first->second;
+    while (!taken.insert(label).second) label = fmt::format("{} #{}", base, ++number);
   }
 }
 
@@ -172,20 +201,12 @@ std::string seed_text(const RunRecord& run) {
 
 Arrangement arrange(std::span<const RunRecord> runs) {
   Arrangement result;
-  std::vector<json> settings;
-  for (const RunRecord& run : runs) settings.push_back(without_run_specific(run.settings));
-
+  GroupFinder finder;
   for (std::size_t run = 0; run < runs.size(); ++run) {
-    const auto home = std::find_if(result.groups.begin(), result.groups.end(), [&](const RunGroup& group) {
-      const std::size_t first = group.runs.front();
-      return same_configuration(runs[first], runs[run], settings[first], settings[run]);
-    });
-    result.group_of_run.push_back(static_cast<std::size_t>(home - result.groups.begin()));
-    if (home == result.groups.end()) {
-      result.groups.push_back({runs[run].name, {run}, {}});
-    } else {
-      home->runs.push_back(run);
-    }
+    const std::size_t group = finder.find_or_add(runs[run], result.groups.size());
+    if (group == result.groups.size()) result.groups.push_back({runs[run].name, {}, {}});
+    result.groups[group].runs.push_back(run);
+    result.group_of_run.push_back(group);
     result.run_labels.push_back(runs[run].name);
   }
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <unordered_set>
 
 #include "lab/report/grouping.hpp"
 #include "lab/report/markup.hpp"
@@ -29,16 +29,34 @@ void collect(const json& value, const std::string& prefix, int depth, Leaves& le
   }
 }
 
+/// Values in the order in which they came, each once.
+class DistinctValues {
+ public:
+  void add(const std::string& value) {
+    if (seen_.insert(value).second) values_.push_back(value);
+  }
+
+  /// "0, 1, 2"; empty values are shown as such where there are others.
+  std::string joined() const {
+    std::vector<std::string> shown = values_;
+    if (shown.size() > 1) std::replace(shown.begin(), shown.end(), std::string(), std::string(kNothing));
+    return fmt::format("{}", fmt::join(shown, ", "));
+  }
+
+ private:
+  std::vector<std::string> values_;
+  std::unordered_set<std::string> seen_;
+};
+
 /// Every key with one text per column, "" where a column lacks the key.
 std::map<std::string, std::vector<std::string>> rows_of(std::span<const SettingsColumn> columns) {
   std::map<std::string, std::vector<std::string>> rows;
   for (std::size_t column = 0; column < columns.size(); ++column) {
-    for (const json* object : columns[column].objects) {
-      for (const auto& leaf : flatten(*object)) {
-        auto& texts = rows.try_emplace(leaf.first, columns.size()).first->second;
-        if (texts[column].empty()) texts[column] = joined_values(columns[column], leaf.first);
-      }
-    }
+    std::map<std::string, DistinctValues> values;
+    for (const json* object : columns[column].objects)
+      for (const auto& [key, text] : flatten(*object)) values[key].add(text);
+    for (const auto& [key, distinct] : values)
+      rows.try_emplace(key, columns.size()).first->second[column] = distinct.joined();
   }
   return rows;
 }
@@ -63,15 +81,12 @@ Leaves flatten(const json& object) {
 }
 
 std::string joined_values(const SettingsColumn& column, const std::string& key) {
-  std::vector<std::string> values;
+  DistinctValues values;
   for (const json* object : column.objects) {
-    for (const auto& [path, text] : flatten(*object)) {
-      if (path == key && std::find(values.begin(), values.end(), text) == values.end())
-        values.push_back(text);
-    }
+    for (const auto& [path, text] : flatten(*object))
+      if (path == key) values.add(text);
   }
-  if (values.size() > 1) std::replace(values.begin(), values.end(), std::string(), std::string(kNothing));
-  return fmt::format("{}", fmt::join(values, ", "));
+  return values.joined();
 }
 
 std::vector<std::string> differing_keys(std::span<const SettingsColumn> columns) {

@@ -251,8 +251,11 @@ std::string run_table(std::span<const RunFigures> figures, const Arrangement& ar
   const std::int64_t last = greatest(figures, &RunFigures::validation_step);
   const std::int64_t last_step = greatest(figures, &RunFigures::last_step);
   double best = kNoValue;
+  std::size_t compared = 0;
   for (const RunFigures& row : figures) {
-    if (complete(row, last) && !(row.validation_loss >= best)) best = row.validation_loss;
+    if (!complete(row, last)) continue;
+    ++compared;
+    if (!(row.validation_loss >= best)) best = row.validation_loss;
   }
 
   std::string html = table_head(columns, "Run", "One row per run");
@@ -264,7 +267,7 @@ std::string run_table(std::span<const RunFigures> figures, const Arrangement& ar
       std::string detail;
       bool is_best = false;
       if (column.member == &RunFigures::validation_loss && std::isfinite(value)) {
-        is_best = figures.size() > 1 && value == best && complete(row, last);
+        is_best = compared > 1 && value == best && complete(row, last);
         if (is_best) detail = "lowest";
         if (row.validation_step != last) detail = fmt::format("at step {}", row.validation_step);
       }
@@ -321,7 +324,7 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
       bool is_best = false;
       if (column.member == &RunFigures::validation_loss) {
         mean_loss = spread.mean;
-        is_best = arrangement.groups.size() > 1 && best != comparable.end() && best->group == index;
+        is_best = comparable.size() > 1 && best->group == index;
       }
       html += cell(spread.mean, column.shown(spread.mean), detail, is_best);
     }

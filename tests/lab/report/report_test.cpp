@@ -169,6 +169,17 @@ TEST(ReportTest, ShorterRunIsComparedAtItsOwnStep) {
   EXPECT_THAT(page, HasSubstr("There is no verdict"));
 }
 
+TEST(ReportTest, LowestIsOnlyWhatWasCompared) {
+  RunRecord killed = make_run("b", "clip", 0, 3.5);
+  killed.summary.reset();
+  killed.steps.resize(25);
+  killed.evaluations.resize(2);
+  // The other one ended higher, but alone reached the end.
+  EXPECT_THAT(render({make_run("a", "none", 0, 4), killed}), Not(HasSubstr("<small>lowest</small>")));
+  EXPECT_THAT(render({make_run("a", "none", 0, 4), make_run("b", "clip", 0, 3.5)}),
+              HasSubstr(">3.5000<small>lowest</small>"));
+}
+
 TEST(ReportTest, GroupsShowMeanAndDeviationOverSeeds) {
   const std::vector<RunRecord> runs = {make_run("a", "none", 0, 4.75), make_run("a", "none", 1, 4.25),
                                        make_run("b", "stabilize", 0, 4.0),
