@@ -181,7 +181,7 @@
     const chart = new Chart(canvas, {
       type: "scatter",
       data: {
-        datasets: [{ data: data.maps[key].includes(null) ? border : [], showLine: true, pointRadius: 0, borderColor: shell.colour(1), borderWidth: 2 }],
+        datasets: [{ data: data.maps[key].includes(null) ? border : [], role: "border", showLine: true, pointRadius: 0, borderColor: shell.colour(1), borderWidth: 2 }],
       },
       plugins: [heatPlugin(key, imageOf(key), shell.tooltipOf(figure))],
       options: {
@@ -261,7 +261,7 @@
         layout: { padding: { right: 6 } },
         plugins: { legend: { display: false }, tooltip: { enabled: false, external: showCurves(figure), animation: false } },
         scales: {
-          x: { type: "linear", min: 0, max: state.first ? Math.min(50, last) : last, ticks: { maxRotation: 0, maxTicksLimit: 7, includeBounds: false },
+          x: { type: "linear", min: 0, max: state.first ? Math.min(50, last) : last, ticks: { maxRotation: 0, maxTicksLimit: 7, includeBounds: false, callback: String },
             title: { display: true, text: "steps after the spike", align: "end", padding: 0 } },
           y: { type: "logarithmic", afterBuildTicks: shell.logTicks, ticks: { callback: compact, autoSkip: false },
             title: { display: true, text: "ρ", padding: 0 } },

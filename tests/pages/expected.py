@@ -1,0 +1,176 @@
+"""What the charts of each kind of page must show, computed from what the page was made of.
+
+A chart is a dict from the key of a line to its points, a list of (x, y); y is None where there is nothing. Keys are tuples, so that
+the data of a page and what a browser drew can be brought into the same form (page_data.py, browser_test.py)."""
+
+import gzip
+import json
+import math
+
+
+def read_lines(path):
+    opened = gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
+    with opened as file:
+        return [json.loads(line) for line in file]
+
+
+def finite(value):
+    return value is not None and math.isfinite(value)
+
+
+def smoothed(values):
+    """The centred mean over a hundredth of the series, at least 5 and at most 201 values; of a short series the values themselves. At
+    the start the window shrinks on both sides, at the end on the far side."""
+    count = len(values)
+    window = 1 if count < 20 else min(max(count // 100, 5), 201) | 1
+    result = []
+    for i, value in enumerate(values):
+        before = min(window // 2, i)
+        after = min(window // 2, before, count - 1 - i)
+        near = [each for each in values[i - before:i + after + 1] if finite(each)]
+        result.append(sum(near) / len(near) if finite(value) else None)
+    return result
+
+
+def mean_line(lines, also_of_gaps):
+    """The mean at each x that all lines have. Values that are missing are left out, or leave a gap."""
+    at = {}
+    for line in lines:
+        for x, y in line:
+            at.setdefault(x, []).append(y)
+    mean = []
+    for x in sorted(at):
+        if len(at[x]) < len(lines):
+            continue
+        there = [y for y in at[x] if finite(y)]
+        whole = len(there) == len(at[x]) or (also_of_gaps and there)
+        mean.append((x, sum(there) / len(there) if whole else None))
+    return mean
+
+
+# The pages of runs.
+
+def charts_of_runs(folders, groups):
+    """`groups`: lists of places in `folders`, those of several seeds with their means."""
+    charts = {name: {} for name in ("validation", "training", "raw_norm", "stabilized_norm", "factor", "flagged")}
+    for run, folder in enumerate(folders):
+        lines = read_lines(folder / "metrics.jsonl")
+        steps = [line for line in lines if line["kind"] == "step"]
+
+        def series(value):
+            return [(line["step"], value(line)) for line in steps]
+
+        losses = series(lambda line: line["loss"])
+        charts["validation"]["run", run] = [(line["step"], line["loss"]) for line in lines if line["kind"] == "eval"]
+        charts["training"]["raw", run] = losses
+        charts["training"]["run", run] = list(zip((x for x, _ in losses), smoothed([y for _, y in losses])))
+        charts["raw_norm"]["run", run] = series(lambda line: line["grad_norm"])
+        charts["stabilized_norm"]["run", run] = series(lambda line: line["stabilized_norm"])
+        charts["factor"]["run", run] = series(lambda line: line["stabilized_norm"] / line["grad_norm"] if line["grad_norm"] else None)
+        flagged, so_far = [], 0
+        for line in steps:
+            so_far += line["spikes"]
+            flagged.append((line["step"], so_far))
+        charts["flagged"]["run", run] = flagged
+    for group, runs in enumerate(groups):
+        if len(runs) < 2:
+            continue
+        for name in ("validation", "training"):
+            charts[name]["mean", group] = mean_line([charts[name]["run", run] for run in runs], also_of_gaps=False)
+    return charts
+
+
+# The pages of items.
+
+# Which runs a curve over a coordinate is made of, where an item has several coordinates: the paper's figure 7 varies one of the two.
+CURVES = {("figure-7", "gamma1"): {"gamma2": "0.999"}, ("figure-7", "gamma2"): {"gamma1": "0.6"}}
+SERIES = {"Evaluation loss": "evaluations", "Training loss": "training_loss", "Raw gradient norm": "grad_norm"}
+
+
+def judged_loss(run):
+    loss = run["final_loss"]
+    if run["state"] == "finished" and finite(loss):
+        return min(loss, run["uninformed_loss"])
+    return run["uninformed_loss"]
+
+
+def numbered(values):
+    return [(i + 1, value) for i, value in enumerate(values)]
+
+
+def series_of(run, what):
+    if what == "evaluations":
+        return list(zip(run["evaluations"]["step"], run["evaluations"]["loss"]))
+    return numbered(smoothed(run[what]) if what == "training_loss" else run[what])
+
+
+def chart_of_item(item, runs, title):
+    """The chart of that title: "Loss against lr, short", or "Training loss, short, lr 0.01, ..."."""
+    what, horizon, *context = title.split(", ")
+    runs = [run for run in runs if run["horizon"] == horizon]
+    chart = {}
+    if what.startswith("Loss against "):
+        key = what.removeprefix("Loss against ")
+        where = CURVES.get((item, key), {})
+        runs = [run for run in runs if key in run["context"] and all(run["context"].get(k) == v for k, v in where.items())]
+    else:
+        context = dict(part.split(" ", 1) for part in context)
+        runs = [run for run in runs if run["context"] == context and run["state"] == "finished"]
+    for method in dict.fromkeys(run["method"] for run in runs):
+        of_method = [run for run in runs if run["method"] == method]
+        if what.startswith("Loss against "):
+            seeds = {}
+            for run in of_method:
+                seeds.setdefault(run["seed"], []).append((float(run["context"][key]), judged_loss(run)))
+            lines = [sorted(seeds[seed]) for seed in sorted(seeds)]
+        else:
+            lines = [series_of(run, SERIES[what]) for run in of_method]
+        if what == "Raw gradient norm":
+            chart[method, "mean", 0] = lines[0]
+            continue
+        chart[method, "mean", 0] = mean_line(lines, also_of_gaps=True)
+        if what != "Training loss":
+            chart.update({(method, "seed", i): line for i, line in enumerate(lines)})
+    return chart
+
+
+# The page of bounds, by the formulas of docs/methods.md.
+
+def recovery(gamma1, gamma2, ratio, last, kappa=None, history=3000):
+    """rho on a spike after constant norms, and after it."""
+    first = second = 0.0
+    points = []
+    for step in range(1, history + 1 + last + 1):
+        norm = min(ratio, kappa or ratio) if step == history + 1 else 1.0
+        first = gamma1 * first + (1 - gamma1) * norm
+        second = gamma2 * second + (1 - gamma2) * norm * norm
+        if step > history:
+            rho = first / (1 - gamma1 ** step) / math.sqrt(second / (1 - gamma2 ** step))
+            points.append((step - history - 1, rho))
+    return points
+
+
+def bound_maps(gamma1, gamma2):
+    """The two factors and the bound; None where there is none."""
+    spike = (1 - gamma1) / math.sqrt(1 - gamma2)
+    rest = 1 - gamma1 * gamma1 / gamma2
+    build_up = 1 / math.sqrt(rest) if rest > 0 else None
+    return {"spike": spike, "build_up": build_up, "bound": spike * build_up if build_up else None}
+
+
+def robust_bound(gamma1, gamma2, kappa):
+    """The largest of the bounds at every step, each by the recursion for the least second moment."""
+    if gamma1 * gamma1 >= gamma2:
+        return None
+    if gamma1 > 0 and kappa >= (gamma2 - gamma1 * gamma1) / (gamma1 * (1 - gamma1)):
+        return bound_maps(gamma1, gamma2)["bound"]
+    cost = least = 1 / (1 - gamma1) ** 2
+    for step in range(2, 20000):
+        growth = gamma1 + (1 - gamma1) * kappa / (1 - gamma1 ** (step - 1))
+        decayed = gamma2 * cost
+        before = max(gamma1 / (gamma1 * gamma1 + decayed * (1 - gamma1) ** 2), 1 / growth)
+        last, cost = cost, ((1 - gamma1 * before) / (1 - gamma1)) ** 2 + decayed * before * before
+        least = min(least, cost)
+        if step > 1000 and abs(cost - last) < 1e-15 * cost:
+            break
+    return 1 / math.sqrt((1 - gamma2) * least)

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Makes a page of every kind with the program, and beside each what it was made of.
+
+    make_pages.py --program build/gradstab --demo tools/demo.sh --output FOLDER
+
+The runs of `runs` and `sweep` are written here as docs/run-format.md says, so that their numbers do not come from the program that
+draws them; those of the demo are trained, in small."""
+
+import argparse
+import json
+import math
+import pathlib
+import random
+import shutil
+import subprocess
+
+
+def write_run(folder, name, transform, seed, steps, every, level, stop=None):
+    """A run of `steps` steps, evaluated every so many; without summary where it was killed at step `stop`."""
+    folder.mkdir(parents=True)
+    draw = random.Random(f"{name} {seed}")
+    settings = {"model": "1m", "optimizer": "adamw", "transform": transform, "lr": 0.01, "steps": steps, "seed": seed}
+    run = {"format": 1, "name": name, "task": "llm", "settings": settings, "model": {"parameters": 2053376},
+           "data": {"source": "made up"}, "environment": {"threads": 2}}
+    (folder / "run.json").write_text(json.dumps(run))
+    lines, spikes, loss = [], 0, level
+    for step in range(1, (stop or steps) + 1):
+        loss = level + 3.5 * math.exp(-step / (0.1 * steps)) + 0.08 * draw.gauss(0, 1)
+        norm = 0.7 * math.exp(0.4 * draw.gauss(0, 1)) * (40 if draw.random() < 0.01 else 1)
+        flagged = draw.randrange(1, 5) if norm > 5 else 0
+        spikes += flagged
+        nothing = transform == "clip" and step == 7  # an update without numbers
+        lines.append({"kind": "step", "step": step, "loss": None if nothing else loss, "lr": 0.01, "tokens": 1024 * step,
+                      "tokens_per_second": 9000.5, "seconds": 0.1 * step, "grad_norm": None if nothing else norm,
+                      "stabilized_norm": None if nothing else min(norm, 1.0) if transform != "none" else norm,
+                      "spikes": flagged, "nonfinite": 0})
+        if step % every == 0:
+            lines.append({"kind": "eval", "step": step, "loss": loss + 0.05, "perplexity": math.exp(loss + 0.05)})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if stop is None:
+        (folder / "summary.json").write_text(json.dumps(
+            {"format": 1, "state": "finished", "step": steps, "final_validation_loss": loss + 0.05,
+             "final_perplexity": math.exp(loss + 0.05), "best_validation_loss": loss + 0.05, "spikes": spikes, "nonfinite": 0,
+             "diverged": False, "seconds": 0.1 * steps, "tokens_per_second": 9000.5}))
+
+
+def make_runs(folder):
+    """Runs of one seed each: a long one, of which points are left out; a killed one; one with gaps."""
+    write_run(folder / "long", "adamw", "none", 0, 6000, 500, 2.4)
+    write_run(folder / "gaps", "adamw+clip", "clip", 0, 400, 50, 2.2)
+    write_run(folder / "killed", "adamw+stabilize", "stabilize", 0, 400, 50, 2.1, stop=230)
+
+
+def make_sweep(folder):
+    """Nine configurations, more than there are colours, of three seeds each."""
+    transforms = ("none", "clip", "stabilize", "normalize", "zclip", "adagc", "clip_by_value", "adaptive_clip", "scale_by")
+    for place, transform in enumerate(transforms):
+        for seed in range(3):
+            name = f"transform={transform},seed={seed}"
+            write_run(folder / name, name, transform, seed, 300, 50, 2.0 + 0.05 * place + 0.02 * seed)
+
+
+def write_corpus(path):
+    draw = random.Random(0)
+    words = ["".join(draw.choice("abcdefghijklmnop") for _ in range(draw.randrange(2, 9))) for _ in range(200)]
+    path.write_text("\n".join(" ".join(draw.choice(words) for _ in range(12)) for _ in range(4000)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", type=pathlib.Path, required=True)
+    parser.add_argument("--demo", type=pathlib.Path, required=True, help="tools/demo.sh")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder; replaced")
+    arguments = parser.parse_args()
+    program, output = arguments.program.resolve(), arguments.output.resolve()
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+
+    def call(*command):
+        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, cwd=output)
+
+    make_runs(output / "runs")
+    call(program, "report", *(output / "runs" / name for name in ("long", "gaps", "killed")), "--output", output / "runs.html")
+    make_sweep(output / "sweep")
+    call(program, "report", output / "sweep", "--output", output / "sweep.html")
+    for name, flags in (("bounds", ()), ("bounds_robust", ("--kappa", "3")), ("bounds_none", ("--gamma1", "0.97", "--gamma2", "0.93"))):
+        call(program, "bounds", *flags, "--html", output / f"{name}.html")
+    write_corpus(output / "corpus.txt")
+    call(arguments.demo.resolve(), "--program", program, "--output", output / "demo", "--data", output / "corpus.txt",
+         "--steps", "40", "--warmup", "5", "--context", "32", "--batch", "2", "--eval-every", "10", "--eval-batches", "2",
+         "--checkpoint-every", "40")
+
+
+if __name__ == "__main__":
+    main()

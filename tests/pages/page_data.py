@@ -1,0 +1,43 @@
+"""The numbers that a page's script draws, in the form of expected.py."""
+
+import json
+import re
+
+
+def read(path):
+    """The JSON inlined in a page, and the page's text."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="page-data">(.*?)</script>', text, re.DOTALL).group(1)), text
+
+
+def points(series):
+    return list(zip(series["x"], series["y"]))
+
+
+def charts_of_runs(data):
+    charts = {name: {} for name in ("validation", "training", "raw_norm", "stabilized_norm", "factor", "flagged")}
+    for run, entry in enumerate(data["runs"]):
+        for name, chart in charts.items():
+            chart["run", run] = points(entry[name])
+        charts["training"]["raw", run] = points(entry["training_raw"])
+    for group, entry in enumerate(data["groups"]):
+        for name in ("validation", "training"):
+            if name in entry:
+                charts[name]["mean", group] = points(entry[name])
+    return charts
+
+
+def charts_of_item(data):
+    """By title."""
+    charts = {}
+    for entry in data["charts"]:
+        chart = charts[entry["title"]] = {}
+        for line in entry["lines"]:
+            chart[line["arm"], "mean", 0] = [tuple(point) for point in line["mean"]]
+            for i, seed in enumerate(line["seeds"]):
+                chart[line["arm"], "seed", i] = [tuple(point) for point in seed]
+    return charts
+
+
+def recovery_of_bounds(data):
+    return {(curve["rule"], curve["ratio"]): points(curve) for curve in data["curves"]}
