@@ -56,7 +56,7 @@ class GRADSTAB_API Backend {
 GRADSTAB_API std::span<const Backend* const> backends() noexcept;
 
 /// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one
-/// takes the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
+/// chooses the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
 /// machine.
 GRADSTAB_API Result<const Backend*> find_backend(std::string_view name = {});
 

@@ -75,7 +75,7 @@ struct ZClipOptions {
   double z_threshold = 2.5;        ///< finite and above 0
   double max_norm = 1.0;           ///< also a fixed limit, as in clipping by global norm; infinity: none
   double epsilon = 1e-6;           ///< added to the standard deviation; at least 0
-  std::int64_t warmup_steps = 25;  ///< norms that the first statistics are taken from; at least 1
+  std::int64_t warmup_steps = 25;  ///< norms that the first statistics come from; at least 1
   ZClipMode mode = ZClipMode::zscore;
   ZClipTarget target = ZClipTarget::adaptive_scaling;
   double clip_factor = 1.0;           ///< of adaptive scaling; finite and above 0
