@@ -15,7 +15,7 @@ namespace gradstab {
 /// Kernels over contiguous host memory. They know no settings; everything else is built from them.
 ///
 /// Contract of all: `data` is aligned to its element type only; `count` may be 0; no allocation; the
-/// result depends on the values and the count alone, never on the alignment or the calling thread.
+/// result depends only on the values and the count, never on the alignment or the calling thread.
 class GRADSTAB_API Backend {
  public:
   virtual ~Backend() = default;

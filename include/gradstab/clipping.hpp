@@ -137,7 +137,7 @@ struct SpikeAwareClipOptions {
 /// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
 struct AdaptiveValueClipOptions {
   double theta = 0.999;  ///< decay of the average of the largest absolute value, in [0, 1)
-  /// Of Adam's moments, under `Compat::released` alone: the bias correction of the average begins again
+  /// Of Adam's moments, only under `Compat::released`: the bias correction of the average begins again
   /// there, as in the authors' code. 0: never.
   std::int64_t reset_interval = 0;
   Compat compat = Compat::robust;

@@ -37,7 +37,7 @@ GRADSTAB_API gradstab_status gradstab_cuda_available(void);
 // still owns it.
 
 /// Of gradstab_stabilize per tensor, or, with the host's decision and one wait per step, of another method
-/// that looks at norms of tensors alone, which gradstab_cuda_init checks.
+/// that needs only norms of tensors, which gradstab_cuda_init checks.
 GRADSTAB_API gradstab_status gradstab_cuda_transform(gradstab_transform* transform, gradstab_cuda** object);
 
 /// Of any optimizer, with or without such a transform in front.

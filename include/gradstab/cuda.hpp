@@ -109,7 +109,7 @@ class GRADSTAB_API OnDevice {
 };
 
 /// A gradient transform on a device: `stabilize` per tensor, and with the host's decision every other method
-/// that looks at norms of tensors alone.
+/// that needs only norms of tensors.
 class GRADSTAB_API Transform : public OnDevice {
  public:
   explicit Transform(GradientTransform transform);

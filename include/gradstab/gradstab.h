@@ -191,7 +191,7 @@ typedef void (*gradstab_task)(void* context, size_t index);
 typedef void (*gradstab_run_tasks)(size_t count, gradstab_task task, void* context, void* user);
 
 /// How a transform runs; no result depends on it. All 0 but `struct_size`: policy GRADSTAB_SKIP_TENSOR, the
-/// fastest backend, the calling thread alone.
+/// fastest backend, the calling thread only.
 typedef struct gradstab_run_options {
   size_t struct_size;
   gradstab_nonfinite_policy nonfinite;
