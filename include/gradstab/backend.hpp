@@ -46,8 +46,8 @@ class GRADSTAB_API Backend {
 
   /// An optimizer's update of one block. SIMD backends compute float32 and bfloat16 parameters in float32,
   /// one rounding per operation written in UpdateRule, so that all of them agree bit for bit; the reference
-  /// computes in double and rounds what it stores. So do all of them where one of the scalars is neither 0 nor
-  /// between 2^-126 and 2^127 in magnitude, infinity and NaN excepted.
+  /// computes in double and rounds what it stores. So do all of them where one of the scalars is neither 0
+  /// nor between 2^-126 and 2^127 in magnitude, infinity and NaN excepted.
   virtual void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept = 0;
 };
 
