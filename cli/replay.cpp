@@ -71,16 +71,18 @@ void add_replay(CLI::App& app, Action& action) {
                      "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the one that "
                      "the file names]");
   replay->add_option("--input", arguments->input, "recording: JSON, see tests/golden/README.md")->required();
-  replay->add_option("--output", arguments->output, "the same with this library's results")->required();
+  replay
+      ->add_option("--output", arguments->output, "file to write: the recording with this library's results")
+      ->required();
   replay
       ->add_option("--set", arguments->settings,
-                   "KEY=VALUE: a setting that goes before the recorded one; also compat=released and "
+                   "KEY=VALUE: a setting that replaces the recorded one; also compat=released and "
                    "nonfinite=POLICY")
       ->allow_extra_args(false);
   replay->add_option("--dtype", arguments->dtype, "arithmetic: f64 or f32")
       ->capture_default_str()
       ->check(CLI::IsMember({"f64", "f32"}));
-  replay->add_option("--case", arguments->options.only_case, "this case alone [all]");
+  replay->add_option("--case", arguments->options.only_case, "replay this case alone [all]");
   replay->add_option("--backend", arguments->options.backend, "kernels [the fastest supported]");
   replay->add_flag("--force", arguments->force, "replace an existing output file");
   replay->footer(

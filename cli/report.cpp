@@ -72,7 +72,7 @@ void add_report(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<ReportArguments>();
   report
       ->add_option("runs", arguments->directories,
-                   "run folders, or folders of such as a sweep leaves, in the order of the table")
+                   "run folders, or folders that contain some, such as a sweep's, in the order of the table")
       ->required();
   report->add_option("--output,-o", arguments->output, "the page to write")->capture_default_str();
   report->add_option("--title", arguments->title, "heading of the page");

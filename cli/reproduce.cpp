@@ -15,6 +15,7 @@
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/reproduce/outputs.hpp"
+#include "lab/reproduce/overview.hpp"
 #include "lab/reproduce/plan.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/gzip.hpp"
@@ -28,6 +29,7 @@ struct ReproduceArguments {
   std::string output;
   std::string data;
   std::string records;
+  std::string overview;
   int seeds = 0;
   int jobs = 0;
   bool on_cpu = false;
@@ -140,6 +142,17 @@ int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
   return written.ok() ? kExitOk : exit_code_for(written);
 }
 
+/// README.md of a folder of reproductions.
+int write_overview(const std::string& folder) {
+  const auto reproductions = lab::read_reproductions(folder);
+  if (!reproductions) return exit_code_for(reproductions.status());
+  const auto file = std::filesystem::path(folder) / lab::kOverviewName;
+  const Status written = lab::write_file_atomically(file, lab::render_overview(*reproductions));
+  if (!written.ok()) return exit_code_for(written);
+  fmt::print("overview {}\n", std::filesystem::absolute(file).string());
+  return kExitOk;
+}
+
 int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   const auto scale = *lab::scale_named(arguments.scale);
   if (const Status ready = check_scale(arguments, scale); !ready.ok()) return exit_code_for(ready);
@@ -186,6 +199,7 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
 }
 
 int run_reproduce_verb(const ReproduceArguments& arguments) {
+  if (!arguments.overview.empty()) return write_overview(arguments.overview);
   if (arguments.item.empty()) return list_items();
   const lab::Item* const item = lab::find_item(arguments.item);
   if (item == nullptr)
@@ -198,14 +212,14 @@ int run_reproduce_verb(const ReproduceArguments& arguments) {
 
 void add_reproduce(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand(
-      "reproduce", "train what a figure or table of the paper was made of, and judge its claims");
+      "reproduce", "train the runs behind a figure or table of the paper, and judge its claims");
   auto arguments = std::make_shared<ReproduceArguments>();
   verb->add_option("item", arguments->item,
                    "what to reproduce; without it, all items are listed with their state here");
-  verb->add_option(
-          "--scale", arguments->scale,
-          "smoke: under 2 minutes, says nothing; cpu: at most 90 minutes on 2 cores; gpu: one H100, an hour "
-          "at most; paper: the published setting")
+  verb->add_option("--scale", arguments->scale,
+                   "smoke: under 2 minutes, shows only that it works; cpu: at most 90 minutes on 2 cores; "
+                   "gpu: one H100, an hour "
+                   "at most; paper: the published setting")
       ->capture_default_str()
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
   verb->add_option("--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
@@ -219,6 +233,8 @@ void add_reproduce(CLI::App& app, Action& action) {
   verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
   verb->add_option("--records", arguments->records,
                    "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
+  verb->add_option("--overview", arguments->overview,
+                   "judge the records in every folder of this one, and write its README.md; trains nothing");
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");
   verb->callback([&action, arguments] { action = [arguments] { return run_reproduce_verb(*arguments); }; });
 }

@@ -106,7 +106,8 @@ int run_sweep_verb(const SweepArguments& arguments) {
 }  // namespace
 
 void add_sweep(CLI::App& app, Action& action) {
-  CLI::App* sweep = app.add_subcommand("sweep", "train a grid of runs, and go on where a sweep was stopped");
+  CLI::App* sweep = app.add_subcommand(
+      "sweep", "train a grid of runs; the same command continues a sweep that was stopped");
   sweep->require_subcommand(1);
   CLI::App* llm = sweep->add_subcommand("llm", "a grid of runs of train llm");
   auto arguments = std::make_shared<SweepArguments>();

@@ -14,3 +14,4 @@ mkdir -p "$kept"
 # Packed again only where they are new, since gzip's versions differ in the bytes that they write.
 [[ -z "$records" ]] || gzip -9n <"$scratch/records.jsonl" >"$kept/records.jsonl.gz"
 cp "$scratch/verdicts.json" "$scratch/report.html" "$kept/"
+"$program" reproduce --overview docs/results

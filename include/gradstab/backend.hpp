@@ -15,7 +15,7 @@ namespace gradstab {
 /// Kernels over contiguous host memory. They know no settings; everything else is built from them.
 ///
 /// Contract of all: `data` is aligned to its element type only; `count` may be 0; no allocation; the
-/// result depends on the values and the count alone, never on the alignment or the calling thread.
+/// result depends only on the values and the count, never on the alignment or the calling thread.
 class GRADSTAB_API Backend {
  public:
   virtual ~Backend() = default;
@@ -46,8 +46,8 @@ class GRADSTAB_API Backend {
 
   /// An optimizer's update of one block. SIMD backends compute float32 and bfloat16 parameters in float32,
   /// one rounding per operation written in UpdateRule, so that all of them agree bit for bit; the reference
-  /// computes in double and rounds what it stores. So do all of them where one of the scalars is neither 0 nor
-  /// between 2^-126 and 2^127 in magnitude, infinity and NaN excepted.
+  /// computes in double and rounds what it stores. So do all of them where one of the scalars is neither 0
+  /// nor between 2^-126 and 2^127 in magnitude, infinity and NaN excepted.
   virtual void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept = 0;
 };
 
@@ -56,7 +56,7 @@ class GRADSTAB_API Backend {
 GRADSTAB_API std::span<const Backend* const> backends() noexcept;
 
 /// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one
-/// takes the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
+/// chooses the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
 /// machine.
 GRADSTAB_API Result<const Backend*> find_backend(std::string_view name = {});
 

@@ -61,7 +61,7 @@ GRADSTAB_API double suppressed_stabilized_norm(const StabilizerOptions& options,
                                                std::int64_t history = kLongHistory);
 
 /// Steps after that spike until rho is back at `fraction` (in (0, 1)) of its value for a constant norm, again
-/// once the first moment has forgotten the spike; 0 if the second moment alone never takes it lower:
+/// once the first moment has forgotten the spike; 0 if the second moment alone never lowers it so far:
 /// ln((K^2 - 1)(1-gamma2) / (1/fraction^2 - 1)) / -ln(gamma2), rounded up, for a long history.
 GRADSTAB_API std::int64_t recovery_steps(const StabilizerOptions& options, double ratio, double fraction,
                                          std::int64_t history = kLongHistory);

@@ -135,7 +135,7 @@ struct ZClipOptions {
   double z_threshold = 2.5;        ///< finite and above 0
   double max_norm = 1.0;           ///< also a fixed limit, as in clipping by global norm; infinity: none
   double epsilon = 1e-6;           ///< added to the standard deviation; at least 0
-  std::int64_t warmup_steps = 25;  ///< norms that the first statistics are taken from; at least 1
+  std::int64_t warmup_steps = 25;  ///< norms that the first statistics come from; at least 1
   ZClipMode mode = ZClipMode::zscore;
   ZClipTarget target = ZClipTarget::adaptive_scaling;
   double clip_factor = 1.0;           ///< of adaptive scaling; finite and above 0
@@ -278,7 +278,7 @@ constexpr void visit_settings(std::type_identity<SpikeAwareClipOptions>, Visit v
 /// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
 struct AdaptiveValueClipOptions {
   double theta = 0.999;  ///< decay of the average of the largest absolute value, in [0, 1)
-  /// Of Adam's moments, under `Compat::released` alone: the bias correction of the average begins again
+  /// Of Adam's moments, only under `Compat::released`: the bias correction of the average begins again
   /// there, as in the authors' code. 0: never.
   std::int64_t reset_interval = 0;
   Compat compat = Compat::robust;

@@ -4,7 +4,7 @@
 /// named parameters by gradstab_cuda_init, called once per step with device memory and a stream, freed by
 /// gradstab_cuda_destroy.
 ///
-/// Calls that take a stream are asynchronous unless they say otherwise: nothing in a step waits for the
+/// Calls with a stream argument are asynchronous unless they say otherwise: nothing in a step waits for the
 /// device. A stream is a cudaStream_t, which is a CUstream, passed as void*; NULL is the device's default
 /// stream. A step may be captured in a CUDA graph and replayed.
 ///
@@ -37,7 +37,7 @@ GRADSTAB_API gradstab_status gradstab_cuda_available(void);
 // still owns it.
 
 /// Of gradstab_stabilize per tensor, or, with the host's decision and one wait per step, of another method
-/// that looks at norms of tensors alone, which gradstab_cuda_init checks.
+/// that needs only norms of tensors, which gradstab_cuda_init checks.
 GRADSTAB_API gradstab_status gradstab_cuda_transform(gradstab_transform* transform, gradstab_cuda** object);
 
 /// Of any optimizer, with or without such a transform in front.
@@ -95,8 +95,8 @@ GRADSTAB_API gradstab_status gradstab_cuda_prepare(gradstab_cuda* object, const 
                                                    const gradstab_tensor* gradients, size_t count,
                                                    void* stream);
 
-/// gradstab_cuda_step in two parts, for gradients of which every process has a part: between them the squared
-/// norms are summed over the processes, in device memory and in the order of the stream.
+/// gradstab_cuda_step in two parts, for sharded gradients: between them the caller sums the squared norms
+/// over the processes, in device memory and in the order of the stream.
 GRADSTAB_API gradstab_status gradstab_cuda_measure(gradstab_cuda* object, const gradstab_tensor* parameters,
                                                    const gradstab_tensor* gradients, size_t count,
                                                    void* stream);

@@ -54,7 +54,7 @@ struct DeviceCounts {
 
 /// What `Transform` and `Optimizer` have in common. Not to be made by itself.
 ///
-/// All calls that take a stream are asynchronous unless they say otherwise, and come in the order of that
+/// All calls with a stream argument are asynchronous unless they say otherwise, and run in the order of that
 /// stream; a caller who changes streams orders them with events. Tensors are dense memory of the device,
 /// aligned to their element type; gradients float32, float16 or bfloat16. Movable, not copyable, one call at
 /// a time.
@@ -109,7 +109,7 @@ class GRADSTAB_API OnDevice {
 };
 
 /// A gradient transform on a device: `stabilize` per tensor, and with the host's decision every other method
-/// that looks at norms of tensors alone.
+/// that needs only norms of tensors.
 class GRADSTAB_API Transform : public OnDevice {
  public:
   explicit Transform(GradientTransform transform);
@@ -121,9 +121,9 @@ class GRADSTAB_API Transform : public OnDevice {
   /// Moves an initialised transform to a device, with its parameters and what it remembers; `host` is empty
   /// afterwards. Errors, after which `host` is as it was: those of init.
   ///
-  /// `parts`, by the same names, has the shapes of what this process has of each parameter, where that is not
-  /// all: steps are then made of `measure` and `finish`, between which the squared norms are replaced by sums
-  /// over all processes, and by -1 where none of them has a gradient.
+  /// `parts`, for sharded parameters, has the shapes of this process's parts by the same names. Steps are
+  /// then made of `measure` and `finish`. Between them, replace the squared norms by their sums over all
+  /// processes, and by -1 where no process has a gradient.
   static Result<Transform> take(GradientTransform& host, DeviceOptions options = {}, Stream stream = nullptr,
                                 std::optional<ParameterSet> parts = {});
   /// Moves it back, for steps on the host or for another set of parameters. Waits for the stream. This object
@@ -137,7 +137,7 @@ class GRADSTAB_API Transform : public OnDevice {
   /// without data is left out. Three launches, and one copy if a gradient has moved since the last step.
   Status update(std::span<const TensorRef> gradients, Stream stream = nullptr);
 
-  /// `update` in two parts, for gradients of which every process has a part: see `squared_norms`.
+  /// `update` in two parts, for sharded gradients: see `squared_norms`.
   Status measure(std::span<const TensorRef> gradients, Stream stream = nullptr);
   Status finish(Stream stream = nullptr);
 
@@ -145,7 +145,7 @@ class GRADSTAB_API Transform : public OnDevice {
   struct Inside;
 };
 
-/// A fused optimizer on a device, with or without a transform as `Transform` takes it in front.
+/// A fused optimizer on a device, alone or behind a transform that `Transform` accepts.
 class GRADSTAB_API Optimizer : public OnDevice {
  public:
   explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});
@@ -160,8 +160,8 @@ class GRADSTAB_API Optimizer : public OnDevice {
   /// afterwards. `options` has the policies that `host` was initialised with. Errors, after which `host` is
   /// as it was: those of init; state of float64 parameters.
   ///
-  /// `in_parts`: this process has a part of each parameter. Steps are then made of `measure` and `finish`,
-  /// with squared norms in between as gradstab::Optimizer::measure has them.
+  /// `in_parts`: the parameters are sharded. Steps are then made of `measure` and `finish`, with squared
+  /// norms in between as in gradstab::Optimizer::measure.
   static Result<Optimizer> take(gradstab::Optimizer& host, DeviceOptions options = {},
                                 Stream stream = nullptr, bool in_parts = false);
   /// Moves it back, for steps on the host, other parameters or groups. Waits for the stream. This object is

@@ -1,7 +1,7 @@
 // Fake quantization to four bits: values are rounded to the levels of FP4 or INT4 and stay in their dtype.
 //
 // Quantization-aware training multiplies with the rounded weights and activations forward and passes
-// gradients straight through: the gradient of the result is taken for that of the input. docs/methods.md has
+// gradients straight through: the gradient of the result is used as that of the input. docs/methods.md has
 // the rules.
 #pragma once
 
@@ -27,7 +27,7 @@ enum class QuantizerFormat : std::uint8_t {
   /// E2M1 of the OCP Microscaling Formats (MX) specification 1.0, whose scales are powers of two.
   fp4_e2m1,
   /// Asymmetric: levels -zero_point .. 15 - zero_point; scale (largest - smallest value) / 15, with zero
-  /// taken for one of the values so that it is a level itself. Source: as for fp4_e1m2.
+  /// counted as one of the values, so that it is a level itself. Source: as for fp4_e1m2.
   int4_weight,
   /// Symmetric: levels -1, -6/7, ..., 1; scale L. Source: as for fp4_e1m2.
   int4_activation,
@@ -52,7 +52,7 @@ struct QuantizerOptions {
   /// for int4_weight.
   double fixed_scale = 0.0;
   /// `released`: as the authors' code computes. fp4_e1m2 has the nine levels 0, 1/4, ..., 1 and their
-  /// negatives and scale L, and needs keep_largest; int4_weight takes the range without zero, which destroys
+  /// negatives and scale L, and needs keep_largest; int4_weight uses the range without zero, which destroys
   /// groups of one sign; int4_activation may round to the level -8/7; scales have floors of 1e-6 (1e-5 / 15
   /// for int4_weight). The size must be a multiple of group_size. fp4_e2m1 has nothing of its own.
   Compat compat = Compat::robust;
@@ -79,11 +79,11 @@ struct QuantizerOptions {
   GRADSTAB_API Status validate() const;
 };
 
-/// What else a call takes and gives, all of it optional: an empty span is not used. None may overlap another
-/// or the values.
+/// Further input and output of a call, all of it optional: an empty span is not used. None may overlap
+/// another or the values.
 template <class T>
 struct QuantizerArrays {
-  /// One number per value, uniform in [0, 1), for stochastic rounding: the higher level is taken where the
+  /// One number per value, uniform in [0, 1), for stochastic rounding: the higher level is chosen where the
   /// fraction of the way to it plus the number is at least 1. (In magnitude for fp4_e2m1.) Not checked.
   std::span<const T> noise = {};
   /// Which of the random sequences of `seed` to use in place of noise: calls of the same seed and draw round
@@ -98,7 +98,7 @@ struct QuantizerArrays {
 };
 
 /// Writes the nearest (or a random neighbouring) level times scale of each value; `result` may be `values`
-/// itself, but may not overlap it otherwise. Values are taken in groups in flat order, the last of which may
+/// itself, but may not overlap it otherwise. Values are grouped in flat order; the last group may
 /// be shorter. Arithmetic is in the type of the values. Allocates nothing and keeps nothing between calls;
 /// any number of threads may call it on arrays of their own.
 ///

@@ -209,7 +209,7 @@ GRADSTAB_API gradstab_status gradstab_transform_name(const gradstab_transform* t
 
 // ---- Parameters ---------------------------------------------------------------------------------------
 
-/// Larger ranks are taken for mistakes.
+/// Larger ranks are refused as mistakes.
 #define GRADSTAB_MAX_RANK 64
 
 typedef struct gradstab_parameter {
@@ -233,7 +233,7 @@ typedef void (*gradstab_task)(void* context, size_t index);
 typedef void (*gradstab_run_tasks)(size_t count, gradstab_task task, void* context, void* user);
 
 /// How a transform runs; no result depends on it. All 0 but `struct_size`: policy GRADSTAB_SKIP_TENSOR, the
-/// fastest backend, the calling thread alone.
+/// fastest backend, the calling thread only.
 typedef struct gradstab_run_options {
   size_t struct_size;
   gradstab_nonfinite_policy nonfinite;
@@ -356,9 +356,9 @@ GRADSTAB_API gradstab_status gradstab_nonfinite_tensors(const gradstab_transform
 
 // ---- State --------------------------------------------------------------------------------------------
 // What a transform remembers, in the versioned and checksummed format of docs/state-format.md. Parameters
-// are matched by name. A load that fails leaves the state as it was; one for which there is not even the
-// memory to go back leaves the transform uninitialised, as its next call then says. The same goes for
-// gradstab_rebind.
+// are matched by name. A load that fails leaves the state as it was. Only where memory is too short to
+// restore the old state, gradstab_load and gradstab_rebind leave the transform uninitialised, and its next
+// call says so.
 
 /// Puts all state into new memory, to be freed by gradstab_free. Errors: not initialised.
 GRADSTAB_API gradstab_status gradstab_save(const gradstab_transform* transform, void** bytes, size_t* size);

@@ -20,7 +20,7 @@ struct NormMoments {
   std::int64_t zeros = 0;      ///< steps skipped because the gradient was all zero
   std::int32_t exponent = 0;
 
-  // Used by robust moments alone.
+  // Used only by robust moments.
   std::int32_t streak = 0;   ///< consecutive norms far above the moments; negative: far below
   double streak_norm = 0.0;  ///< of the norms of the streak, the one nearest to the moments
 

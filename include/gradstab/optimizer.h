@@ -38,7 +38,7 @@ enum {
 };
 
 /// What the options of every optimizer begin with, set by their init functions. A pointer to it stands for
-/// the options where any kind is taken: `&adam.base`.
+/// the options where any kind is accepted: `&adam.base`.
 typedef struct gradstab_optimizer_options {
   size_t struct_size;  ///< of the options as a whole
   gradstab_optimizer_kind kind;
@@ -160,7 +160,7 @@ GRADSTAB_API gradstab_status gradstab_spam_options_init(gradstab_spam_options* o
 // Each puts a new optimizer into *optimizer, to be freed by gradstab_optimizer_destroy; NULL after an error.
 // Settings are copied. `options` NULL: the defaults, for gradstab_adam those of GRADSTAB_PRESET_ADAM.
 //
-// `transform` goes in front; NULL: gradients are taken as they come. On success it is part of the optimizer:
+// `transform` goes in front; NULL: gradients are used as they are. On success it is part of the optimizer:
 // its handle is gone and must not be used again, not even freed, and what it was bound to and remembered is
 // gone too. After an error the caller still owns it as it was; after GRADSTAB_OUT_OF_MEMORY it may have
 // become unusable, but still is the caller's to free.
@@ -188,7 +188,7 @@ GRADSTAB_API gradstab_status gradstab_optimizer_name(const gradstab_optimizer* o
 
 // ---- Parameters ---------------------------------------------------------------------------------------
 
-/// What becomes of bfloat16 parameters. float32 and float64 parameters are updated as they are.
+/// How bfloat16 parameters are updated. float32 and float64 parameters are updated as they are.
 typedef int32_t gradstab_low_precision;
 enum {
   GRADSTAB_MASTER_COPY = 0,  ///< a float32 copy inside the optimizer is updated and rounded to the parameter
@@ -321,8 +321,8 @@ GRADSTAB_API gradstab_status gradstab_optimizer_step_one(gradstab_optimizer* opt
                                                          const gradstab_tensor* gradient,
                                                          gradstab_tensor_report* report);
 
-/// Measures one gradient ahead of gradstab_optimizer_step, while it is still in cache; that step then takes
-/// the norm from here if it is given the same memory. The gradient must not change in between. Errors: no
+/// Measures one gradient ahead of gradstab_optimizer_step, while it is still in cache; that step then uses
+/// this norm if it is given the same memory. The gradient must not change in between. Errors: no
 /// parameter of that index, a gradient that the step would refuse.
 GRADSTAB_API gradstab_status gradstab_optimizer_measure_one(gradstab_optimizer* optimizer, size_t index,
                                                             const gradstab_tensor* gradient);
@@ -337,9 +337,9 @@ GRADSTAB_API gradstab_status gradstab_optimizer_nonfinite_tensors(const gradstab
 // ---- State --------------------------------------------------------------------------------------------
 // What the optimizer and its transform remember, in the versioned and checksummed format of
 // docs/state-format.md. Settings, learning rates included, are not part of it. Parameters are matched by
-// name. A load that fails leaves the state as it was; one for which there is not even the memory to go back
-// leaves the optimizer uninitialised, as its next call then says. The same goes for
-// gradstab_optimizer_rebind.
+// name. A load that fails leaves the state as it was. Only where memory is too short to restore the old
+// state, gradstab_optimizer_load and gradstab_optimizer_rebind leave the optimizer uninitialised, and its
+// next call says so.
 
 /// Puts all state into new memory, to be freed by gradstab_free. Errors: not initialised.
 GRADSTAB_API gradstab_status gradstab_optimizer_save(const gradstab_optimizer* optimizer, void** bytes,

@@ -236,7 +236,7 @@ GRADSTAB_API std::string_view name_of(const OptimizerOptions& options) noexcept;
 /// Errors name the setting, its value and its range.
 GRADSTAB_API Status validate(const OptimizerOptions& options);
 
-/// What becomes of bfloat16 parameters. float32 and float64 parameters are updated as they are.
+/// How bfloat16 parameters are updated. float32 and float64 parameters are updated as they are.
 enum class LowPrecision : std::uint8_t {
   master_copy,          ///< a float32 copy inside the optimizer is updated and rounded to the parameter
   stochastic_rounding,  ///< no copy: results are rounded up or down at random, right on average
@@ -270,7 +270,7 @@ struct OptimizerRunOptions {
 /// Movable, not copyable. One step at a time.
 class GRADSTAB_API Optimizer {
  public:
-  /// `transform` may be any transform or chain; without one the gradients are taken as they come.
+  /// `transform` may be any transform or chain; without one, gradients are used as they are.
   explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});
   Optimizer(Optimizer&&) noexcept;
   Optimizer& operator=(Optimizer&&) noexcept;
@@ -287,8 +287,9 @@ class GRADSTAB_API Optimizer {
   void unbind() noexcept;
 
   /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
-  /// groups all parameters have the settings that group 0 has now. An error leaves everything as it was; one
-  /// for which there is not even the memory to go back leaves the optimizer uninitialised, also in `load`.
+  /// groups all parameters have the settings that group 0 has now. An error leaves everything as it was. Only
+  /// where memory is too short to restore the old state, `rebind` and `load` leave the optimizer
+  /// uninitialised.
   Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {});
 
   /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
@@ -301,12 +302,12 @@ class GRADSTAB_API Optimizer {
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                           std::optional<std::int64_t> step = {});
 
-  /// `step` in two parts, for parameters of which every process has a part, registered in the shape that it
-  /// has here. `measure` takes what `step` takes; then `squared_norms` has one number per parameter, 0
-  /// without a gradient. The caller replaces them by sums over the processes, and by kNoGradient where none
-  /// of them has one. `finish` decides on them, which gives the same factors in every process, and updates
-  /// what is here; the memory given to `measure` must still be there. Another step, measurement, set of
-  /// parameters or state in between takes the measurement back.
+  /// `step` in two parts, for sharded parameters, registered in the shape of this process's part. `measure`
+  /// has the arguments of `step`; then `squared_norms` has one number per parameter, 0 without a gradient.
+  /// The caller replaces them by sums over the processes, and by kNoGradient where none of them has one.
+  /// `finish` decides on them, which gives the same factors in every process, and updates what is here; the
+  /// memory given to `measure` must still be there. Another step, measurement, set of parameters or state in
+  /// between discards the measurement.
   ///
   /// Squares of float64 gradients leave the range above norms of 1e154, which then count as not finite.
   /// Errors beside those of `step`: a transform that looks at more than the norms of whole tensors;
@@ -324,8 +325,8 @@ class GRADSTAB_API Optimizer {
   /// Whether `step_one` is possible; the error says why not. After `init`.
   Status can_step_one() const;
 
-  /// Measures one gradient ahead of `step`, while it is still in cache: the next `step` takes the norm from
-  /// here if it is given the same gradient memory. The gradient must not change in between.
+  /// Measures one gradient ahead of `step`, while it is still in cache: the next `step` uses this norm
+  /// if it is given the same gradient memory. The gradient must not change in between.
   Status measure_one(std::size_t index, const TensorRef& gradient);
 
   /// What the last `step` saw, under policy `raise` also where it returned `non_finite`. Without tensors
@@ -337,8 +338,8 @@ class GRADSTAB_API Optimizer {
   std::string name() const;
   std::string_view backend_name() const noexcept;
 
-  /// Before `init` there is one group, of the options given at construction; what is changed there is what
-  /// `init` begins with. Errors of all these: no such group.
+  /// Before `init` there is one group, of the options given at construction; changes to it are what `init`
+  /// starts with. Errors of all these: no such group.
   std::size_t group_count() const noexcept;
   /// Settings of a group, to be changed between steps (learning-rate schedules). Everything but the kind of
   /// optimizer may change; AMSGrad and momentum only before the first step. Errors change nothing.

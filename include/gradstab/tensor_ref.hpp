@@ -11,7 +11,8 @@ namespace gradstab {
 enum class DeviceType : std::uint8_t { cpu, cuda };
 
 /// Pointer, element type, sizes and strides of a tensor. Never owns: `data`, `sizes` and `strides` must
-/// outlive the call that takes the reference. Element (i, j, ...) is at data + (i*strides[0] + j*strides[1] +
+/// outlive the call that receives the reference. Element (i, j, ...) is at data + (i*strides[0] +
+/// j*strides[1] +
 /// ...) elements. Empty `strides` means row-major contiguous. `data == nullptr` means that there is no
 /// gradient in this step.
 struct TensorRef {

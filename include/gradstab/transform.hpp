@@ -54,7 +54,7 @@ struct RunOptions {
 /// Movable, not copyable. Not thread-safe: one step at a time.
 class GRADSTAB_API GradientTransform {
  public:
-  /// For implementers: takes one method. Users call a factory.
+  /// For implementers: a transform of one method. Users call a factory.
   explicit GradientTransform(std::unique_ptr<ChainLink> method);
   /// Carries an invalid setting to `init`, which reports it.
   explicit GradientTransform(Status error);
@@ -84,8 +84,8 @@ class GRADSTAB_API GradientTransform {
   Result<StepReport> update(std::span<const TensorRef> gradients, std::span<const TensorRef> parameters,
                             std::optional<std::int64_t> step = {});
 
-  /// The decision alone, for gradients that are measured and scaled elsewhere, such as those of which every
-  /// process has a part: one squared Euclidean norm per parameter, kNoGradient where it has none. The factors
+  /// The decision alone, for gradients that are measured and scaled elsewhere, such as sharded ones: one
+  /// squared Euclidean norm per parameter, kNoGradient where it has none. The factors
   /// are in the report; where it says `zeroed`, the gradient becomes zero whatever it holds. Errors: those of
   /// `update`, and a method that looks at more than the norms of whole tensors.
   Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step = {});

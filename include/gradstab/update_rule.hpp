@@ -63,7 +63,7 @@ enum class ParameterStorage : std::uint8_t {
   float32,              ///< parameter and states in float32
   float64,              ///< parameter and states in float64
   bfloat16_master,      ///< a float32 master copy is updated and rounded to the bfloat16 parameter
-  bfloat16_stochastic,  ///< the bfloat16 parameter alone, rounded up or down at random, unbiased
+  bfloat16_stochastic,  ///< only the bfloat16 parameter, rounded up or down at random, unbiased
 };
 
 inline constexpr std::size_t kParameterStorageCount = 4;

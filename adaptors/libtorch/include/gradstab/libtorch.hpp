@@ -72,7 +72,7 @@ template <class Optimizer>
 class Stabilized : public Optimizer {
  public:
   /// GradientStabilizer with its default settings, then the optimizer's own arguments. `parameters` is what
-  /// the optimizer takes (tensors or parameter groups), or a module's named_parameters(), whose names then
+  /// the optimizer accepts (tensors or parameter groups), or a module's named_parameters(), whose names then
   /// key the state.
   template <class Parameters, class... Rest>
   requires(!std::is_same_v<std::remove_cvref_t<Parameters>, GradientTransform>) explicit Stabilized(

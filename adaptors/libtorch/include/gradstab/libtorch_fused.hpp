@@ -25,7 +25,7 @@
 
 namespace gradstab {
 
-/// What a fused optimizer takes beside its own options.
+/// Settings of a fused optimizer beside its own options.
 struct FusedSettings {
   std::optional<GradientTransform> transform = stabilize();  ///< std::nullopt: the plain optimizer
   OptimizerRunOptions run = {};

@@ -19,7 +19,7 @@ namespace gradstab {
 
 /// Optimizer for tensors in host memory or on devices. Its state goes where the parameters are, and comes
 /// back to the host for what only the host does. Settings, parameters, state and errors are those of
-/// Optimizer; `RunOptions::backend` also takes the words of `Places`.
+/// Optimizer; `RunOptions::backend` also accepts the words of `Places`.
 class TensorOptimizer {
  public:
   TensorOptimizer(OptimizerOptions options, std::optional<GradientTransform> transform,

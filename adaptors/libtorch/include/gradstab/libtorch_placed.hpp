@@ -85,7 +85,7 @@ class Placed {
     return {};
   }
 
-  /// For another set of parameters, which a device may take.
+  /// For another set of parameters, which a device may accept.
   void forget_refusal() noexcept { refusal_.reset(); }
 
   // ---- Reports ----

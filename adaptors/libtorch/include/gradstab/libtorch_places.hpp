@@ -33,7 +33,7 @@ struct Whereabouts {
 /// has what the step needs; all others are copied to the host and back, in every step.
 class Places {
  public:
-  /// Takes the words out of `options.backend` that are no backend of the host: "cuda" refuses what would be
+  /// Removes the words from `options.backend` that are no backend of the host: "cuda" refuses what would be
   /// copied, "emulated" treats host memory as that of a device whose code runs on the host, for tests.
   explicit Places(RunOptions& options);
 
@@ -80,8 +80,8 @@ class HostCopies {
   std::vector<at::Tensor> copies_;
 };
 
-/// Gradients as a device takes them: without gaps in memory, and in the order of the parameter's elements
-/// where one is given. Those that are otherwise are copied on their device.
+/// Gradients as a device accepts them: contiguous, and in the order of the parameter's elements where one is
+/// given. Others are copied on their device.
 class DenseGradients {
  public:
   void clear(std::size_t count);

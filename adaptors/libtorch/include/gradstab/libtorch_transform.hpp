@@ -17,7 +17,7 @@ namespace gradstab {
 
 /// GradientTransform for tensors in host memory or on devices. What it remembers goes where the gradients
 /// are, and comes back to the host for what only the host does. Settings, parameters, state and errors are
-/// those of GradientTransform; `RunOptions::backend` also takes the words of `Places`.
+/// those of GradientTransform; `RunOptions::backend` also accepts the words of `Places`.
 class TensorTransform {
  public:
   TensorTransform(GradientTransform transform, RunOptions options);
@@ -28,7 +28,7 @@ class TensorTransform {
   /// Registers parameters. State of the names that stay is kept; the first time, and after `forget`, all
   /// starts afresh.
   Status bind(ParameterSet parameters);
-  /// The same where this process has a part of each parameter, of these shapes: steps are made by
+  /// The same for sharded parameters, of which this process has parts of these shapes: steps are made by
   /// `measure_parts` and `finish_parts`, or decided on by `decide_at_home`.
   Status bind_parts(ParameterSet parameters, ParameterSet parts);
   void forget() noexcept { bound_ = false; }
