@@ -97,8 +97,10 @@ std::string setting_text(const std::vector<std::string>& patterns) {
 std::string setting_text(const std::vector<UnitGroup>& groups) {
   return listed(groups, "; ", [](const UnitGroup& group) {
     std::string text = escaped(group.name) + "=";
-    for (std::size_t i = 0; i < group.patterns.size(); ++i)
-      text += (i == 0 ? "" : ",") + escaped(group.patterns[i]);
+    for (std::size_t i = 0; i < group.patterns.size(); ++i) {
+      if (i > 0) text += ',';
+      text += escaped(group.patterns[i]);
+    }
     return text;
   });
 }
