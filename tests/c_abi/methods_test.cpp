@@ -41,7 +41,8 @@ TEST(CMethodsTest, AllAreMadeByTheirNamesWithTheirDefaults) {
     ASSERT_EQ(count, info.settings.size());
     std::vector<gradstab_setting> written;
     for (std::size_t s = 0; s < count; ++s) {
-      gradstab_setting_description described{.struct_size = sizeof described};
+      gradstab_setting_description described{};
+      described.struct_size = sizeof described;
       ASSERT_TRUE(accepted(gradstab_setting_info(name, s, &described)));
       EXPECT_EQ(described.name, info.settings[s].setting.name);
       EXPECT_EQ(described.help, info.settings[s].setting.help);
@@ -110,7 +111,8 @@ TEST(CMethodsTest, WhatIsUnknownIsRefusedWithTheNearestName) {
                       nullptr,
                       "method " + std::to_string(SIZE_MAX) + " does not exist; there are " +
                           std::to_string(methods().size())));
-  gradstab_setting_description described{.struct_size = sizeof described};
+  gradstab_setting_description described{};
+  described.struct_size = sizeof described;
   EXPECT_TRUE(refused(gradstab_setting_info("zclip", 10, &described), GRADSTAB_INVALID_ARGUMENT, nullptr,
                       "setting 10 of zclip does not exist; there are 10"));
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "gradstab/bounds.hpp"
 #include "gradstab/decide.hpp"
@@ -19,16 +18,6 @@ StabilizerOptions with(double kappa, bool bias_correction = true, double gamma1 
   options.robust_kappa = kappa;
   options.bias_correction = bias_correction;
   return options;
-}
-
-std::vector<double> rho_of(const StabilizerOptions& options, const std::vector<double>& norms) {
-  NormMoments moments;
-  std::vector<double> rho;
-  for (const double norm : norms) {
-    rho.push_back(
-        decide(options, bias_correction_at(options, moments.step + 1), moments, norm).stabilized_norm);
-  }
-  return rho;
 }
 
 /// rho at step `last` of norms chosen one by one so that the quotient of mean and root rises most: by
