@@ -82,8 +82,13 @@ BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(
   state_->mode = mode;
   state_->stepped.resize(optimizer.parameters_.size());
   for (std::size_t i = 0; i < optimizer.parameters_.size(); ++i) {
-    if (!optimizer.parameters_[i].requires_grad()) continue;
-    auto accumulator = torch::autograd::impl::grad_accumulator(optimizer.parameters_[i]);
+    at::Tensor& parameter = optimizer.parameters_[i];
+    const bool frozen = !parameter.requires_grad();
+    if (frozen && !parameter.is_floating_point()) continue;
+    // What is frozen may be trained later. It has such a node only while it is trained, and keeps it.
+    if (frozen) parameter.set_requires_grad(true);
+    auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
+    if (frozen) parameter.set_requires_grad(false);
     // The node outlives this object inside graphs that are still held somewhere, so it must not own the
     // state.
     const std::weak_ptr<State> state = state_;

@@ -1,4 +1,5 @@
-"""Hugging Face's Trainer: a callback that stabilizes after the Trainer's own clipping is switched off."""
+"""Hugging Face's Trainer with a stabilized optimizer. The Trainer saves and loads its state, unscales its gradients under
+fp16, and steps it after gradients have been accumulated, as it does with any other."""
 
 import sys
 import tempfile
@@ -8,24 +9,28 @@ import torch
 import gradient_stabilizer as gs
 
 try:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer, TrainingArguments
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(0)
 
 
-class StabilizeGradients(TrainerCallback):
-    """Stabilizes between backward and the optimizer's step. Pass max_grad_norm=0 to the Trainer."""
+class StabilizedTrainer(Trainer):
+    """Stabilizes the optimizer that the arguments ask for, in place of clipping: pass max_grad_norm=0."""
 
-    def __init__(self, model: torch.nn.Module, **settings) -> None:
-        self.stabilizer = gs.GradientStabilizer(model.named_parameters(), **settings)
+    stabilized = None
 
-    def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
-        self.stabilizer.step()
+    def create_optimizer(self, *arguments):
+        super().create_optimizer(*arguments)
+        if self.stabilized is None:
+            self.stabilized = gs.wrap(self.optimizer, named_parameters=self.model.named_parameters())
+            self.optimizer = self.stabilized
+        return self.optimizer
 
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
-        if logs is not None:
-            logs["raw_grad_norm"] = self.stabilizer.report().raw_global_norm
+    def log(self, logs, *arguments):
+        if self.stabilized is not None:
+            logs["raw_grad_norm"] = self.stabilized.report().raw_global_norm
+        super().log(logs, *arguments)
 
 
 class Model(torch.nn.Module):
@@ -38,12 +43,11 @@ class Model(torch.nn.Module):
         return {"loss": torch.nn.functional.mse_loss(outputs, labels), "logits": outputs}
 
 
-torch.manual_seed(0)
-inputs = torch.randn(256, 8)
-data = [{"inputs": x, "labels": x.sum().sin().reshape(1)} for x in inputs]
-model = Model()
-callback = StabilizeGradients(model)
-with tempfile.TemporaryDirectory() as folder:
+def train(folder, **settings):
+    """400 updates with a checkpoint after 200, or what is left of them."""
+    torch.manual_seed(0)
+    inputs = torch.randn(256, 8)
+    data = [{"inputs": x, "labels": x.sum().sin().reshape(1)} for x in inputs]
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=400,
@@ -53,11 +57,19 @@ with tempfile.TemporaryDirectory() as folder:
         max_grad_norm=0.0,
         logging_steps=50,
         report_to=[],
-        save_strategy="no",
+        save_steps=200,
         use_cpu=True,
         disable_tqdm=True,
     )
-    trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback])
-    trainer.train()
+    trainer = StabilizedTrainer(model=Model(), args=arguments, train_dataset=data)
+    trainer.train(**settings)
+    return trainer
+
+
+with tempfile.TemporaryDirectory() as folder:
+    trainer = train(folder)
+    resumed = train(folder, resume_from_checkpoint=f"{folder}/checkpoint-200")
 first, *_, last = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-print(f"loss {float(first):.3f} -> {float(last):.3f}  updates {callback.stabilizer.report().step}")
+same = all(map(torch.equal, trainer.model.parameters(), resumed.model.parameters()))
+print(f"resumed at update 200: {'the same model' if same else 'ANOTHER MODEL'}")
+print(f"loss {float(first):.3f} -> {float(last):.3f}  updates {trainer.stabilized.report().step}")

@@ -11,7 +11,6 @@ targets = inputs.sum(1, keepdim=True).sin()
 
 stepper = gs.optimizer_in_backward(model, gs.optim.AdamW, lr=1e-2)
 schedule = torch.optim.lr_scheduler.StepLR(stepper.optimizer, step_size=100, gamma=0.5)
-stepper.optimizer.step()  # of no gradients: schedulers ask for one step before their own
 
 for step in range(1, 201):
     loss = torch.nn.functional.mse_loss(model(inputs), targets)

@@ -1,4 +1,5 @@
-"""Lightning: a callback that stabilizes after gradients are unscaled and before the optimizer steps."""
+"""Lightning with a stabilized optimizer, in place of Trainer(gradient_clip_val=...), and a callback that logs what it
+sees. Lightning unscales its gradients, accumulates them, and keeps its statistics in checkpoints."""
 
 import logging
 import sys
@@ -16,28 +17,11 @@ except ImportError as error:
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
-class StabilizeGradients(lightning.Callback):
-    """Takes the place of Trainer(gradient_clip_val=...). Its state goes into the Trainer's checkpoints."""
+class LogNorms(lightning.Callback):
+    """What the gradients were before they were stabilized."""
 
-    def __init__(self, **settings) -> None:
-        self.settings = settings
-        self.stabilizer = None
-        self.loaded = None
-
-    def on_fit_start(self, trainer, module) -> None:
-        self.stabilizer = gs.GradientStabilizer(module.named_parameters(), **self.settings)
-        if self.loaded is not None:
-            self.stabilizer.load_state_dict(self.loaded)
-
-    def on_before_optimizer_step(self, trainer, module, optimizer) -> None:
-        self.stabilizer.step()
-        module.log("raw_grad_norm", self.stabilizer.report().raw_global_norm)
-
-    def state_dict(self):
-        return self.stabilizer.state_dict()
-
-    def load_state_dict(self, state_dict) -> None:
-        self.loaded = state_dict
+    def on_train_batch_end(self, trainer, module, outputs, batch, index) -> None:
+        module.log("raw_grad_norm", trainer.optimizers[0].report().raw_global_norm)
 
 
 class Module(lightning.LightningModule):
@@ -53,7 +37,7 @@ class Module(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), lr=1e-2)
+        return gs.wrap(torch.optim.AdamW(self.parameters(), lr=1e-2), named_parameters=self.named_parameters())
 
 
 torch.manual_seed(0)
@@ -61,7 +45,7 @@ inputs = torch.randn(256, 8)
 loader = torch.utils.data.DataLoader(
     torch.utils.data.TensorDataset(inputs, inputs.sum(1, keepdim=True).sin()), batch_size=64, num_workers=0
 )
-module, callback = Module(), StabilizeGradients()
+module = Module()
 trainer = lightning.Trainer(
     max_epochs=50,
     accelerator="cpu",
@@ -70,7 +54,8 @@ trainer = lightning.Trainer(
     enable_checkpointing=False,
     enable_progress_bar=False,
     enable_model_summary=False,
-    callbacks=[callback],
+    callbacks=[LogNorms()],
 )
 trainer.fit(module, loader)
-print(f"loss {module.losses[0]:.3f} -> {module.losses[-1]:.3f}  updates {callback.stabilizer.report().step}")
+updates = trainer.optimizers[0].report().step
+print(f"loss {module.losses[0]:.3f} -> {module.losses[-1]:.3f}  updates {updates}")

@@ -52,6 +52,34 @@ FusedSettings settings(GradientTransform transform) {
   return result;
 }
 
+TEST(BackwardStepperTest, LayersThatAreUnfrozenLaterAreTrained) {
+  Tied ordinary = model();
+  Tied in_backward = model();
+  const auto freeze = [&](bool frozen) {
+    for (Tied& each : {std::ref(ordinary), std::ref(in_backward)}) {
+      for (torch::Tensor& parameter : each->hidden->parameters()) parameter.set_requires_grad(!frozen);
+    }
+  };
+  freeze(true);
+  FusedAdamW first(ordinary->named_parameters(), AdamWOptions(0.05));
+  FusedAdamW second(in_backward->named_parameters(), AdamWOptions(0.05));
+  const BackwardStepper stepper(second);
+  EXPECT_FALSE(in_backward->hidden->weight.requires_grad());
+  for (int step = 0; step < 6; ++step) {
+    if (step == 3) {
+      ASSERT_TRUE(torch::equal(in_backward->hidden->weight, model()->hidden->weight));
+      freeze(false);
+    }
+    const auto [tokens, targets] = batch(step);
+    first.zero_grad();
+    ordinary->loss(tokens, targets).backward();
+    first.step();
+    in_backward->loss(tokens, targets).backward();
+    expect_equal(ordinary, in_backward);
+  }
+  EXPECT_FALSE(torch::equal(in_backward->hidden->weight, model()->hidden->weight));
+}
+
 TEST(BackwardStepperTest, LossesAndWeightsAreThoseOfTheOrdinaryWayBitForBit) {
   Tied ordinary = model();
   Tied in_backward = model();

@@ -158,14 +158,19 @@ def in_parts(
         counts.append(collectives.count)
         results.append({name: parameter.grad for name, parameter in named})
     again = error_of(transform.step)
-    return {
-        "gradients": results,
+    result = {
+        "gradients": [{name: None if gradient is None else gradient.clone() for name, gradient in one.items()} for one in results],
         "collectives": counts,
         "state": transform.statistics(),
         "again": again,
         "norms": [tensor.raw_norm for tensor in transform.report().tensors],
         "backend": transform.backend_name(),
     }
+    for _, parameter in named:
+        if parameter.grad is not None:
+            parameter.grad.data.mul_(3.0)  # which no version shows
+    result["new"] = error_of(transform.step)
+    return result
 
 
 def is_missing(rank: int, step: int, name: str) -> bool:
@@ -338,7 +343,7 @@ def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
         results.append({name: parameter.grad.full_tensor() for name, parameter in named})
     restored = gs.GradientTransform(named, method)
     refused = error_of(lambda: restored.load_state_dict(whole(method)[1]))
-    return {
+    result = {
         "gradients": results,
         "collectives": counts,
         "state": transform.statistics(),
@@ -346,6 +351,10 @@ def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
         "whole state refused": refused,
         "again": error_of(transform.step),
     }
+    for _, parameter in named:
+        parameter.grad.to_local().data.mul_(3.0)  # which no version shows
+    result["new"] = error_of(transform.step)
+    return result
 
 
 def scenarios(rank: int, world: int) -> dict[str, Any]:

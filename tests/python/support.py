@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest import mock
+
 import torch
 from torch import nn
+
+TORCH2 = int(torch.__version__.split(".")[0]) >= 2
 
 
 def make_model(seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Sequential:
@@ -69,3 +74,35 @@ class Stabilizer64:
         self.m = gamma1 * self.m + (1 - gamma1) * raw
         self.v = gamma2 * self.v + (1 - gamma2) * raw * raw
         return (self.m / (1 - gamma1**self.k)) / (self.v / (1 - gamma2**self.k)) ** 0.5
+
+
+if TORCH2:
+
+    def make_scaler() -> Any:
+        return torch.amp.GradScaler("cpu", init_scale=2.0**16)
+
+else:
+
+    class CpuScaler(torch.cuda.amp.GradScaler):
+        """torch 1.13's GradScaler with the three things replaced that it only does on CUDA. When it unscales, and how
+        it asks for or leaves out an optimizer's step, is its own."""
+
+        def scale(self, loss: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            if self._scale is None:
+                self._lazy_init_scale_growth_tracker(loss.device)
+            return loss * self._scale
+
+        def _unscale_grads_(self, optimizer: Any, inv_scale: Any, found_inf: Any, allow_fp16: bool) -> Any:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(inv_scale)
+                        found_inf += (~torch.isfinite(parameter.grad)).any()
+            return {found_inf.device: found_inf}
+
+        def update(self, new_scale: Any = None) -> None:
+            self._per_optimizer_states.clear()
+
+    def make_scaler() -> Any:
+        with mock.patch("torch.cuda.is_available", return_value=True):
+            return CpuScaler(init_scale=2.0**16)

@@ -83,6 +83,7 @@ def test_parts_on_devices_give_the_gradients_of_the_host(ranks: list[dict[str, A
         assert ours["collectives"] == [1] * workers.STEPS
         assert ours["norms"] == pytest.approx(theirs["norms"], rel=1e-12, nan_ok=True)
         assert "already transformed" in ours["again"]
+        assert ours["new"] == ""
         for key, value in ours["state"].items():
             assert torch.equal(value, ranks[0][device]["state"][key]), "the state is the same everywhere"
             torch.testing.assert_close(value, theirs["state"][key], rtol=1e-12, atol=0)
@@ -113,6 +114,7 @@ def test_there_is_one_collective_per_step_and_the_state_is_the_same_everywhere(
         mine = rank[f"{kind} {name}"]
         assert mine["collectives"] == [1] * workers.STEPS
         assert "already transformed" in mine["again"]
+        assert mine["new"] == ""
         for key, value in mine["state"].items():
             assert torch.equal(value, ranks[0][f"{kind} {name}"]["state"][key])
     if name == "stabilize":

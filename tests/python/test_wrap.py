@@ -6,17 +6,14 @@ import copy
 import io
 import pickle
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
-from support import Stabilizer64, backward, loss_of, make_model, norms, same_bits, train, values
+from support import TORCH2, Stabilizer64, backward, loss_of, make_model, make_scaler, norms, same_bits, train, values
 from torch import nn
 from torch.optim import lr_scheduler
 
 import gradient_stabilizer as gs
-
-TORCH2 = int(torch.__version__.split(".")[0]) >= 2
 
 
 def wrapped_adamw(model: nn.Module, **settings: Any) -> gs.WrappedOptimizer:
@@ -177,37 +174,6 @@ class TestClosures:
         optimizer.step(closure)
         assert evaluations > 1
         assert optimizer.report().step == evaluations
-
-
-if TORCH2:
-
-    def make_scaler() -> Any:
-        return torch.amp.GradScaler("cpu", init_scale=2.0**16)
-
-else:
-
-    class CpuScaler(torch.cuda.amp.GradScaler):
-        """torch 1.13's GradScaler with the three things replaced that it only does on CUDA. When it unscales, and how
-        it asks for or leaves out an optimizer's step, is its own."""
-
-        def scale(self, loss: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-            if self._scale is None:
-                self._lazy_init_scale_growth_tracker(loss.device)
-            return loss * self._scale
-
-        def _unscale_grads_(self, optimizer: Any, inv_scale: Any, found_inf: Any, allow_fp16: bool) -> Any:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad.mul_(inv_scale)
-                    found_inf += (~torch.isfinite(parameter.grad)).any()
-            return {found_inf.device: found_inf}
-
-        def update(self, new_scale: Any = None) -> None:
-            self._per_optimizer_states.clear()
-
-    def make_scaler() -> Any:
-        with mock.patch("torch.cuda.is_available", return_value=True):
-            return CpuScaler(init_scale=2.0**16)
 
 
 class TestGradScaler:

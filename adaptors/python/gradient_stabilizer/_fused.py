@@ -11,6 +11,7 @@ from . import _native
 from ._engine import FORMAT
 from ._parameters import Binding, split_groups
 from ._sharding import Sharding, check_tensors, is_dtensor, part_like, part_of, place_of, whole_of
+from ._torch_arguments import check_names, check_parameters, check_settings
 from .methods import Method, stabilize
 from .report import StepReport, make_report
 from .wrapped import STATE_KEY
@@ -37,6 +38,8 @@ class FusedOptimizer(Optimizer):
     kind = ""
     #: torch's names of the element-wise state, in the library's order.
     state_names: tuple[str, ...] = ()
+    # The OptimizerInBackward that backward steps this by, if there is one.
+    _in_backward: Any = None
 
     def __init__(
         self,
@@ -52,7 +55,9 @@ class FusedOptimizer(Optimizer):
     ) -> None:
         if transform is not None and not isinstance(transform, Method):
             raise TypeError(f"transform must be a method such as stabilize(), or None, got {transform!r}")
+        check_parameters(params)
         groups, named = split_groups(params)
+        check_names(groups, named)
         if len(groups) == 1 and not groups[0]["params"]:
             raise ValueError("the optimizer got an empty list of parameters")
         self._how = (transform, nonfinite, backend, low_precision, int(seed))
@@ -75,8 +80,7 @@ class FusedOptimizer(Optimizer):
         raise NotImplementedError
 
     def _checked(self, group: Mapping[str, Any]) -> Settings:
-        if group.get("maximize"):
-            raise ValueError("maximize must be False: the fused optimizers minimize")
+        check_settings(group)
         try:
             return self._settings(group)
         except (TypeError, KeyError) as error:
@@ -116,6 +120,18 @@ class FusedOptimizer(Optimizer):
             raise
         self._sharding = sharding
         self._known = settings
+        if self._in_backward is not None:
+            self._in_backward._follow()
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Asked for by GradScaler.step, which unscales gradients before it calls `step`."""
+        if self._in_backward is not None:
+            raise RuntimeError(
+                "backward has already stepped, with gradients that GradScaler had scaled, and an overflow could not be taken "
+                "back: scaled gradients need optimizer.step() after backward; bfloat16 needs no scaling"
+            )
+        return False
 
     def _shard(self, tensors: Sequence[torch.Tensor]) -> Sharding:
         return Sharding(self._how[0], tensors, self._shard_group)

@@ -8,10 +8,20 @@ import torch
 
 
 def on_gradient(parameter: torch.Tensor, complete: Callable[[], None]) -> list[Any]:
-    """Calls `complete` each time that backward has added to `parameter.grad`. Returns handles with `remove`.
+    """Calls `complete` each time that backward has added to `parameter.grad`, also of one that is frozen now and trained
+    later. Returns handles with `remove`, none for what can have no gradient.
 
     The hooks belong to the parameter and keep what `complete` holds alive, whether or not the caller does.
     """
+    if not parameter.requires_grad:
+        if not (parameter.is_floating_point() or parameter.is_complex()):
+            return []
+        # torch takes hooks of what is trained, and keeps them.
+        parameter.requires_grad_(True)
+        try:
+            return on_gradient(parameter, complete)
+        finally:
+            parameter.requires_grad_(False)
 
     def run(*_: Any) -> None:
         complete()

@@ -44,6 +44,8 @@ def split_groups(parameters: Any) -> tuple[list[dict[str, Any]], Named]:
     for item in items:
         if not isinstance(item, Mapping) or "params" not in item:
             raise TypeError(f"expected a parameter group with the key 'params', got {item!r:.80}")
+        if isinstance(item["params"], (set, frozenset)):
+            raise TypeError("the parameters of a group are a set, whose order changes from run to run; pass a list")
         tensors, its_names = split_names(item["params"])
         groups.append({**item, "params": tensors})
         named += its_names

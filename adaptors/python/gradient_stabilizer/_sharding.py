@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, Sequence
 
 import torch
@@ -56,7 +55,8 @@ class Sharding:
     def __init__(self, method: Method | None, tensors: Sequence[torch.Tensor], group: Any) -> None:
         check_method(method)
         self.group = _resolve(group)
-        self._left: list[tuple[Any, int]] = []
+        self._left = _native.ops.make_left_gradients()
+        self._left_squares: torch.Tensor | None = None  # of the parts here, before the last transform
         self._known: dict[Any, torch.Tensor] = {}
 
     def global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
@@ -76,7 +76,7 @@ class Sharding:
     ) -> bool:
         """Transforms the local parts of the gradients in place. False: the step must be left out."""
         where, parts = _gradients(names, tensors)
-        if check_repeats and parts and self._are_left(parts):
+        if check_repeats and parts and self._come_again(native, where, parts):
             raise _native.repeated()
         device = _device(tensors)
         # Where a device can make the step, nobody waits for it; elsewhere the host decides.
@@ -86,6 +86,7 @@ class Sharding:
             squares = torch.zeros(len(tensors), dtype=torch.float64, device=device)
             if parts:
                 squares[torch.tensor(where, device=device)] = _native.call(_native.ops.squared_norms, parts).to(device)
+        self._left_squares, here = None, squares.clone()
         squares = self._sum(squares, where, tensors)
         if measured is not None:
             measured.copy_(squares)
@@ -97,7 +98,8 @@ class Sharding:
                 return False
             if parts:
                 _native.call(_native.ops.scale_, parts, factors[torch.tensor(where)])
-        self._left = [(weakref.ref(part), part._version) for part in parts]
+        self._left.remember(parts)
+        self._left_squares = here
         return True
 
     def update(self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
@@ -133,10 +135,14 @@ class Sharding:
             self._known[key] = numbers.to(device)
         return self._known[key]
 
-    def _are_left(self, parts: Sequence[torch.Tensor]) -> bool:
-        return len(parts) == len(self._left) and all(
-            reference() is part and version == part._version for part, (reference, version) in zip(parts, self._left)
-        )
+    def _come_again(self, native: Any, where: Sequence[int], parts: Sequence[torch.Tensor]) -> bool:
+        """Whether these are, to the content, the parts that the last transform has left."""
+        if self._left_squares is None or not self._left.are(parts):
+            return False
+        numbers, flags, _ = _native.call(native.report)
+        norms = self._left_squares.cpu().sqrt() * numbers[:, 2].abs()
+        norms = torch.where(flags[:, 3], torch.zeros_like(norms), norms)
+        return _native.call(_native.ops.have_norms, parts, norms[torch.tensor(where)])
 
     def _groups(self, tensors: Sequence[torch.Tensor], device: torch.device) -> list[tuple[Any, torch.Tensor]]:
         """The groups to sum over, one after the other, each with the parameters that are divided over it."""

@@ -31,7 +31,7 @@ class WeakEngine:
         self._names: list[str] = []
         self._known: list[weakref.ref[torch.Tensor]] = []
         self._made = 0
-        self._left: dict[str, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self._left = _native.ops.make_left_gradients()
 
     def bind(self, groups: Sequence[Mapping[str, Any]]) -> list[int]:
         """Registers what is new, forgets what is gone, and returns the positions of the groups' parameters."""
@@ -52,6 +52,7 @@ class WeakEngine:
         if names != self._names:
             _native.call(self.native.bind_shapes, names, [list(tensor.shape) for _, tensor in kept], [], [])
             self._names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
+            self._left.remember([])
         return positions
 
     def transform(self, groups: Sequence[Mapping[str, Any]]) -> bool:
@@ -67,17 +68,20 @@ class WeakEngine:
                 parameter.grad = parameter.grad.coalesce()
             present.append(index)
             gradients.append(parameter.grad)
-        names = [self._names[index] for index in present]
-        if self.check_repeats and gradients and all(self._is_left(name, gradient) for name, gradient in zip(names, gradients)):
+        if self.check_repeats and self._come_again(present, gradients):
             raise _native.repeated()
         if not _native.call(self.native.step_at, present, gradients, []):
+            self._left.remember([])
             return False
-        self._left = {name: (weakref.ref(grad), grad._version) for name, grad in zip(names, gradients)}
+        self._left.remember(gradients)
         return True
 
-    def _is_left(self, name: str, gradient: torch.Tensor) -> bool:
-        left = self._left.get(name)
-        return left is not None and left[0]() is gradient and left[1] == gradient._version
+    def _come_again(self, present: Sequence[int], gradients: Sequence[torch.Tensor]) -> bool:
+        """Whether these are, to the content, gradients that the last call has left."""
+        if not self._left.are(gradients):
+            return False
+        numbers, _, _ = _native.call(self.native.report)
+        return _native.call(_native.ops.have_norms, gradients, numbers[torch.tensor(present), 1])
 
     def report(self) -> StepReport:
         return make_report(self._names, *self.native.report())

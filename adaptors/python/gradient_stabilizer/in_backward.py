@@ -4,13 +4,17 @@ measure gradients, so that a step later reads each only once."""
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 import torch
 
 from . import _native
+from ._averaging import Averaging, at_end_of_backward, processes
 from ._fused import FusedOptimizer
 from ._hooks import on_gradient
+from ._model_watch import ModelWatch
+from ._step_hooks import begin_step, end_step
 from .optim import AdamW
 from .report import StepReport, TensorReport
 
@@ -18,7 +22,9 @@ from .report import StepReport, TensorReport
 class OptimizerInBackward:
     """What `optimizer_in_backward` returns. Until `remove`, `backward` updates the parameters."""
 
-    def __init__(self, optimizer: FusedOptimizer) -> None:
+    def __init__(
+        self, optimizer: FusedOptimizer, model: torch.nn.Module | None = None, *, own_gradients: bool = False
+    ) -> None:
         self.optimizer = optimizer  #: for schedulers and checkpoints
         optimizer._bind()
         if optimizer._sharding is not None:
@@ -27,42 +33,108 @@ class OptimizerInBackward:
                 "processes; use optimizer.step()"
             )
         _native.call(optimizer._native.check_can_step_one)
+        self._averaging = Averaging(model, own_gradients)
+        self._averaging.check(optimizer._binding.tensors, optimizer._binding.names)
+        self._averaging.watch()
         self._held = False
         self._steps = 0
         self._seen: set[int] = set()
-        self._begun = False  # this backward has updated a parameter
-        self._hooks: list[Any] = []
-        for index, parameter in enumerate(optimizer._binding.tensors):
-            if parameter.requires_grad:
-                self._hooks += on_gradient(parameter, functools.partial(self._complete, index, parameter))
+        self._accumulated: dict[int, torch.Tensor] = {}  # gradients that backward has left, by the id of the parameter
+        self._ending: weakref.ref[Any] | None = None  # of the backward that is under way
+        self._begun = False  # that backward has begun to step
+        self._index: dict[int, int] = {}
+        self._hooks: dict[int, tuple[torch.Tensor, list[Any]]] = {}
+        self._follow()
+        optimizer._in_backward = self
+        self._model = model
+        self._watch: ModelWatch | None = None
+        if model is not None:
+            bound = {id(parameter) for parameter in optimizer._binding.tensors}
+            # Held, so that their ids are theirs.
+            self._left_out = {id(one): one for one in model.parameters() if id(one) not in bound}
+            self._watch = ModelWatch(model, self._check_model)
 
-    def _complete(self, index: int, parameter: torch.Tensor) -> None:
-        if not self._held:
-            self._step(index, parameter)
+    def _follow(self) -> None:
+        """Puts hooks on the parameters that the optimizer has now: on frozen ones as well, which may be trained later."""
+        tensors = self.optimizer._binding.tensors
+        self._index = {id(parameter): index for index, parameter in enumerate(tensors)}
+        for key in [key for key in self._hooks if key not in self._index]:
+            for hook in self._hooks.pop(key)[1]:
+                hook.remove()
+        for parameter in tensors:
+            if id(parameter) not in self._hooks:
+                hooks = on_gradient(parameter, functools.partial(self._complete, parameter))
+                self._hooks[id(parameter)] = parameter, hooks
 
-    def _step(self, index: int, parameter: torch.Tensor) -> None:
-        optimizer = self.optimizer
-        if not self._begun:
-            optimizer._bind()  # schedulers write into the groups between one backward and the next
-            self._begun = True
-            torch.autograd.Variable._execution_engine.queue_callback(self._end)
-        if parameter.grad is None or not optimizer._binding.holds_at(index, parameter):
+    def _check_model(self) -> None:
+        assert self._model is not None
+        self.optimizer._bind()
+        for name, parameter in self._model.named_parameters():
+            known = id(parameter) in self._index or id(parameter) in self._left_out
+            if parameter.requires_grad and not known:
+                raise RuntimeError(
+                    f"parameter '{name}' of the model was added or exchanged after optimizer_in_backward, and backward would "
+                    "not update it: add it to stepper.optimizer by add_param_group, or call optimizer_in_backward when the "
+                    "model has its final parameters. Those that fully_shard has divided are stepped by optimizer.step()"
+                )
+
+    def _complete(self, parameter: torch.Tensor) -> None:
+        """Backward has added to the gradient of a parameter."""
+        averager = self._averaging.of(parameter)
+        if averager is not None and not averager.averages():
+            return  # under no_sync() gradients only accumulate
+        if self._ending is None or self._ending() is None:
+            self._begun = False
+            self._ending = at_end_of_backward(self._end, self._averaging.rounds())
+        if averager is not None:
+            averager.takes_part = True
+        if self._held:
+            self._accumulated[id(parameter)] = parameter
             return
-        _native.call(optimizer._native.step_one, index)
+        if not self._begun:
+            self._begin()
+        if averager is None:
+            self._step(parameter)
+
+    def _begin(self) -> None:
+        optimizer = self.optimizer
+        begin_step(optimizer)
+        optimizer._bind()  # schedulers and hooks write into the groups between one backward and the next
+        self._averaging.check(optimizer._binding.tensors, optimizer._binding.names)
+        self._begun = True
+
+    def _step(self, parameter: torch.Tensor) -> None:
+        index = self._index.get(id(parameter))
+        self._accumulated.pop(id(parameter), None)
+        if index is None or parameter.grad is None:
+            return
+        _native.call(self.optimizer._native.step_one, index)
         self._seen.add(index)
         parameter.grad = None
 
     def _end(self) -> None:
-        self._begun = False
+        self._ending = None
+        begun, self._begun = self._begun, False
+        if begun:
+            # Also of parameters that took no part in this backward: other processes may have used them, or a backward
+            # before, and `optimizer.step` would step them as well.
+            for parameter in list(self.optimizer._binding.tensors):
+                averager = self._averaging.of(parameter)
+                if id(parameter) in self._accumulated or (averager is not None and averager.takes_part):
+                    self._step(parameter)
+        self._averaging.ended()
+        if begun:
+            end_step(self.optimizer)
 
     def hold(self, held: bool = True) -> None:
-        """While held, backward only accumulates gradients: for all but the last micro-step of an accumulation."""
+        """While held, backward only accumulates gradients: for all but the last micro-step of an accumulation. Under
+        `no_sync` of DistributedDataParallel backward does so without being told."""
         self._held = held
 
     def report(self) -> StepReport:
         """What happened since the last call, with an entry for every parameter. Waits where they are on a device."""
         names = self.optimizer._binding.names
-        seen, self._seen, self._begun = self._seen, set(), False
+        seen, self._seen = self._seen, set()
         self._steps += 1
         tensors = []
         for index, name in enumerate(names):
@@ -83,29 +155,46 @@ class OptimizerInBackward:
 
     def remove(self) -> None:
         """Backward is an ordinary one again."""
-        for hook in self._hooks:
-            hook.remove()
+        for _, hooks in self._hooks.values():
+            for hook in hooks:
+                hook.remove()
         self._hooks.clear()
+        self._averaging.remove()
+        if self._watch is not None:
+            self._watch.remove()
+        if self.optimizer._in_backward is self:
+            self.optimizer._in_backward = None
 
 
 def optimizer_in_backward(
-    model: torch.nn.Module, optimizer: type[FusedOptimizer] | FusedOptimizer = AdamW, **settings: Any
+    model: torch.nn.Module,
+    optimizer: type[FusedOptimizer] | FusedOptimizer = AdamW,
+    *,
+    own_gradients: bool = False,
+    **settings: Any,
 ) -> OptimizerInBackward:
     """Makes `loss.backward()` update the parameters of `model`, each as soon as its gradient is complete, and free the
-    gradient. There is no `optimizer.step()` and no `zero_grad()` in such a loop.
+    gradient. There is no `optimizer.step()` and no `zero_grad()` in such a loop. Step hooks run once per backward, and
+    learning rate schedulers are told.
 
     optimizer: a class of `gradient_stabilizer.optim`, made over model.named_parameters() with `settings`; or an
         optimizer that is there.
-    A parameter that is used several times is updated once, after all its uses. ValueError or TypeError, which say why,
-    for transforms that need all gradients at once (clipping by global norm, ZClip, ...) and for policy "skip_step".
+    own_gradients: with several processes, step the parameters that no DistributedDataParallel has with what each
+        process computes of their gradients. Otherwise they are a RuntimeError.
+    A parameter that is used several times is updated once, after all its uses. Frozen ones are updated as soon as they
+    are trained; one that is added to the model or exchanged later is a RuntimeError in the next forward. Where
+    DistributedDataParallel averages the gradients, all are stepped at the end of backward, after the averages; under
+    its `no_sync` they accumulate. ValueError or TypeError, which say why, for transforms that need all gradients at once
+    (clipping by global norm, ZClip, ...), for policy "skip_step" and for sharded parameters; RuntimeError for
+    GradScaler, whose factor the gradients still have in backward.
     """
     if isinstance(optimizer, FusedOptimizer):
         if settings:
             raise TypeError(f"settings {sorted(settings)} belong to an optimizer that is made here; this one is there")
-        return OptimizerInBackward(optimizer)
+        return OptimizerInBackward(optimizer, model, own_gradients=own_gradients)
     if not (isinstance(optimizer, type) and issubclass(optimizer, FusedOptimizer)):
         raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
-    return OptimizerInBackward(optimizer(model.named_parameters(), **settings))
+    return OptimizerInBackward(optimizer(model.named_parameters(), **settings), model, own_gradients=own_gradients)
 
 
 class MeasurementInBackward:
@@ -117,17 +206,15 @@ class MeasurementInBackward:
         optimizer._bind()
         self._hooks: list[Any] = []
         for index, parameter in enumerate(optimizer._binding.tensors):
-            if parameter.requires_grad:
-                self._hooks += on_gradient(parameter, functools.partial(self._measure, index, parameter))
+            self._hooks += on_gradient(parameter, functools.partial(self._measure, index, parameter))
 
     @staticmethod
     def _refuse_processes() -> None:
         # DistributedDataParallel averages after these hooks, and autograd does not see it write.
-        distributed = torch.distributed
-        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        if processes() > 1:
             raise RuntimeError(
-                f"gradients cannot be measured in backward by one of {distributed.get_world_size()} processes: what "
-                "counts is their average, which comes later"
+                f"gradients cannot be measured in backward by one of {processes()} processes: what counts is their "
+                "average, which comes later"
             )
 
     def _measure(self, index: int, parameter: torch.Tensor) -> None:

@@ -7,6 +7,8 @@ nonfinite, backend, shard_group: as in `GradientTransform`. Under "skip_step" no
 low_precision: what becomes of bfloat16 parameters: "master_copy" (a float32 copy is updated and rounded) or
     "stochastic_rounding" (no copy).
 seed: of stochastic rounding.
+fused, foreach, capturable: of torch's own, taken and without effect: every step is fused, and one made by a device can be
+    captured in a CUDA graph. maximize, differentiable: ValueError if they are True.
 
 Parameters are float32, float64 (with float64 gradients) or bfloat16, in host memory or on CUDA devices, where float32
 and bfloat16 behind `stabilize` per tensor or nothing are updated by the device and nothing waits (docs/cuda.md). Updates
@@ -34,12 +36,16 @@ class SGD(FusedOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: float | torch.Tensor = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
         transform: Method | None = STABILIZE,
         nonfinite: str = "skip_tensor",
         backend: str = "",
@@ -53,6 +59,10 @@ class SGD(FusedOptimizer):
             "dampening": dampening,
             "weight_decay": weight_decay,
             "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(
             params,
@@ -74,6 +84,8 @@ class Adam(FusedOptimizer):
     """torch.optim.Adam, weight decay as L2: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
     p <- p - lr mh / (sqrt(vh) + eps), mh and vh bias-corrected. amsgrad: the largest v so far in the root.
 
+    decoupled_weight_decay: weight decay as in AdamW.
+
     reset_interval: above 0, the moments of a parameter and their bias correction start afresh at every step that this
         divides: the momentum reset of Stable-SPAM (arXiv 2502.17055v1), which has
         `chain(adaptive_value_clip(), adaptive_norm())` as the transform, weight_decay=0.0 and reset_interval=1000.
@@ -87,12 +99,18 @@ class Adam(FusedOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: float | torch.Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
         reset_interval: int = 0,
         compat: str = "robust",
         transform: Method | None = STABILIZE,
@@ -108,6 +126,12 @@ class Adam(FusedOptimizer):
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay or self._decoupled,
             "reset_interval": reset_interval,
             "compat": compat,
         }
@@ -131,7 +155,8 @@ class Adam(FusedOptimizer):
             "epsilon": float(group["eps"]),
             "weight_decay": float(group["weight_decay"]),
             "amsgrad": float(group["amsgrad"]),
-            "decoupled": float(self._decoupled),
+            # As in torch: of a checkpoint of AdamW, Adam goes on as AdamW, and never the other way round.
+            "decoupled": float(self._decoupled or group.get("decoupled_weight_decay", False)),
             # Groups of checkpoints of torch's own have no resets.
             "reset_interval": float(group.get("reset_interval", 0)),
         }, {"compat": [str(group.get("compat", "robust"))]}
@@ -145,12 +170,17 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: float | torch.Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         reset_interval: int = 0,
         compat: str = "robust",
         transform: Method | None = STABILIZE,
@@ -167,6 +197,11 @@ class AdamW(Adam):
             eps,
             weight_decay,
             amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
             reset_interval=reset_interval,
             compat=compat,
             transform=transform,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Mapping
 
 import torch
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
+from . import _inner_step
 from ._engine import Engine
+from ._step_hooks import part_of_a_step
 from .methods import Method, stabilize
 from .report import StepReport
 
@@ -22,17 +24,28 @@ class WrappedOptimizer(Optimizer):
     two is changed. Attributes that torch's Optimizer does not have are looked up there as well.
     """
 
-    # GradScaler would otherwise leave unscaling to an inner optimizer that can do it itself, after the transform.
-    _step_supports_amp_scaling = False
-
     optimizer: Optimizer
 
     def __init__(self, optimizer: Optimizer, engine: Engine) -> None:
+        _inner_step.check_can_be_wrapped(optimizer)
         # Not Optimizer.__init__, which would register parameters of its own.
+        self._hold(optimizer, engine)
+        engine.bind(optimizer.param_groups)
+        _inner_step.guard(optimizer, self)
+        _inner_step.warn_of_line_search(optimizer, engine.method)
+
+    def _hold(self, optimizer: Optimizer, engine: Engine) -> None:
         self.__dict__["optimizer"] = optimizer
         self.__dict__["_engine"] = engine
+        self.__dict__["_steps_inner"] = False
         Optimizer.__setstate__(self, {})
-        engine.bind(optimizer.param_groups)
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Asked for by GradScaler.step. Were it that of an inner optimizer that unscales by itself, unscaling would come
+        after the transform."""
+        _inner_step.refuse_scaler_that_unscaled(self.optimizer)
+        return False
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
@@ -64,27 +77,61 @@ class WrappedOptimizer(Optimizer):
             raise AttributeError(name)
         return getattr(self.optimizer, name)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Transforms the gradients and steps. With a closure, the gradients that it computes are the ones that are
-        transformed; returns its loss, otherwise what the inner optimizer returns."""
+    def step(self, closure: Callable[..., Any] | None = None, **settings: Any) -> Any:  # type: ignore[override]
+        """Transforms the gradients and steps. `settings` are handed to the inner optimizer's step.
+
+        closure: handed on to an inner optimizer that takes one; the gradients of each evaluation are transformed. Any
+            other is stepped after one evaluation. Returns the loss, otherwise what the inner optimizer returns.
+        """
         if closure is None:
-            return self.optimizer.step() if self._engine.transform(self.param_groups) else None
-        if isinstance(self.optimizer, LBFGS):
-            return self.optimizer.step(self._transforming(closure))
+            return self._step_inner(**settings) if self._engine.transform(self.param_groups) else None
+        if _inner_step.takes_closure(self.optimizer):
+            return self._step_with(closure, settings)
         with torch.enable_grad():
             loss = closure()
         if self._engine.transform(self.param_groups):
-            self.optimizer.step()
+            self._step_inner(**settings)
         return loss
 
-    def _transforming(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        # LBFGS evaluates its closure several times per step; each evaluation has gradients of its own.
-        def evaluate() -> Any:
-            loss = closure()
-            self._engine.transform(self.param_groups)
-            return loss
+    def _step_inner(self, *arguments: Any, **settings: Any) -> Any:
+        self.__dict__["_steps_inner"] = True
+        try:
+            with part_of_a_step(self.optimizer):
+                return self.optimizer.step(*arguments, **settings)
+        finally:
+            self.__dict__["_steps_inner"] = False
 
-        return evaluate
+    def _step_with(self, closure: Callable[..., Any], settings: dict[str, Any]) -> Any:
+        losses: list[Any] = []
+        hidden: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+        def put_back() -> None:
+            for parameter, gradient in hidden:
+                if parameter.grad is None:
+                    parameter.grad = gradient
+            hidden.clear()
+
+        def evaluate(*arguments: Any, **its_settings: Any) -> Any:
+            put_back()
+            with torch.enable_grad():
+                losses.append(closure(*arguments, **its_settings))
+            if not self._engine.transform(self.param_groups):
+                # The inner optimizer is at work and cannot be told to stop, but it has nothing to do without gradients.
+                for group in self.param_groups:
+                    for parameter in group["params"]:
+                        if parameter.grad is not None:
+                            hidden.append((parameter, parameter.grad))
+                            parameter.grad = None
+            return losses[-1]
+
+        result = self._step_inner(evaluate, **settings)
+        put_back()
+        if not losses:
+            raise RuntimeError(
+                f"{type(self.optimizer).__name__} did not call the closure, so that the gradients it stepped with were not "
+                "transformed; call backward first and step() without a closure"
+            )
+        return losses[-1] if result is None else result
 
     def zero_grad(self, *arguments: Any, **settings: Any) -> None:  # type: ignore[override]
         """As the inner optimizer's."""
@@ -153,9 +200,8 @@ class WrappedOptimizer(Optimizer):
         return {"optimizer": self.optimizer, "engine": self._engine}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__["optimizer"] = state["optimizer"]
-        self.__dict__["_engine"] = state["engine"]
-        Optimizer.__setstate__(self, {})
+        self._hold(state["optimizer"], state["engine"])
+        _inner_step.guard(self.optimizer, self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine.method}, {self.optimizer!r})"
@@ -181,7 +227,12 @@ def wrap(
 
     The result is a torch.optim.Optimizer: schedulers, GradScaler, closures, hooks, copies and pickles work, and
     checkpoints of the plain optimizer can be loaded. With GradScaler, what it unscales is what is transformed, and a
-    step that it leaves out leaves the statistics alone. Raises TypeError for what is no optimizer.
+    step that it leaves out leaves the statistics alone. From now on `optimizer.step` is the wrapper's: called by anyone
+    else, also by GradScaler, it is a RuntimeError, because nothing would be transformed.
+
+    Raises TypeError for what is no optimizer, for one that is stepped in other ways than by `step` (SAM: wrap its
+    base_optimizer), and for what accelerate or Lightning made of one (wrap it before). LBFGS without a line search is a
+    UserWarning behind methods that change norms.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"wrap expects a torch.optim.Optimizer, got {type(optimizer).__name__}")

@@ -7,6 +7,7 @@
 
 #include "gradstab/backend.hpp"
 #include "gradstab/version.hpp"
+#include "left_gradients.hpp"
 #include "optimizer.hpp"
 #include "parts.hpp"
 #include "transform.hpp"
@@ -34,6 +35,14 @@ c10::intrusive_ptr<FusedOptimizer> make_optimizer_object(
 bool sees_norms_alone(const c10::List<std::string>& methods, const c10::List<Numbers>& numbers,
                       const c10::List<Words>& words) {
   return make_transform(Description{methods, numbers, words}).sees_norms_alone();
+}
+
+c10::intrusive_ptr<LeftGradients> make_left_gradients() {
+  return c10::make_intrusive<LeftGradients>();
+}
+
+bool norms_are(at::TensorList tensors, const at::Tensor& norms) {
+  return have_norms(tensors.vec(), norms);
 }
 
 at::Tensor update(std::int64_t transform, c10::IntArrayRef positions, at::TensorList gradients,
@@ -118,6 +127,12 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("parameter_state", &FusedOptimizer::parameter_state)
       .def("set_parameter_state", &FusedOptimizer::set_parameter_state);
 
+  library.class_<LeftGradients>("LeftGradients")
+      .def("remember", &LeftGradients::remember)
+      .def("are", &LeftGradients::are);
+
+  library.def("make_left_gradients", make_left_gradients);
+  library.def("have_norms", norms_are);
   library.def("make_transform", make_transform_object);
   library.def("make_optimizer", make_optimizer_object);
   library.def("sees_norms_alone", sees_norms_alone);

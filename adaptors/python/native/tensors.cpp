@@ -56,23 +56,6 @@ void written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
-void LeftGradients::remember(const std::vector<at::Tensor>& gradients) {
-  left_.clear();
-  left_.reserve(gradients.size());
-  for (const at::Tensor& gradient : gradients) left_.emplace_back(gradient);
-}
-
-bool LeftGradients::are(const std::vector<at::Tensor>& gradients) const {
-  if (left_.size() != gradients.size()) return false;
-  bool any = false;
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    if (!left_[i].is(gradients[i])) return false;
-    any = true;
-  }
-  return any;
-}
-
 at::Tensor to_tensor(const std::vector<std::byte>& bytes) {
   at::Tensor tensor = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
   if (!bytes.empty()) std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());

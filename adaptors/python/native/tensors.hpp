@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/tensor_ref.hpp"
 
@@ -30,18 +29,6 @@ const at::Tensor& gradient_of(at::Tensor& parameter);
 
 /// Tells autograd that a tensor's memory was written behind its back.
 void written(const at::Tensor& tensor);
-
-/// Remembers gradients as they were left, to notice when the very same come again.
-class LeftGradients {
- public:
-  void clear() { left_.clear(); }
-  void remember(const std::vector<at::Tensor>& gradients);
-  /// Whether there are gradients, and all of them are as they were left.
-  bool are(const std::vector<at::Tensor>& gradients) const;
-
- private:
-  std::vector<GradientMark> left_;
-};
 
 /// Bytes of a saved state as a uint8 tensor, and back.
 at::Tensor to_tensor(const std::vector<std::byte>& bytes);

@@ -98,7 +98,7 @@ bool Transform::step(bool check_repeats) {
     check_is_plain(gradients_[i], names[i].name);
     if (compares && gradients_[i].defined()) check_is_plain(parameters_[i], names[i].name);
   }
-  if (check_repeats && left_.are(gradients_)) {
+  if (check_repeats && come_again(gradients_)) {
     raise({StatusCode::failed_precondition,
            "the gradients are those that the last step has already transformed; transform them once between "
            "backward and the optimizer's step, or pass check_repeats=False where that is meant"});
@@ -109,9 +109,25 @@ bool Transform::step(bool check_repeats) {
       if (gradient.defined()) written(gradient);
     }
     left_.remember(gradients_);
+  } else {
+    left_.clear();
   }
   gradients_.clear();  // they are the caller's to free
   return go_on;
+}
+
+/// What autograd has not seen written has the norms that were left, or somebody else has written it.
+bool Transform::come_again(const std::vector<at::Tensor>& gradients) {
+  if (!left_.are(gradients)) return false;
+  const StepReport last = value(transform_.report());
+  std::vector<at::Tensor> present;
+  std::vector<double> norms;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    present.push_back(gradients[i]);
+    norms.push_back(last.tensors[i].norm());
+  }
+  return have_norms(present, at::tensor(norms, at::kDouble));
 }
 
 bool Transform::step_at(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gradstab/libtorch_transform.hpp"
+#include "left_gradients.hpp"
 #include "report.hpp"
 #include "settings.hpp"
 #include "tensors.hpp"
@@ -34,7 +35,7 @@ class Transform final : public torch::CustomClassHolder {
                    const std::vector<std::int64_t>& fresh);
 
   /// Transforms the gradients of the bound parameters in place. False: the optimizer's step must be left out.
-  /// With `check_repeats`, refuses gradients that the last call has left as they are.
+  /// With `check_repeats`, refuses gradients that are, to the content, what the last call has left.
   bool step(bool check_repeats);
 
   /// Transforms these gradients, those of the registered parameters at `positions`; the others are absent.
@@ -78,6 +79,7 @@ class Transform final : public torch::CustomClassHolder {
  private:
   void register_set(ParameterSet set, std::optional<ParameterSet> parts,
                     const std::vector<std::int64_t>& fresh);
+  bool come_again(const std::vector<at::Tensor>& gradients);
 
   TensorTransform transform_;
   std::vector<at::Tensor> parameters_;  // empty after bind_shapes
