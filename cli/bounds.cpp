@@ -38,16 +38,16 @@ std::string effect_text(double kappa_of_no_effect) {
 
 void print_uniform_bound(const lab::BoundsSummary& summary) {
   const lab::BoundsRequest& request = summary.request;
-  fmt::print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6).\n");
-  fmt::print("  {:<38}{:>10}", "published rule, paper form", bound_text(summary.uniform_bound));
+  print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6).\n");
+  print("  {:<38}{:>10}", "published rule, paper form", bound_text(summary.uniform_bound));
   if (std::isinf(summary.uniform_bound)) {
-    fmt::print("  (gamma1^2 = {:g} is not below gamma2)", request.gamma1 * request.gamma1);
+    print("  (gamma1^2 = {:g} is not below gamma2)", request.gamma1 * request.gamma1);
   }
-  fmt::print("\n");
+  print("\n");
   if (!summary.robust_uniform_bound) return;
-  fmt::print("  {:<38}{:>10}\n", fmt::format("robust moments, kappa {:g}, released form", request.kappa),
-             bound_text(*summary.robust_uniform_bound));
-  fmt::print("  {}\n", effect_text(summary.kappa_of_no_effect));
+  print("  {:<38}{:>10}\n", fmt::format("robust moments, kappa {:g}, released form", request.kappa),
+        bound_text(*summary.robust_uniform_bound));
+  print("  {}\n", effect_text(summary.kappa_of_no_effect));
 }
 
 /// Six decimals, as long as they fit a column.
@@ -58,16 +58,16 @@ std::string figure(double value) {
 
 void print_steps(const std::vector<lab::StepRow>& rows) {
   const auto print_row = [](const auto& step, const auto& paper, const auto& released) {
-    fmt::print("  {:>8}  {:>12}{:>12}", step, paper, released);
+    print("  {:>8}  {:>12}{:>12}", step, paper, released);
   };
   const bool robust = rows.front().robust.has_value();
-  if (robust) fmt::print("  {:>8}  {:>24}  {:>24}\n", "", "published rule", "robust moments");
+  if (robust) print("  {:>8}  {:>24}  {:>24}\n", "", "published rule", "robust moments");
   print_row("step", "paper", "released");
-  fmt::print("{}\n", robust ? fmt::format("  {:>12}{:>12}", "paper", "released") : "");
+  print("{}\n", robust ? fmt::format("  {:>12}{:>12}", "paper", "released") : "");
   for (const lab::StepRow& row : rows) {
     print_row(row.step, figure(row.published.paper), figure(row.published.released));
-    if (row.robust) fmt::print("  {:>12}{:>12}", figure(row.robust->paper), figure(row.robust->released));
-    fmt::print("\n");
+    if (row.robust) print("  {:>12}{:>12}", figure(row.robust->paper), figure(row.robust->released));
+    print("\n");
   }
 }
 
@@ -78,14 +78,13 @@ std::string steps_text(const std::optional<std::int64_t>& steps) {
 
 void print_recoveries(const lab::BoundsSummary& summary) {
   const auto print_row = [](const std::string& ratio, const char* rule, const lab::SpikeResponse& response) {
-    fmt::print("  {:>8}  {:<9}  {:>9.4g}  {:>9.3g}  {:>13}  {:>13}\n", ratio, rule, response.on_spike,
-               response.smallest_after, steps_text(response.steps_until_half),
-               steps_text(response.steps_until_nine_tenths));
+    print("  {:>8}  {:<9}  {:>9.4g}  {:>9.3g}  {:>13}  {:>13}\n", ratio, rule, response.on_spike,
+          response.smallest_after, steps_text(response.steps_until_half),
+          steps_text(response.steps_until_nine_tenths));
   };
-  fmt::print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>28}\n", "", "", "rho", "smallest",
-             "steps after it until rho is");
-  fmt::print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>13}  {:>13}\n", "spike", "rule", "on it", "after it", ">= 0.5",
-             ">= 0.9");
+  print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>28}\n", "", "", "rho", "smallest", "steps after it until rho is");
+  print("  {:>8}  {:<9}  {:>9}  {:>9}  {:>13}  {:>13}\n", "spike", "rule", "on it", "after it", ">= 0.5",
+        ">= 0.9");
   for (const lab::RecoveryRow& row : summary.recoveries) {
     print_row(fmt::format("{:.0f}x", row.ratio), "published", row.published);
     if (row.robust) print_row("", "robust", *row.robust);
@@ -95,29 +94,29 @@ void print_recoveries(const lab::BoundsSummary& summary) {
 void print_text(const lab::BoundsSummary& summary) {
   const lab::BoundsRequest& request = summary.request;
   const bool robust = request.kappa > 0.0;
-  fmt::print("Bounds on rho, the norm of a gradient after GradientStabilizer\n");
-  fmt::print("gamma1 {:g}, gamma2 {}, {}\n\n", request.gamma1, request.gamma2,
-             robust ? fmt::format("published rule and robust moments with kappa {:g}", request.kappa)
-                    : std::string("published rule (--kappa 3 adds robust moments)"));
+  print("Bounds on rho, the norm of a gradient after GradientStabilizer\n");
+  print("gamma1 {:g}, gamma2 {}, {}\n\n", request.gamma1, request.gamma2,
+        robust ? fmt::format("published rule and robust moments with kappa {:g}", request.kappa)
+               : std::string("published rule (--kappa 3 adds robust moments)"));
   print_uniform_bound(summary);
 
-  fmt::print(
+  print(
       "\nBound at each step: the least upper bound of rho over all gradients so far.\n"
       "The paper form has no bias correction; the released form, the default, has.\n\n");
   print_steps(summary.step_bounds);
 
-  fmt::print("\nSpike at each step: rho of an arbitrarily large norm after constant ones{}\n\n",
-             robust ? ";\nwith robust moments, of any norm above kappa times them." : ".");
+  print("\nSpike at each step: rho of an arbitrarily large norm after constant ones{}\n\n",
+        robust ? ";\nwith robust moments, of any norm above kappa times them." : ".");
   print_steps(summary.spikes_at_step);
 
-  fmt::print(
+  print(
       "\nSpike by size: bound of rho for a norm at least r times the first moment before\n"
       "it, at any step (Lemma 3.4; paper form, published rule).\n\n");
-  fmt::print("  {:>8}  {:>12}\n", "r", "paper");
+  print("  {:>8}  {:>12}\n", "r", "paper");
   for (const lab::RatioRow& row : summary.spike_bounds)
-    fmt::print("  {:>8}  {:>12}\n", fmt::format("{:g}", row.ratio), figure(row.paper));
+    print("  {:>8}  {:>12}\n", fmt::format("{:g}", row.ratio), figure(row.paper));
 
-  fmt::print(
+  print(
       "\nAfter a spike: {} steps of constant norm, one spike of so many times that\n"
       "norm, then the constant norm again. Until the second moment has forgotten the\n"
       "spike, the gradient comes out too short (released form, simulated; 1 is usual).\n\n",
@@ -128,22 +127,20 @@ void print_text(const lab::BoundsSummary& summary) {
 int run_bounds(const BoundsArguments& arguments) {
   if (Status status = arguments.request.validate(); !status.ok()) return exit_code_for(status);
   const std::filesystem::path page = arguments.html;
-  if (std::error_code ignored; !page.empty() && !arguments.force && std::filesystem::exists(page, ignored)) {
-    return exit_code_for({StatusCode::io_error, fmt::format("'{}' already exists; choose another --html, or "
-                                                            "replace it with --force",
-                                                            page.string())});
-  }
+  if (Status status = page.empty() ? Status() : check_not_there(page, "--html", arguments.force);
+      !status.ok())
+    return exit_code_for(status);
   const lab::BoundsSummary summary = lab::summarize_bounds(arguments.request);
   if (!page.empty()) {
     if (Status status = lab::write_file_atomically(page, lab::render_bounds_page(summary)); !status.ok())
       return exit_code_for(status);
   }
   if (arguments.json) {
-    fmt::print("{}\n", lab::to_json(summary).dump(2));
+    print_raw(lab::to_json(summary).dump(2) + "\n");
     return kExitOk;
   }
   print_text(summary);
-  if (!page.empty()) fmt::print("\npage     {}\n", std::filesystem::absolute(page).string());
+  if (!page.empty()) print("\npage     {}\n", std::filesystem::absolute(page).string());
   return kExitOk;
 }
 
@@ -166,10 +163,7 @@ void add_bounds(CLI::App& app, Action& action) {
       ->capture_default_str();
   bounds->add_flag("--json", arguments->json, "machine-readable");
   CLI::Option* html =
-      bounds->add_option("--html", arguments->html, "also write a page with heat maps and recovery curves")
-          ->check([](const std::string& path) {
-            return path.empty() ? std::string("expects a file name") : std::string();
-          });
+      add_path(*bounds, "--html", arguments->html, "also write a page with heat maps and recovery curves");
   bounds->add_flag("--force", arguments->force, "replace an existing page")->needs(html);
   bounds->footer("\nExample: gradstab bounds --gamma1 0.8 --gamma2 0.99 --kappa 3 --html bounds.html");
   bounds->callback([&action, arguments] { action = [arguments] { return run_bounds(*arguments); }; });

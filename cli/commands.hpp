@@ -3,7 +3,11 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
+#include <string>
+
+#include "gradstab/status.hpp"
 
 namespace gradstab::lab {
 struct TrainOptions;
@@ -27,6 +31,13 @@ void add_methods(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_reproduce(CLI::App& app, Action& action);
+
+/// An option whose value names a file or a folder: an empty one is refused.
+CLI::Option* add_path(CLI::App& verb, const std::string& flag, std::string& path, const std::string& help);
+
+/// What is in the way of a file that is about to be made there; ok where `force` says that it goes. A device
+/// or a pipe is in nobody's way.
+Status check_not_there(const std::filesystem::path& file, const std::string& flag, bool force);
 
 /// An option for every setting of a run.
 void add_settings(CLI::App& verb, lab::TrainOptions& options);

@@ -30,17 +30,17 @@ int run_data(const DataArguments& arguments) {
   if (!dataset) return exit_code_for(dataset.status());
   const auto part = [&](const char* name, lab::CorpusPart which) {
     const auto& counts = dataset->counts(which);
-    fmt::print("{:<11} {} tokens, {} documents, {} bytes\n", name, counts.tokens, counts.documents,
-               counts.text_bytes);
+    print("{:<11} {} tokens, {} documents, {} bytes\n", name, counts.tokens, counts.documents,
+          counts.text_bytes);
   };
-  fmt::print("source      {}\n", dataset->description());
+  print("source      {}\n", dataset->description());
   part("training", lab::CorpusPart::train);
   part("validation", lab::CorpusPart::validation);
-  fmt::print("cache       {}\n", dataset->from_cache() ? "used" : "written");
+  print("cache       {}\n", dataset->from_cache() ? "used" : "written");
   if (!arguments.text.empty()) {
     const auto tokens = dataset->tokenizer().encode(arguments.text);
     if (!tokens) return exit_code_for(tokens.status());
-    fmt::print("encoded     {}\n", fmt::join(*tokens, " "));
+    print("encoded     {}\n", fmt::join(*tokens, " "));
   }
   return kExitOk;
 }

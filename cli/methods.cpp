@@ -121,22 +121,23 @@ std::string table_of(const std::vector<MethodInfo>& list) {
 
 int run_methods(const MethodsArguments& arguments) {
   if (arguments.table == "methods" || arguments.table == "optimizers") {
-    fmt::print("{}", table_of(arguments.table == "methods" ? methods() : optimizers()));
+    print_raw(table_of(arguments.table == "methods" ? methods() : optimizers()));
     return kExitOk;
   }
   if (arguments.json) {
     const Json all = {{"methods", to_json(methods())}, {"optimizers", to_json(optimizers())}};
-    fmt::print("{}\n", all.dump(1));
+    print_raw(all.dump(1) + "\n");
     return kExitOk;
   }
   if (arguments.name.empty()) {
-    fmt::print("Methods, for --transform:\n{}\nOptimizers:\n{}", list_of(methods()), list_of(optimizers()));
+    print_raw(fmt::format("Methods, for --transform:\n{}\nOptimizers:\n{}", list_of(methods()),
+                          list_of(optimizers())));
     return kExitOk;
   }
   auto found = find_method(arguments.name);
   if (!found && find_optimizer(arguments.name)) found = find_optimizer(arguments.name);
   if (!found) return exit_code_for(found.status());
-  fmt::print("{}", settings_of(**found));
+  print_raw(settings_of(**found));
   return kExitOk;
 }
 

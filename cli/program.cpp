@@ -1,10 +1,15 @@
 #include "cli/program.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <exception>
 #include <string>
 
 #include "cli/terminal.hpp"
 #include "gradstab/version.hpp"
+#include "lab/support/destination.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -22,7 +27,21 @@ std::string names_of_verbs(CLI::App& app) {
 
 }  // namespace
 
-int run_program(int argc, char** argv, const std::function<void(CLI::App&, Action&)>& add_verbs) {
+namespace {
+
+/// Gives the program the three descriptors that it may have been started without. The next file that it
+/// opened would have taken their place, and got what is printed. What nobody can read fails: a result that is
+/// printed to a closed standard output is an error.
+void open_missing_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest number that is free, which is this one.
+    [[maybe_unused]] const int opened =
+        open("/dev/null", descriptor == STDOUT_FILENO ? O_RDONLY : O_RDWR);  // NOLINT(*-vararg)
+  }
+}
+
+int parse_and_run(int argc, char** argv, const std::function<void(CLI::App&, Action&)>& add_verbs) {
   CLI::App app("GradientStabilizer: keep the gradient's direction, stabilize its norm.", "gradstab");
   app.set_version_flag("--version", GRADSTAB_VERSION);
   app.get_formatter()->column_width(34);
@@ -44,6 +63,30 @@ int run_program(int argc, char** argv, const std::function<void(CLI::App&, Actio
     print_error(text.substr(0, text.find('\n')));
     return kExitFailure;
   }
+}
+
+}  // namespace
+
+CLI::Option* add_path(CLI::App& verb, const std::string& flag, std::string& path, const std::string& help) {
+  return verb.add_option(flag, path, help)->check([](const std::string& value) {
+    return value.empty() ? std::string("expects the name of a file or a folder, got ''") : std::string();
+  });
+}
+
+Status check_not_there(const std::filesystem::path& file, const std::string& flag, bool force) {
+  const auto destination = lab::destination_of(file);
+  if (!destination) return destination.status();
+  const bool in_the_way =
+      destination->exists && (!destination->in_place() || std::filesystem::is_directory(destination->path));
+  if (force || !in_the_way) return {};
+  return {
+      StatusCode::io_error,
+      fmt::format("'{}' already exists; choose another {}, or replace it with --force", file.string(), flag)};
+}
+
+int run_program(int argc, char** argv, const std::function<void(CLI::App&, Action&)>& add_verbs) {
+  open_missing_descriptors();
+  return exit_code_after_output(parse_and_run(argc, argv, add_verbs));
 }
 
 }  // namespace gradstab::cli

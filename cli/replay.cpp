@@ -34,11 +34,9 @@ int run_replay(const ReplayArguments& arguments) {
     }
     options.overrides[setting.substr(0, equals)] = setting.substr(equals + 1);
   }
-  if (!arguments.force && std::filesystem::exists(arguments.output)) {
-    print_error(fmt::format("'{}' exists; give --force to replace it", arguments.output));
-    return kExitFailure;
-  }
-  const auto text = lab::read_file(arguments.input);
+  if (const Status free = check_not_there(arguments.output, "--output", arguments.force); !free.ok())
+    return exit_code_for(free);
+  const auto text = lab::read_file(arguments.input, lab::kRecordingFile);
   if (!text) return exit_code_for(text.status());
   const auto recording = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (recording.is_discarded()) {
@@ -70,9 +68,8 @@ void add_replay(CLI::App& app, Action& action) {
   replay->add_option("--method", arguments->options.method,
                      "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the one that "
                      "the file names]");
-  replay->add_option("--input", arguments->input, "recording: JSON, see tests/golden/README.md")->required();
-  replay
-      ->add_option("--output", arguments->output, "file to write: the recording with this library's results")
+  add_path(*replay, "--input", arguments->input, "recording: JSON, see tests/golden/README.md")->required();
+  add_path(*replay, "--output", arguments->output, "file to write: the recording with this library's results")
       ->required();
   replay
       ->add_option("--set", arguments->settings,

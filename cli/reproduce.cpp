@@ -33,6 +33,7 @@ struct ReproduceArguments {
   int seeds = 0;
   int jobs = 0;
   bool on_cpu = false;
+  bool force = false;
 };
 
 /// The device of the scales that are made for one.
@@ -57,19 +58,19 @@ std::string names_of_items() {
 
 int list_items() {
   for (const lab::Item& item : lab::all_items()) {
-    fmt::print("{:<16} {}\n{:<16} {}\n", item.name, item.title, "", item.says);
+    print("{:<16} {}\n{:<16} {}\n", item.name, item.title, "", item.says);
     bool begun = false;
     for (const std::string_view scale : lab::kScaleNames) {
       const std::string state = lab::state_of_reproduction(folder_of(item.name, scale));
       if (state.empty()) continue;
       begun = true;
-      fmt::print("{:<16} here: {}: {}\n", "", scale, state);
+      print("{:<16} here: {}: {}\n", "", scale, state);
     }
-    if (!begun) fmt::print("{:<16} here: not begun\n", "");
-    fmt::print("\n");
+    if (!begun) print("{:<16} here: not begun\n", "");
+    print("\n");
   }
-  fmt::print("gradstab reproduce ITEM --scale smoke|cpu|gpu|paper runs one; its state is kept in {}\n",
-             folder_of("ITEM", "SCALE"));
+  print("gradstab reproduce ITEM --scale smoke|cpu|gpu|paper runs one; its state is kept in {}\n",
+        folder_of("ITEM", "SCALE"));
   return kExitOk;
 }
 
@@ -109,7 +110,7 @@ void print_verdicts(const std::vector<lab::ClaimResult>& results) {
     std::string horizons;
     for (const auto& at : result.horizons)
       horizons += fmt::format("{}{}: {}", horizons.empty() ? "" : ", ", at.horizon, to_string(at.verdict));
-    fmt::print("{:<15} {} ({})\n", to_string(result.verdict), result.claim.text, horizons);
+    print("{:<15} {} ({})\n", to_string(result.verdict), result.claim.text, horizons);
   }
 }
 
@@ -117,18 +118,18 @@ Status judge_and_write(const lab::Item& item, const lab::Records& records, const
   const auto verdicts = lab::judge(item.claims(), records);
   GRADSTAB_RETURN_IF_ERROR(lab::write_outputs(item, records, verdicts, output));
   print_verdicts(verdicts);
-  fmt::print("report   {}\n", (std::filesystem::absolute(output) / "report.html").string());
+  print("report   {}\n", (std::filesystem::absolute(output) / lab::kPageName).string());
   return {};
 }
 
 /// Verdicts and page of runs that were recorded before, here or elsewhere.
 int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
-  auto bytes = lab::read_file(arguments.records);
+  auto bytes = lab::read_file(arguments.records, lab::kRecordsFile);
   if (!bytes) return exit_code_for(bytes.status());
   const auto unusable = [&](const Status& status) {
     return exit_code_for({status.code(), fmt::format("'{}' {}", arguments.records, status.message())});
   };
-  const auto text = lab::unpacked(*std::move(bytes));
+  const auto text = lab::unpacked(*std::move(bytes), lab::kRecordsFile.max_bytes);
   if (!text) return unusable(text.status());
   const auto records = lab::records_from_json_lines(*text);
   if (!records) return unusable(records.status());
@@ -138,6 +139,11 @@ int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
   }
   if (arguments.output.empty())
     return exit_code_for(invalid("--records needs --output, a folder for the page"));
+  for (const std::string_view name : lab::kOutputs) {
+    const auto file = std::filesystem::path(arguments.output) / name;
+    if (const Status free = check_not_there(file, "--output", arguments.force); !free.ok())
+      return exit_code_for(free);
+  }
   const Status written = judge_and_write(item, *records, arguments.output);
   return written.ok() ? kExitOk : exit_code_for(written);
 }
@@ -149,7 +155,7 @@ int write_overview(const std::string& folder) {
   const auto file = std::filesystem::path(folder) / lab::kOverviewName;
   const Status written = lab::write_file_atomically(file, lab::render_overview(*reproductions));
   if (!written.ok()) return exit_code_for(written);
-  fmt::print("overview {}\n", std::filesystem::absolute(file).string());
+  print("overview {}\n", std::filesystem::absolute(file).string());
   return kExitOk;
 }
 
@@ -179,16 +185,17 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
       {"settings", {{"data", points.front().options.data}, {"device", points.front().options.device}}}};
   const auto directory = lab::SweepDirectory::open(output, description);
   if (!directory) return exit_code_for(directory.status());
-  fmt::print("{}: {}\n{}\n", item.name, item.title, item.says);
-  fmt::print("{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
-             plan.seeds == 1 ? "" : "s", expected_time(*planned, cores, jobs, gpu), output);
-  std::fflush(stdout);
+  if (!directory->warning().empty()) print_warning(directory->warning());
+  print("{}: {}\n{}\n", item.name, item.title, item.says);
+  print("{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
+        plan.seeds == 1 ? "" : "s", expected_time(*planned, cores, jobs, gpu), output);
+  flush_output();
 
   const auto results = run_with_progress(*directory, points, jobs);
   if (!results) return exit_code_for(results.status());
   for (const lab::SweepPoint& point : points) directory->drop_checkpoint(point);
   if (interrupted()) {
-    fmt::print("interrupted; the same command goes on from here\n");
+    print("interrupted; the same command goes on from here\n");
     return kExitInterrupted;
   }
   const auto records = lab::collect_records(item.name, scale, plan, *planned, *results, *directory);
@@ -222,8 +229,8 @@ void add_reproduce(CLI::App& app, Action& action) {
                    "at most; paper: the published setting")
       ->capture_default_str()
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
-  verb->add_option("--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
-  verb->add_option("--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
+  add_path(*verb, "--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
+  add_path(*verb, "--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
   verb->add_option("--seeds", arguments->seeds,
                    "seeds per configuration [3; smoke: 1]; more can be added later")
       ->check(CLI::Range(1, 1000));
@@ -231,10 +238,13 @@ void add_reproduce(CLI::App& app, Action& action) {
                    "runs at the same time [the number of cores; 4 on a GPU, which they share]")
       ->check(CLI::Range(1, 1024));
   verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
-  verb->add_option("--records", arguments->records,
-                   "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
-  verb->add_option("--overview", arguments->overview,
-                   "judge the records in every folder of this one, and write its README.md; trains nothing");
+  CLI::Option* records =
+      add_path(*verb, "--records", arguments->records,
+               "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
+  add_path(*verb, "--overview", arguments->overview,
+           "judge the records in every folder of this one, and write its README.md; trains nothing");
+  verb->add_flag("--force", arguments->force, "replace what earlier records were judged to be")
+      ->needs(records);
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");
   verb->callback([&action, arguments] { action = [arguments] { return run_reproduce_verb(*arguments); }; });
 }

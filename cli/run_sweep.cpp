@@ -42,8 +42,10 @@ Result<std::vector<lab::SweepResult>> run_with_progress(const lab::SweepDirector
 int exit_code_of_runs(const std::vector<lab::SweepResult>& results, const std::string& output) {
   const auto failed = std::ranges::count(results, lab::SweepResult::State::failed, &lab::SweepResult::state);
   if (failed == 0) return kExitOk;
-  print_error(fmt::format("{} of {} runs failed; their output is in '{}'", failed, results.size(),
-                          (std::filesystem::path(output) / "logs").string()));
+  print_error(
+      fmt::format("{} of {} runs failed; their output is in '{}'; the same command tries them again, from "
+                  "their checkpoints where there are any",
+                  failed, results.size(), (std::filesystem::path(output) / "logs").string()));
   return kExitFailure;
 }
 

@@ -38,16 +38,16 @@ std::string outcome_of(const SweepResult& result) {
 
 void print_table(const std::vector<SweepResult>& results) {
   std::size_t width = 3;
-  for (const SweepResult& result : results) width = std::max(width, result.point.name.size());
-  fmt::print("{:<{}}  {:>9}  {:>7}  {}\n", "run", width, "val. loss", "spikes", "state");
+  for (const SweepResult& result : results) width = std::max(width, printable(result.point.name).size());
+  print("{:<{}}  {:>9}  {:>7}  {}\n", "run", width, "val. loss", "spikes", "state");
   for (const SweepResult& result : results) {
     const auto figure = [&](const char* key, const char* format) {
       const bool there =
           result.summary.is_object() && result.summary.contains(key) && result.summary[key].is_number();
       return there ? fmt::format(fmt::runtime(format), result.summary[key].get<double>()) : std::string("-");
     };
-    fmt::print("{:<{}}  {:>9}  {:>7}  {}\n", result.point.name, width,
-               figure("final_validation_loss", "{:.4f}"), figure("spikes", "{:.0f}"), outcome_of(result));
+    print("{:<{}}  {:>9}  {:>7}  {}\n", result.point.name, width, figure("final_validation_loss", "{:.4f}"),
+          figure("spikes", "{:.0f}"), outcome_of(result));
   }
 }
 
@@ -68,7 +68,7 @@ Status write_report(const lab::SweepDirectory& directory, const std::vector<Swee
   if (!page) return page.status();
   const std::filesystem::path path = std::filesystem::path(output) / "report.html";
   GRADSTAB_RETURN_IF_ERROR(lab::write_file_atomically(path, *page));
-  fmt::print("report   {}\n", std::filesystem::absolute(path).string());
+  print("report   {}\n", std::filesystem::absolute(path).string());
   return {};
 }
 
@@ -88,14 +88,15 @@ int run_sweep_verb(const SweepArguments& arguments) {
   const auto directory =
       lab::SweepDirectory::open(arguments.output, lab::describe_sweep(arguments.base, axes));
   if (!directory) return exit_code_for(directory.status());
-  fmt::print("sweep    {} runs, {} at a time -> {}\n", points->size(), arguments.jobs, arguments.output);
-  std::fflush(stdout);
+  if (!directory->warning().empty()) print_warning(directory->warning());
+  print("sweep    {} runs, {} at a time -> {}\n", points->size(), arguments.jobs, arguments.output);
+  flush_output();
 
   const auto results = run_with_progress(*directory, *points, arguments.jobs);
   if (!results) return exit_code_for(results.status());
   print_table(*results);
   if (interrupted()) {
-    fmt::print("interrupted; the same command goes on from here\n");
+    print("interrupted; the same command goes on from here\n");
     return kExitInterrupted;
   }
   if (const Status written = write_report(*directory, *results, arguments.output); !written.ok())
@@ -117,7 +118,7 @@ void add_sweep(CLI::App& app, Action& action) {
          "or by semicolons where values contain commas; every combination is a run")
       ->required()
       ->allow_extra_args(false);
-  llm->add_option("--output", arguments->output, "folder of the sweep")->required();
+  add_path(*llm, "--output", arguments->output, "folder of the sweep")->required();
   llm->add_option("--jobs", arguments->jobs, "runs at the same time; they share the cores")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));

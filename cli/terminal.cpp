@@ -1,13 +1,15 @@
 #include "cli/terminal.hpp"
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <string_view>
+
+#include "lab/data/utf8.hpp"
+#include "lab/support/files.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -31,10 +33,86 @@ std::string bar(double fraction) {
   return cells + std::string(static_cast<std::size_t>(kBarCells - used), ' ');
 }
 
+/// Why standard output could not be written; 0: it could.
+int output_error = 0;
+
+/// Progress and errors: where they cannot be shown, there is nobody to tell.
+void print_to_stderr(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+/// What begins valid UTF-8.
+char32_t first_code_point(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return byte(0);
+  const std::size_t length = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
+  char32_t code_point = byte(0) & (0xff >> (length + 1));
+  for (std::size_t i = 1; i < length; ++i) code_point = code_point << 6 | (byte(i) & 0x3f);
+  return code_point;
+}
+
+std::size_t length_of(char32_t code_point) {
+  return code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+}
+
+/// Whether a terminal obeys it: C0, DEL and C1 controls, line separators, and marks of direction.
+bool is_obeyed(char32_t c) {
+  return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0x061c ||
+         (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+std::string escaped(char32_t c) {
+  if (c == '\n') return "\\n";
+  if (c == '\t') return "\\t";
+  if (c == '\r') return "\\r";
+  return c < 0x100 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c))
+                   : fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+}
+
 }  // namespace
 
+std::string printable(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    for (std::size_t valid = lab::valid_utf8_prefix(text); valid > 0;) {
+      const char32_t c = first_code_point(text);
+      const std::size_t length = length_of(c);
+      shown += is_obeyed(c) ? escaped(c) : std::string(text.substr(0, length));
+      text.remove_prefix(length);
+      valid -= length;
+    }
+    if (text.empty()) break;
+    shown += escaped(static_cast<unsigned char>(text.front()));
+    text.remove_prefix(1);
+  }
+  return shown;
+}
+
+void print_raw(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && output_error == 0)
+    output_error = errno;
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0 && output_error == 0) output_error = errno;
+}
+
+int exit_code_after_output(int exit_code) {
+  flush_output();
+  // Of what went there otherwise, the text of --help, only the mark is left.
+  if (std::ferror(stdout) != 0 && output_error == 0) output_error = EIO;
+  if (output_error == 0 || exit_code != kExitOk) return exit_code;
+  print_error(fmt::format("cannot write standard output: {}", lab::system_error_text(output_error)));
+  return kExitFailure;
+}
+
 void print_error(const std::string& message) {
-  fmt::print(stderr, "gradstab: {}\n", message);
+  print_to_stderr(fmt::format("gradstab: {}\n", printable(message)));
+}
+
+void print_warning(const std::string& message) {
+  print_to_stderr(fmt::format("warning: {}\n", printable(message)));
 }
 
 int exit_code_for(const Status& status) {
@@ -62,19 +140,20 @@ void ProgressLine::show(double fraction, const std::string& text) {
   const bool complete = fraction >= 1.0;
   last_fraction_ = fraction;
   last_text_ = text;
+  const std::string shown = printable(text);
   if (shown_ && !complete && now - last_ < (terminal_ ? Clock::duration(kTerminalInterval) : kPlainInterval))
     return;
   last_ = now;
   shown_ = true;
   if (!terminal_) {
-    fmt::print(stderr, "{:3.0f}%  {}\n", 100.0 * fraction, text);
+    print_to_stderr(fmt::format("{:3.0f}%  {}\n", 100.0 * fraction, shown));
     return;
   }
   // Cut to the window's width: a wrapped line cannot be redrawn in place.
   constexpr int kBarColumns = kBarCells + 9;
   const auto room = static_cast<std::size_t>(std::max(0, terminal_columns() - kBarColumns - 1));
-  fmt::print(stderr, "\r{:3.0f}% ▕{}▏ {}\x1b[K", 100.0 * fraction, bar(fraction), text.substr(0, room));
-  std::fflush(stderr);
+  print_to_stderr(
+      fmt::format("\r{:3.0f}% ▕{}▏ {}\x1b[K", 100.0 * fraction, bar(fraction), shown.substr(0, room)));
 }
 
 void ProgressLine::finish() {
@@ -85,7 +164,7 @@ void ProgressLine::finish() {
     last_ = {};
     show(last_fraction_, text);
     shown_ = false;
-    fmt::print(stderr, "\n");
+    print_to_stderr("\n");
   }
 }
 

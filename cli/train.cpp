@@ -5,16 +5,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <filesystem>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "cli/interrupt.hpp"
 #include "cli/terminal.hpp"
 #include "cli/train_arguments.hpp"
-#include "lab/support/files.hpp"
 #include "lab/tasks/llm_task.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/run_directory.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::cli {
@@ -36,20 +37,24 @@ std::string progress_text(const lab::TrainProgress& progress, double steps_per_s
   return text;
 }
 
-bool is_finished(const std::filesystem::path& directory) {
-  const auto text = lab::read_file(directory / "summary.json");
-  const auto summary = nlohmann::json::parse(text ? *text : std::string(), nullptr, false);
-  return summary.is_object() && summary.value("state", "") == "finished";
-}
-
 }  // namespace
 
 int run_training(TrainArguments arguments, const std::string& command_line) {
   const bool resume = !arguments.resume.empty();
   if (Status status = complete(arguments); !status.ok()) return exit_code_for(status);
-  if (resume && is_finished(arguments.resume)) {
-    fmt::print("'{}' has already finished; there is nothing to resume\n", arguments.resume);
-    return kExitOk;
+  const auto has_finished = [&] {
+    if (!resume || !lab::is_finished(arguments.resume)) return false;
+    print("'{}' has already finished; there is nothing to resume\n", arguments.resume);
+    return true;
+  };
+  if (has_finished()) return kExitOk;
+  std::optional<lab::RunDirectory> resumed;
+  if (resume) {
+    // From here on, so that nobody else goes on with it while the data is prepared.
+    auto directory = lab::RunDirectory::open(arguments.resume);
+    if (!directory) return exit_code_for(directory.status());
+    resumed = *std::move(directory);
+    if (has_finished()) return kExitOk;  // by whoever was at work in it until now
   }
   const lab::TrainOptions& options = arguments.options;
   // Before the data, which can take minutes to prepare.
@@ -59,26 +64,25 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   at::set_num_threads(options.threads > 0 ? options.threads : static_cast<int>(cores));
   if (const auto blas = lab::loaded_blas(); !blas.warning.empty() && !options.on_device())
-    fmt::print(stderr, "warning: {}\n", blas.warning);
+    print_warning(blas.warning);
 
   auto dataset = prepare(lab::dataset_options(options));
   if (!dataset) return exit_code_for(dataset.status());
-  fmt::print("data     {}\n", dataset->description());
+  print("data     {}\n", dataset->description());
   auto task = lab::make_llm_task(options, *std::move(dataset));
   if (!task) return exit_code_for(task.status());
   const auto model = (*task)->describe_model();
-  fmt::print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
-             options.model, model["parameters"].get<double>() / 1e6,
-             model["non_embedding_parameters"].get<double>() / 1e6);
+  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n", options.model,
+        model["parameters"].get<double>() / 1e6, model["non_embedding_parameters"].get<double>() / 1e6);
   if (options.on_device()) {
     const std::string gpu = lab::device_model(*device);
-    fmt::print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
+    print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
   }
   if (lab::has_16_bit_activations(options.number_format()) && !options.on_device())
-    fmt::print("format   {}, simulated: computed in f32 and rounded, which is slower than fp32\n",
-               options.precision);
-  fmt::print("run      {} -> {}\n", arguments.name, arguments.output);
-  std::fflush(stdout);
+    print("format   {}, simulated: computed in f32 and rounded, which is slower than fp32\n",
+          options.precision);
+  print("run      {} -> {}\n", arguments.name, arguments.output);
+  flush_output();
 
   catch_interrupts();
   ProgressLine line;
@@ -90,7 +94,8 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   request.name = arguments.name;
   request.command = command_line;
   request.force = arguments.force;
-  request.resume = resume;
+  request.resumed = std::move(resumed);
+  request.on_warning = print_warning;
   request.should_stop = interrupted;
   request.on_step = [&](const lab::TrainProgress& progress) {
     if (first_step < 0) first_step = progress.step - 1;
@@ -99,26 +104,26 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
     line.show(static_cast<double>(progress.step) / static_cast<double>(progress.steps),
               progress_text(progress, rate));
   };
-  const auto result = lab::train(**task, request);
+  const auto result = lab::train(**task, std::move(request));
   line.finish();
   if (!result) return exit_code_for(result.status());
   const auto& summary = result->summary;
   if (result->outcome == lab::TrainOutcome::interrupted) {
-    fmt::print("interrupted after update {}; continue with: gradstab train llm --resume {}\n",
-               summary["step"].get<std::int64_t>(), arguments.output);
+    print("interrupted after update {}; continue with: gradstab train llm --resume {}\n",
+          summary["step"].get<std::int64_t>(), arguments.output);
     return kExitInterrupted;
   }
   const auto text = [&](const char* key, int digits) {
     return summary[key].is_null() ? std::string("not finite")
                                   : fmt::format("{:.{}f}", summary[key].get<double>(), digits);
   };
-  fmt::print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
-             text("final_validation_loss", 4), text("final_perplexity", 2),
-             summary["spikes"].get<std::int64_t>(), format_duration(summary["seconds"].get<double>()),
-             text("tokens_per_second", 0), summary["diverged"].get<bool>() ? "  DIVERGED" : "");
+  print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
+        text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].get<std::int64_t>(),
+        format_duration(summary["seconds"].get<double>()), text("tokens_per_second", 0),
+        summary["diverged"].get<bool>() ? "  DIVERGED" : "");
   if (lab::needs_loss_scaling(options.number_format()))
-    fmt::print("scaling  {} of {} steps skipped for gradients that were not finite\n",
-               summary["skipped_steps"].get<std::int64_t>(), summary["step"].get<std::int64_t>());
+    print("scaling  {} of {} steps skipped for gradients that were not finite\n",
+          summary["skipped_steps"].get<std::int64_t>(), summary["step"].get<std::int64_t>());
   return kExitOk;
 }
 

@@ -104,10 +104,10 @@ void add_train(CLI::App& app, Action& action, Train run) {
   CLI::App* llm = train->add_subcommand("llm", "pre-train a LLaMA on text");
   auto arguments = std::make_shared<TrainArguments>();
   CLI::Option* resume =
-      llm->add_option("--resume", arguments->resume, "continue the interrupted run in this folder");
+      add_path(*llm, "--resume", arguments->resume, "continue the interrupted run in this folder");
   add_settings(*llm, arguments->options);
-  llm->add_option("--output", arguments->output,
-                  "folder of the run [runs/llm-MODEL-NAME[-PRECISION]-lrLR-seedSEED]");
+  add_path(*llm, "--output", arguments->output,
+           "folder of the run [runs/llm-MODEL-NAME[-PRECISION]-lrLR-seedSEED]");
   llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
   llm->footer(

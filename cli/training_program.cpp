@@ -1,14 +1,10 @@
 #include "cli/training_program.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
-#include "lab/support/files.hpp"
 #include "lab/sweep/process.hpp"
 
 namespace gradstab::cli {
@@ -31,17 +27,12 @@ std::string training_program() {
 
 Status check_device(const std::string& device) {
   if (device == "cpu") return {};
-  const auto answer = std::filesystem::temp_directory_path() / fmt::format("gradstab-device-{}", getpid());
-  auto process = lab::Process::start({training_program(), "device", device}, answer);
-  if (!process) return process.status();
-  std::optional<int> exit_code;
-  while (!(exit_code = process->poll())) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  const auto text = lab::read_file(answer);
-  std::filesystem::remove(answer);
-  if (*exit_code == 0) return {};
-  if (!text) return text.status();
+  constexpr std::size_t kMostBytes = 64 * 1024;
+  const auto answer = lab::answer_of({training_program(), "device", device}, kMostBytes);
+  if (!answer) return answer.status();
+  if (answer->end.exit_code == 0) return {};
   // "gradstab: --device cuda: LibTorch found no CUDA device"
-  const std::string line = text->substr(0, text->find('\n'));
+  const std::string line = answer->output.substr(0, answer->output.find('\n'));
   const std::string prefix = fmt::format("gradstab: --device {}: ", device);
   return {StatusCode::failed_precondition, line.starts_with(prefix) ? line.substr(prefix.size()) : line};
 }

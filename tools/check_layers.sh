@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Includes follow core <- backends <- adaptors <- lab <- cli (docs/layout.md), and torch stays above the library.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 
 failed=0
 # forbid FOLDER PATTERN REASON: no file below FOLDER may include what matches PATTERN.
@@ -21,5 +21,21 @@ forbid adaptors 'core/|backends/|lab/|cli/' 'adaptors use the public headers'
 forbid lab 'core/|backends/|cli/' 'the lab uses the adaptors and public headers'
 forbid cli 'core/|backends/' 'the program uses the lab and public headers'
 forbid examples 'core/|backends/|lab/|cli/' 'examples use what users use'
+
+# one_place FOLDER FILES PATTERN REASON: below FOLDER, only FILES (a pattern of paths) may have what matches PATTERN.
+one_place() {
+  local found
+  found=$(grep -rnE --include='*.cpp' --include='*.hpp' "$3" "$1" | grep -vE "^($2)|\"/dev/null\"" || true)
+  [[ -z $found ]] && return
+  printf '%s\n  %s\n' "$found" "$4" >&2
+  failed=1
+}
+
+readonly opens='(fstream|[^a-z](f|g|fre)open\(|gzopen|std::rename|::rename\(|(^|[^_a-z])open\(.*O_(RDONLY|WRONLY|RDWR))'
+one_place lab lab/support/ "$opens" 'files are read and written by lab/support'
+one_place cli none "$opens" 'files are read and written by lab/support'
+readonly prints='(fmt::print|std::c(out|err)|(^|[^dsn])printf\(|fputs|fwrite)'
+one_place lab none "$prints" 'the lab does not print'
+one_place cli cli/terminal.cpp "$prints" 'what is printed is escaped by cli/terminal'
 ((failed == 0)) || exit 1
 echo "layers: ok"

@@ -2,7 +2,7 @@
 # clang-tidy (.clang-tidy) over the library, the C interface, the parts of the lab that need no torch, and the native half of the
 # Python package where BUILD_FOLDER has it: check_lint.sh BUILD_FOLDER. Ends with 77 where clang-tidy is of another version.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 source tools/clang_version.sh
 skip_unless_version clang-tidy
 tidy=(clang-tidy --quiet -p "$1" --warnings-as-errors='*')

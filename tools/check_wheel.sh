@@ -2,7 +2,7 @@
 # Builds the wheel of the Python package, installs it into a fresh virtual environment and uses it from another folder:
 # check_wheel.sh [PYTHON], an interpreter with torch. Needs pip, which fetches the build tools unless they are there.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 python=${1:-/usr/bin/python3}
 root=$PWD
 folder=$(mktemp -d)

@@ -3,7 +3,7 @@
 #   demo.sh [--program FILE] [--output FOLDER] [SETTINGS of gradstab train llm]
 # A setting that is given takes the place of the demo's own.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 
 program=build/gradstab
 output=demo
@@ -29,8 +29,7 @@ for transform in none clip stabilize; do
   "$program" train llm "${arguments[@]}" --force --transform "$transform" --output "$output/$transform"
 done
 echo
-rm -f "$output/report.html"
-"$program" report "$output"/{none,clip,stabilize} --output "$output/report.html" \
+"$program" report "$output"/{none,clip,stabilize} --output "$output/report.html" --force \
   --title "A small LLaMA at a learning rate that hurts"
 echo
 echo "Open $output/report.html in a browser."

@@ -3,7 +3,7 @@
 # earlier runs on this machine have kept in build-fuzz/corpus: fuzz.sh [SECONDS]
 # A finding ends it with the path of the input that shows it.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 readonly seconds=${1:-60}
 readonly folder=build-fuzz
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "fuzz.sh: SECONDS must be a whole number above 0, got '$seconds'" >&2; exit 2; }

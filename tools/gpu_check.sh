@@ -9,7 +9,7 @@
 # GRADSTAB_GPU_CHECK_PREBUILT names a folder with what was built elsewhere for this python3's torch and is checked in
 # place of what is built here: package/gradient_stabilizer, gradstab. The results say so.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." || exit
 PATH=$PATH:/usr/local/cuda/bin  # where the toolkit mostly is, last
 results=${1:-docs/results/gpu}
 build=${GRADSTAB_GPU_CHECK_BUILD:-build-gpu}

@@ -2,7 +2,7 @@
 # Puts a reproduction into docs/results, its records packed: keep_results.sh build/gradstab ITEM [FOLDER]
 # Without FOLDER, judges and draws what is kept of the item again.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 program=$1
 item=$2
 kept=docs/results/$item

@@ -4,7 +4,7 @@
 # README's table of speed with those of docs/performance.md.
 set -euo pipefail
 readme=$(realpath "${2:-$(dirname "${BASH_SOURCE[0]}")/../README.md}")
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 
 # The README shows some rows of docs/performance.md, without the last column.
 check_speed() {

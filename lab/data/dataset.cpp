@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <system_error>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "lab/data/hashing.hpp"
+#include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -25,9 +25,6 @@ constexpr std::string_view kTokenFile = "tokens.bin";
 
 // For choosing the size of the validation part before there is a tokenizer.
 constexpr double kTypicalBytesPerBpeToken = 4.0;
-
-// A temporary file this old belongs to a process that was killed.
-constexpr auto kStaleAfter = std::chrono::hours(24);
 
 constexpr std::uint64_t kMaxHash = std::numeric_limits<std::uint64_t>::max();
 
@@ -141,15 +138,6 @@ Result<Dataset> open_entry(const fs::path& entry, const CorpusSource& source, bo
   return Dataset(source, std::move(*tokenizer), std::move(*file), from_cache);
 }
 
-void remove_stale_files(const fs::path& entry) {
-  std::error_code ignored;
-  const auto oldest = fs::file_time_type::clock::now() - kStaleAfter;
-  for (const fs::directory_entry& file : fs::directory_iterator(entry, ignored)) {
-    const bool temporary = file.path().filename().string().find(".tmp") != std::string::npos;
-    if (temporary && file.last_write_time(ignored) < oldest) fs::remove(file.path(), ignored);
-  }
-}
-
 Status make_entry(const fs::path& entry, const CorpusSource& source, const DatasetOptions& options,
                   const PrepareProgress& progress) {
   const auto stage_progress = [&](PrepareStage stage) -> FractionCallback {
@@ -163,7 +151,7 @@ Status make_entry(const fs::path& entry, const CorpusSource& source, const Datas
     return {StatusCode::io_error,
             fmt::format("cannot create the cache directory '{}': {}", entry.string(), failure.message())};
   }
-  remove_stale_files(entry);
+  remove_abandoned_files(entry);
 
   const Result<SourceSummary> summary = scan(source, stage_progress(PrepareStage::scanning));
   if (!summary) return summary.status();

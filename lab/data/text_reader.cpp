@@ -22,6 +22,11 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 // archives and UTF-16 do not.
 constexpr double kMaxOddShare = 0.3;
 
+// gzip shortens English to about a third. What it shortens to less than this share, after the first
+// megabytes, repeats itself: nothing can be learnt from it, and a small file could fill the disk.
+constexpr std::uint64_t kMostExpansion = 200;
+constexpr std::uint64_t kMonotonousBytes = 16 << 20;
+
 bool is_odd_control(unsigned char byte) {
   return (byte < 0x20 && std::strchr("\t\n\r\f\v\b\x1b", byte) == nullptr) || byte == 0x7f;
 }
@@ -89,6 +94,7 @@ struct TextReader::State {
     check_is_text(std::string_view(pending).substr(before));
     if (unpacked == 0 && pending.starts_with(kByteOrderMark)) consumed = searched = kByteOrderMark.size();
     unpacked += static_cast<std::uint64_t>(count);
+    check_expansion();
   }
 
   void check_stream_end() {
@@ -119,6 +125,14 @@ struct TextReader::State {
                             100 * share)};
     }
   }
+
+  void check_expansion() {
+    const auto packed = static_cast<std::uint64_t>(std::max<z_off_t>(gzoffset(file), 0));
+    if (!status.ok() || unpacked < kMonotonousBytes || unpacked / kMostExpansion < packed) return;
+    status = {StatusCode::corrupt_data,
+              fmt::format("'{}' only repeats itself: {} come out of its first {}, expected text",
+                          path.string(), size_text(unpacked), size_text(packed))};
+  }
 };
 
 TextReader::TextReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -128,12 +142,12 @@ TextReader::~TextReader() = default;
 
 Result<TextReader> TextReader::open(const std::filesystem::path& path, std::size_t max_line_bytes) {
   auto state = std::make_unique<State>();
-  errno = 0;
-  state->file = gzopen(path.c_str(), "rbe");
-  if (state->file == nullptr) {
-    const std::string reason = errno != 0 ? system_error_text(errno) : "out of memory";
-    return Status(StatusCode::io_error, fmt::format("cannot open '{}': {}", path.string(), reason));
-  }
+  auto opened = open_file(path);
+  if (!opened) return opened.status();
+  state->file = gzdopen(opened->number(), "rb");
+  if (state->file == nullptr)
+    return Status(StatusCode::io_error, fmt::format("cannot open '{}': out of memory", path.string()));
+  opened->release();  // gzclose closes it
   gzbuffer(state->file, kBlockBytes);
   std::error_code ignored;
   state->file_bytes = std::filesystem::file_size(path, ignored);

@@ -23,7 +23,7 @@ struct TextLine {
 class TextReader {
  public:
   /// Opens `path`; lines longer than `max_line_bytes` arrive in parts, cut between UTF-8 characters.
-  /// io_error when the operating system refuses.
+  /// Errors: those of open_file.
   static Result<TextReader> open(const std::filesystem::path& path, std::size_t max_line_bytes);
 
   TextReader(TextReader&&) noexcept;
@@ -33,9 +33,9 @@ class TextReader {
   /// Moves to the next line. False at the end and after an error; `status` tells which.
   bool next(TextLine& line);
 
-  /// ok, or why reading stopped: corrupt_data for a truncated or damaged gzip stream and for data that is not
-  /// text (a NUL byte, or a beginning that is mostly control or non-UTF-8 bytes); io_error from the operating
-  /// system.
+  /// ok, or why reading stopped: corrupt_data for a truncated or damaged gzip stream, for one that unpacks to
+  /// more than 200 times its size, and for data that is not text (a NUL byte, or a beginning that is mostly
+  /// control or non-UTF-8 bytes); io_error from the operating system.
   const Status& status() const noexcept;
 
   /// Share of the file's bytes (compressed, where it is) read so far, in [0, 1].

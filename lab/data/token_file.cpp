@@ -1,13 +1,11 @@
 #include "lab/data/token_file.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -18,6 +16,7 @@
 
 #include "lab/data/hashing.hpp"
 #include "lab/support/files.hpp"
+#include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -49,28 +48,9 @@ std::size_t index_of(CorpusPart part) {
   return static_cast<std::size_t>(part);
 }
 
-Status io_error(std::string_view doing, const fs::path& path, int error_number) {
-  return {StatusCode::io_error,
-          fmt::format("cannot {} '{}': {}", doing, path.string(), system_error_text(error_number))};
-}
-
 Status corrupt(const fs::path& path, std::string_view what) {
   return {StatusCode::corrupt_data, fmt::format("token file '{}' {}", path.string(), what)};
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
 
 Status check_header(const Header& header, std::uint64_t file_bytes, const fs::path& path) {
   if (header.magic != kMagic) return corrupt(path, "is foreign: it does not begin with GSTOKENS");
@@ -91,60 +71,6 @@ Status check_header(const Header& header, std::uint64_t file_bytes, const fs::pa
   }
   return {};
 }
-
-// A file under a name no other writer uses, removed with this object.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const fs::path& target) {
-    static std::atomic<unsigned> counter = 0;
-    path_ = target;
-    path_ += fmt::format(".tmp{}-{}", ::getpid(), counter++);
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    open_error_ = descriptor_ < 0 ? errno : 0;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (descriptor_ < 0) return;
-    ::close(descriptor_);
-    if (!renamed_) ::unlink(path_.c_str());
-  }
-
-  Status open_status() const { return open_error_ == 0 ? Status() : io_error("create", path_, open_error_); }
-  int descriptor() const { return descriptor_; }
-
-  // Buffered; the pieces end up in the file in call order.
-  Status write(const void* data, std::size_t bytes) {
-    buffer_.append(static_cast<const char*>(data), bytes);
-    return buffer_.size() >= kBufferBytes ? flush() : Status();
-  }
-
-  Status flush() {
-    std::string_view rest = buffer_;
-    while (!rest.empty()) {
-      const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return io_error("write", path_, errno);
-      rest.remove_prefix(static_cast<std::size_t>(written));
-    }
-    buffer_.clear();
-    return {};
-  }
-
-  Status rename_to(const fs::path& target) {
-    if (::fsync(descriptor_) != 0) return io_error("write", path_, errno);
-    if (::rename(path_.c_str(), target.c_str()) != 0) return io_error("create", target, errno);
-    renamed_ = true;
-    return {};
-  }
-
- private:
-  fs::path path_;
-  int descriptor_ = -1;
-  int open_error_ = 0;
-  bool renamed_ = false;
-  std::string buffer_;
-};
 
 }  // namespace
 
@@ -167,14 +93,14 @@ TokenFile& TokenFile::operator=(TokenFile&&) noexcept = default;
 TokenFile::~TokenFile() = default;
 
 Result<TokenFile> TokenFile::open(const fs::path& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) return io_error("open", path, errno);
+  const auto file = open_file(path);
+  if (!file) return file.status();
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) return io_error("read", path, errno);
+  if (::fstat(file->number(), &info) != 0) return io_error("read", path, errno);
   auto mapping = std::make_unique<Mapping>();
   mapping->bytes = static_cast<std::size_t>(info.st_size);
   if (mapping->bytes < sizeof(Header)) return corrupt(path, "is truncated: it is shorter than its header");
-  mapping->address = ::mmap(nullptr, mapping->bytes, PROT_READ, MAP_SHARED, file.get(), 0);
+  mapping->address = ::mmap(nullptr, mapping->bytes, PROT_READ, MAP_SHARED, file->number(), 0);
   if (mapping->address == MAP_FAILED) return io_error("map", path, errno);
   std::memcpy(&mapping->header, mapping->address, sizeof(Header));
   if (Status status = check_header(mapping->header, mapping->bytes, path); !status.ok()) return status;
@@ -205,15 +131,13 @@ std::uint64_t TokenFile::tokenizer_hash() const noexcept {
 }
 
 struct TokenFileWriter::State {
-  explicit State(const fs::path& target) : path(target), main(target), validation(target) {}
-
   fs::path path;
-  TemporaryFile main;        // header and training tokens
-  TemporaryFile validation;  // its tokens follow the training tokens, whose number is known at the end only
+  NewFile main;        // header and training tokens
+  NewFile validation;  // its tokens follow the training tokens, whose number is known at the end only
   Header header;
 
   template <class Token>
-  Status append(TemporaryFile& file, std::span<const std::int32_t> tokens) {
+  Status append(NewFile& file, std::span<const std::int32_t> tokens) {
     std::array<Token, 1024> block;
     while (!tokens.empty()) {
       const std::size_t count = std::min(tokens.size(), block.size());
@@ -225,7 +149,8 @@ struct TokenFileWriter::State {
         }
         block[i] = static_cast<Token>(token);
       }
-      GRADSTAB_RETURN_IF_ERROR(file.write(block.data(), count * sizeof(Token)));
+      GRADSTAB_RETURN_IF_ERROR(
+          file.write({reinterpret_cast<const char*>(block.data()), count * sizeof(Token)}));
       tokens = tokens.subspan(count);
     }
     return {};
@@ -240,7 +165,8 @@ struct TokenFileWriter::State {
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return io_error("read", path, errno);
       if (count == 0) return main.flush();
-      GRADSTAB_RETURN_IF_ERROR(main.write(block.data(), static_cast<std::size_t>(count)));
+      GRADSTAB_RETURN_IF_ERROR(
+          main.write(std::string_view(block).substr(0, static_cast<std::size_t>(count))));
     }
   }
 };
@@ -256,22 +182,27 @@ Result<TokenFileWriter> TokenFileWriter::create(const fs::path& path, std::uint6
     return Status(StatusCode::invalid_argument,
                   fmt::format("vocab_size must be in [1, 4294967296], got {}", vocab_size));
   }
-  auto state = std::make_unique<State>(path);
-  if (Status status = state->main.open_status(); !status.ok()) return status;
-  if (Status status = state->validation.open_status(); !status.ok()) return status;
+  auto main = NewFile::create(path);
+  if (!main) return main.status();
+  auto validation = NewFile::create(path);
+  if (!validation) return validation.status();
+  auto state = std::make_unique<State>(
+      State{.path = path, .main = *std::move(main), .validation = *std::move(validation), .header = {}});
   state->header.vocab_size = vocab_size;
   state->header.tokenizer_hash = tokenizer_hash;
   state->header.token_bytes =
       vocab_size <= kMaxNarrowVocabSize ? sizeof(std::uint16_t) : sizeof(std::uint32_t);
   // The place of the header; commit fills it in.
-  if (Status status = state->main.write(&state->header, sizeof(Header)); !status.ok()) return status;
+  if (Status status = state->main.write({reinterpret_cast<const char*>(&state->header), sizeof(Header)});
+      !status.ok())
+    return status;
   return TokenFileWriter(std::move(state));
 }
 
 Status TokenFileWriter::append(CorpusPart part, std::span<const std::int32_t> tokens,
                                std::uint64_t text_bytes) {
   State& state = *state_;
-  TemporaryFile& file = part == CorpusPart::train ? state.main : state.validation;
+  NewFile& file = part == CorpusPart::train ? state.main : state.validation;
   GRADSTAB_RETURN_IF_ERROR(state.header.token_bytes == sizeof(std::uint16_t)
                                ? state.append<std::uint16_t>(file, tokens)
                                : state.append<std::uint32_t>(file, tokens));
@@ -290,7 +221,7 @@ Status TokenFileWriter::commit() {
   if (written != static_cast<ssize_t>(sizeof(Header))) {
     return io_error("write", state.path, written < 0 ? errno : EIO);
   }
-  return state.main.rename_to(state.path);
+  return state.main.commit();
 }
 
 }  // namespace gradstab::lab

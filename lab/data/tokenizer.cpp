@@ -142,7 +142,7 @@ Result<Tokenizer> Tokenizer::deserialize(std::string_view serialized, std::strin
 }
 
 Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
-  Result<std::string> bytes = read_file(path);
+  Result<std::string> bytes = read_file(path, kTokenizerFile);
   if (!bytes) return bytes.status();
   return deserialize(*bytes, path.string());
 }

@@ -112,7 +112,7 @@ class Members {
 
 /// The object in `path` after its format number was checked.
 Result<json> read_versioned(const std::filesystem::path& path) {
-  Result<std::string> text = read_file(path);
+  Result<std::string> text = read_file(path, kDescriptionFile);
   if (!text) return text.status();
   Result<json> object = parse_object(*text, path.string());
   if (!object) return object;
@@ -176,7 +176,7 @@ Status read_metrics(const std::filesystem::path& path, RunRecord& run) {
     run.notes.push_back("There is no metrics.jsonl yet.");
     return {};
   }
-  Result<std::string> text = read_file(path);
+  Result<std::string> text = read_file(path, kMetricsFile);
   if (!text) return text.status();
   std::string_view rest = *text;
   for (std::size_t line = 1; !rest.empty(); ++line) {

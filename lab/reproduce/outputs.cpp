@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json json_in(const std::filesystem::path& file) {
-  const auto text = read_file(file);
+  const auto text = read_file(file, kDescriptionFile);
   return text ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
 }
 
@@ -43,9 +43,9 @@ Status write_outputs(const Item& item, const Records& records, const std::vector
                          {"scale", records.scale},
                          {"rule", rule_of_verdicts()},
                          {"claims", to_json(results)}};
-  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / "records.jsonl", to_json_lines(records)));
-  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / "verdicts.json", verdicts.dump(2) + "\n"));
-  return write_file_atomically(directory / "report.html", render_item_page(item, records, results));
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / kRecordsName, to_json_lines(records)));
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / kVerdictsName, verdicts.dump(2) + "\n"));
+  return write_file_atomically(directory / kPageName, render_item_page(item, records, results));
 }
 
 std::string state_of_reproduction(const std::filesystem::path& directory) {
@@ -55,7 +55,7 @@ std::string state_of_reproduction(const std::filesystem::path& directory) {
   const auto finished =
       std::ranges::count_if(runs, [](const Json& run) { return run.value("state", "") == "finished"; });
   std::string text = fmt::format("{} of {} runs", finished, runs.size());
-  const Json verdicts = json_in(directory / "verdicts.json");
+  const Json verdicts = json_in(directory / kVerdictsName);
   if (verdicts.is_object() && verdicts.contains("claims")) text += "; " + verdict_counts(verdicts["claims"]);
   return text;
 }

@@ -1,8 +1,10 @@
 // What a reproduction leaves behind: records.jsonl, verdicts.json, report.html.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gradstab/status.hpp"
@@ -10,6 +12,11 @@
 #include "lab/reproduce/judge.hpp"
 
 namespace gradstab::lab {
+
+inline constexpr std::string_view kRecordsName = "records.jsonl";
+inline constexpr std::string_view kVerdictsName = "verdicts.json";
+inline constexpr std::string_view kPageName = "report.html";
+inline constexpr std::array kOutputs = {kRecordsName, kVerdictsName, kPageName};
 
 /// Writes the three files into `directory`, which is made if it is not there. Each is replaced whole or not
 /// at all. Errors: those of writing.

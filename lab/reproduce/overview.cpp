@@ -42,9 +42,9 @@ Result<Records> read_records(const std::filesystem::path& file) {
   const auto named = [&](const Status& status) {
     return Status(status.code(), fmt::format("'{}' {}", file.string(), status.message()));
   };
-  auto bytes = read_file(file);
+  auto bytes = read_file(file, kRecordsFile);
   if (!bytes) return bytes.status();
-  const auto text = unpacked(*std::move(bytes));
+  const auto text = unpacked(*std::move(bytes), kRecordsFile.max_bytes);
   if (!text) return named(text.status());
   auto records = records_from_json_lines(*text);
   if (!records) return named(records.status());

@@ -1,9 +1,13 @@
 #include "lab/support/gzip.hpp"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <array>
 #include <limits>
+#include <string_view>
+
+#include "lab/support/files.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -21,23 +25,28 @@ class Inflater {
     if (ready_) inflateEnd(&stream_);
   }
 
-  /// Appends the content of one member to `content`; false if it is damaged or does not end. `rest` begins
+  /// Appends the content of one member to `content`, which must not grow beyond `most` bytes; `rest` begins
   /// behind it.
-  bool take_member(std::string& rest, std::string& content) {
+  Status unpack_member(std::string_view& rest, std::string& content, std::uintmax_t most) {
+    const Status cut_off(StatusCode::corrupt_data, "is no whole gzip file; it may be cut off");
     if (!ready_ || inflateReset(&stream_) != Z_OK || rest.size() > std::numeric_limits<uInt>::max())
-      return false;
-    stream_.next_in = reinterpret_cast<Bytef*>(rest.data());
+      return cut_off;
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));  // zlib writes nothing there
     stream_.avail_in = static_cast<uInt>(rest.size());
     std::array<char, 1 << 16> block;
     for (int outcome = Z_OK; outcome != Z_STREAM_END;) {
       stream_.next_out = reinterpret_cast<Bytef*>(block.data());
       stream_.avail_out = static_cast<uInt>(block.size());
       outcome = inflate(&stream_, Z_NO_FLUSH);
-      if (outcome != Z_OK && outcome != Z_STREAM_END) return false;
+      if (outcome != Z_OK && outcome != Z_STREAM_END) return cut_off;
       content.append(block.data(), block.size() - stream_.avail_out);
+      if (content.size() > most) {
+        return {StatusCode::corrupt_data,
+                fmt::format("unpacks to more than {}, the most that it may have", size_text(most))};
+      }
     }
-    rest.erase(0, rest.size() - stream_.avail_in);
-    return true;
+    rest.remove_prefix(rest.size() - stream_.avail_in);
+    return {};
   }
 
  private:
@@ -47,15 +56,13 @@ class Inflater {
 
 }  // namespace
 
-Result<std::string> unpacked(std::string bytes) {
+Result<std::string> unpacked(std::string bytes, std::uintmax_t most) {
   constexpr std::string_view kMagic = "\x1f\x8b";
   if (!bytes.starts_with(kMagic)) return bytes;
   Inflater inflater;
   std::string content;
-  while (!bytes.empty()) {
-    if (!inflater.take_member(bytes, content))
-      return Status(StatusCode::corrupt_data, "is no whole gzip file; it may be cut off");
-  }
+  for (std::string_view rest = bytes; !rest.empty();)
+    GRADSTAB_RETURN_IF_ERROR(inflater.unpack_member(rest, content, most));
   return content;
 }
 

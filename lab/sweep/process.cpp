@@ -3,27 +3,37 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
 #include <utility>
 
 #include "lab/support/files.hpp"
 
 namespace gradstab::lab {
 
+std::string signal_text(int signal) {
+  const char* name = sigabbrev_np(signal);
+  return name != nullptr ? fmt::format("killed by signal {} (SIG{})", signal, name)
+                         : fmt::format("killed by signal {}", signal);
+}
+
 Result<Process> Process::start(const std::vector<std::string>& command, const std::filesystem::path& log) {
+  const auto output = open_for_appending(log);
+  return output ? start(command, *output) : output.status();
+}
+
+Result<Process> Process::start(const std::vector<std::string>& command, const Descriptor& output) {
   std::vector<char*> words;
   words.reserve(command.size() + 1);
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
-  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (output < 0) {
-    return Status(StatusCode::io_error,
-                  fmt::format("cannot write '{}': {}", log.string(), system_error_text(errno)));
-  }
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) {
@@ -33,16 +43,14 @@ Result<Process> Process::start(const std::vector<std::string>& command, const st
     if (getppid() != parent) _exit(130);
     const int input = open("/dev/null", O_RDONLY);
     if (input >= 0) dup2(input, STDIN_FILENO);
-    dup2(output, STDOUT_FILENO);
-    dup2(output, STDERR_FILENO);
+    dup2(output.number(), STDOUT_FILENO);
+    dup2(output.number(), STDERR_FILENO);
     execv(words.front(), words.data());
     dprintf(STDERR_FILENO, "cannot start '%s'\n", words.front());
     _exit(127);
   }
-  const int error = errno;
-  close(output);
   if (pid < 0)
-    return Status(StatusCode::io_error, fmt::format("cannot start a run: {}", system_error_text(error)));
+    return Status(StatusCode::io_error, fmt::format("cannot start a run: {}", system_error_text(errno)));
   return Process(pid);
 }
 
@@ -59,15 +67,31 @@ Process::~Process() {
   waitpid(pid_, nullptr, 0);
 }
 
-std::optional<int> Process::poll() {
+std::optional<ProcessEnd> Process::poll() {
   int status = 0;
   if (pid_ <= 0 || waitpid(pid_, &status, WNOHANG) != pid_) return {};
   pid_ = -1;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (WIFEXITED(status)) return ProcessEnd{WEXITSTATUS(status), 0};
+  return ProcessEnd{128 + WTERMSIG(status), WTERMSIG(status)};
 }
 
 void Process::interrupt() const noexcept {
   if (pid_ > 0) kill(pid_, SIGINT);
+}
+
+Result<Answer> answer_of(const std::vector<std::string>& command, std::size_t most_bytes) {
+  constexpr auto kPoll = std::chrono::milliseconds(10);
+  const Descriptor output(memfd_create("answer", MFD_CLOEXEC));
+  if (!output.valid())
+    return Status(StatusCode::io_error, fmt::format("cannot start a run: {}", system_error_text(errno)));
+  auto process = Process::start(command, output);
+  if (!process) return process.status();
+  std::optional<ProcessEnd> end;
+  while (!(end = process->poll())) std::this_thread::sleep_for(kPoll);
+  std::string text(most_bytes, '\0');
+  const ssize_t count = pread(output.number(), text.data(), text.size(), 0);
+  text.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
+  return Answer{*end, std::move(text)};
 }
 
 }  // namespace gradstab::lab

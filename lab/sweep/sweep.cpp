@@ -36,14 +36,23 @@ std::vector<std::string> flags_of(const TrainOptions& options) {
   return flags;
 }
 
-std::string last_line(const std::string& text) {
+/// What a run said when it gave up: its last error, or the last line where there is none.
+std::string last_words(const std::string& text) {
+  const std::string prefix = "gradstab: ";
   std::istringstream lines(text);
   std::string last;
+  std::string error;
   for (std::string line; std::getline(lines, line);) {
     if (line.find_first_not_of(" \t\r") != std::string::npos) last = line;
+    if (line.starts_with(prefix)) error = line.substr(prefix.size());
   }
-  const std::string prefix = "gradstab: ";
-  return last.starts_with(prefix) ? last.substr(prefix.size()) : last;
+  return error.empty() ? last : error;
+}
+
+std::uintmax_t size_of(const std::filesystem::path& file) {
+  std::error_code failure;
+  const std::uintmax_t size = std::filesystem::file_size(file, failure);
+  return failure ? 0 : size;
 }
 
 class Sweep {
@@ -59,6 +68,7 @@ class Sweep {
  private:
   struct Running {
     std::size_t index;
+    std::uintmax_t log_begin;  ///< what earlier calls have logged
     Process process;
   };
 
@@ -66,7 +76,8 @@ class Sweep {
   Status start_next();
   Status start(std::size_t index);
   Result<bool> collect();
-  void finish(std::size_t index, int exit_code);
+  void finish(const Running& running, const ProcessEnd& end);
+  std::string reason_of(const Running& running, const ProcessEnd& end) const;
   Status write_results() const;
   SweepProgress progress();
   bool stopping() const { return request_.should_stop && request_.should_stop(); }
@@ -109,9 +120,10 @@ Status Sweep::start(std::size_t index) {
     command.push_back("--name=" + point.name);
     if (state.kind == RunState::Kind::begun) command.emplace_back("--force");
   }
+  const std::uintmax_t log_begin = size_of(directory_.log_path(point));
   auto process = Process::start(command, directory_.log_path(point));
   if (!process) return process.status();
-  running_.push_back({index, *std::move(process)});
+  running_.push_back({index, log_begin, *std::move(process)});
   return {};
 }
 
@@ -124,29 +136,40 @@ Status Sweep::start_next() {
   return {};
 }
 
-void Sweep::finish(std::size_t index, int exit_code) {
-  SweepResult& result = results_[index];
+/// Why a run has failed.
+std::string Sweep::reason_of(const Running& running, const ProcessEnd& end) const {
+  constexpr std::uintmax_t kMostLogBytes = 64 * 1024;
+  if (end.signal != 0) return signal_text(end.signal);
+  if (end.exit_code == kInterrupted) return "was stopped from outside";
+  const std::filesystem::path log = directory_.log_path(results_[running.index].point);
+  const std::uintmax_t size = size_of(log);
+  const std::uintmax_t own = size - std::min(size, running.log_begin);
+  const auto text = read_end_of_file(log, static_cast<std::size_t>(std::min(own, kMostLogBytes)));
+  return text ? last_words(*text) : "";
+}
+
+void Sweep::finish(const Running& running, const ProcessEnd& end) {
+  SweepResult& result = results_[running.index];
   const RunState state = directory_.state_of(result.point);
-  steps_[index] = state.step;
-  if (exit_code == kInterrupted) return;  // pending: it goes on with the next call
-  if (exit_code == 0 && state.kind == RunState::Kind::finished) {
+  steps_[running.index] = state.step;
+  if (end.exit_code == kInterrupted && stopping()) return;  // pending: it goes on with the next call
+  if (end.exit_code == 0 && state.kind == RunState::Kind::finished) {
     result.state = SweepResult::State::finished;
     result.summary = state.summary;
     return;
   }
   result.state = SweepResult::State::failed;
-  result.exit_code = exit_code;
-  const auto log = read_file(directory_.log_path(result.point));
-  result.error = log ? last_line(*log) : "";
+  result.exit_code = end.exit_code;
+  result.error = reason_of(running, end);
 }
 
 /// Whether any run has ended.
 Result<bool> Sweep::collect() {
   bool any = false;
   for (std::size_t i = running_.size(); i-- > 0;) {
-    const auto exit_code = running_[i].process.poll();
-    if (!exit_code) continue;
-    finish(running_[i].index, *exit_code);
+    const auto end = running_[i].process.poll();
+    if (!end) continue;
+    finish(running_[i], *end);
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
     any = true;
   }

@@ -35,7 +35,7 @@ struct SweepResult {
   State state = State::pending;
   bool skipped = false;    ///< had finished in an earlier call
   int exit_code = 0;       ///< of a failed run
-  std::string error;       ///< its last words
+  std::string error;       ///< its last words, or the signal that ended it
   nlohmann::json summary;  ///< of a finished one; "diverged" is a result like any other
 };
 

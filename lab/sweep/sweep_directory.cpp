@@ -1,16 +1,12 @@
 #include "lab/sweep/sweep_directory.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
 #include <utility>
 
 #include "lab/support/files.hpp"
+#include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -35,20 +31,11 @@ std::string first_difference(const Json& ours, const Json& theirs) {
   return "of another version";
 }
 
-Status io_error(const std::filesystem::path& path, const char* what, const std::string& reason) {
-  return {StatusCode::io_error, fmt::format("cannot {} '{}': {}", what, path.string(), reason)};
-}
-
 /// Of the last complete line of metrics.jsonl; 0 without any.
 std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
-  constexpr std::streamoff kTail = 16 * 1024;  // several lines
-  std::ifstream file(metrics, std::ios::binary | std::ios::ate);
-  if (!file) return 0;
-  const std::streamoff size = file.tellg();
-  const std::streamoff begin = std::max<std::streamoff>(0, size - kTail);
-  std::string tail(static_cast<std::size_t>(size - begin), '\0');
-  file.seekg(begin);
-  if (!file.read(tail.data(), size - begin)) return 0;
+  constexpr std::size_t kTailBytes = 16 * 1024;  // several lines
+  const auto read = read_end_of_file(metrics, kTailBytes);
+  const std::string tail = read ? *read : std::string();
   const std::size_t end = tail.rfind('\n');
   if (end == std::string::npos) return 0;
   const std::size_t previous = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
@@ -69,10 +56,25 @@ Json with_defaults(Json found, const Json& sweep) {
   return found;
 }
 
+/// Whether the path holds something that is no sweep. One that was killed at once has left what is made
+/// before its description.
+bool is_strange(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) || std::filesystem::exists(path / "sweep.json", error))
+    return false;
+  auto entry = std::filesystem::directory_iterator(path, error);
+  if (error) return true;
+  for (; entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name != kLockFile && name != "logs" && !name.starts_with("sweep.json.tmp")) return true;
+  }
+  return false;
+}
+
 Status check_or_begin(const std::filesystem::path& path, const Json& sweep) {
   const std::filesystem::path file = path / "sweep.json";
   if (!std::filesystem::exists(file)) return write_file_atomically(file, sweep.dump(2) + "\n");
-  const auto text = read_file(file);
+  const auto text = read_file(file, kDescriptionFile);
   if (!text) return text.status();
   const Json found = with_defaults(Json::parse(*text, nullptr, /*allow_exceptions=*/false), sweep);
   if (nlohmann::json(found) == nlohmann::json(sweep)) return {};
@@ -95,40 +97,22 @@ Json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes
 }
 
 Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, const Json& description) {
-  std::error_code error;
-  const bool strange = std::filesystem::exists(path, error) &&
-                       !std::filesystem::exists(path / "sweep.json") &&
-                       (!std::filesystem::is_directory(path) || !std::filesystem::is_empty(path, error));
-  if (strange && !std::filesystem::exists(path / ".lock")) {
+  if (path.empty()) return Status(StatusCode::invalid_argument, "the folder of a sweep must have a name");
+  if (is_strange(path)) {
     return Status(StatusCode::failed_precondition,
                   fmt::format("'{}' is there and is no sweep; choose another --output", path.string()));
   }
+  std::error_code error;
   std::filesystem::create_directories(path / "logs", error);
-  if (error) return io_error(path, "create", error.message());
-  // Inherited by the runs, so that the folder stays locked until the last of them has ended.
-  const std::filesystem::path lock_file = path / ".lock";
-  const int lock = ::open(lock_file.c_str(), O_RDWR | O_CREAT, 0644);
-  if (lock < 0) return io_error(lock_file, "open", system_error_text(errno));
-  SweepDirectory directory(path, lock);
-  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    return Status(StatusCode::failed_precondition,
-                  fmt::format("a sweep is at work in '{}', or a run of one is still ending", path.string()));
-  }
+  if (error) return io_error("create", path, error.value());
+  auto lock = FolderLock::acquire(
+      path, FolderLock::HeldBy::and_what_it_starts,
+      fmt::format("a sweep is at work in '{}', or a run of one is still ending", path.string()));
+  if (!lock) return lock.status();
+  remove_abandoned_files(path);
+  SweepDirectory directory(path, *std::move(lock));
   GRADSTAB_RETURN_IF_ERROR(check_or_begin(path, description));
   return directory;
-}
-
-SweepDirectory::SweepDirectory(SweepDirectory&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
-
-SweepDirectory& SweepDirectory::operator=(SweepDirectory&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(lock_, other.lock_);
-  return *this;
-}
-
-SweepDirectory::~SweepDirectory() {
-  if (lock_ >= 0) close(lock_);
 }
 
 RunState SweepDirectory::state_of(const SweepPoint& point) const {
@@ -138,7 +122,7 @@ RunState SweepDirectory::state_of(const SweepPoint& point) const {
   if (!std::filesystem::exists(run, ignored)) return state;
   state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunState::Kind::resumable
                                                                        : RunState::Kind::begun;
-  if (const auto text = read_file(run / "summary.json")) {
+  if (const auto text = read_file(run / "summary.json", kDescriptionFile)) {
     auto summary = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
     if (summary.is_object() && summary.value("state", "") == "finished") {
       state.kind = RunState::Kind::finished;

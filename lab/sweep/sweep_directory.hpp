@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
+#include "lab/support/folder_lock.hpp"
 #include "lab/sweep/grid.hpp"
 
 namespace gradstab::lab {
@@ -33,10 +34,6 @@ class SweepDirectory {
   static Result<SweepDirectory> open(const std::filesystem::path& path,
                                      const nlohmann::ordered_json& description);
 
-  SweepDirectory(SweepDirectory&& other) noexcept;
-  SweepDirectory& operator=(SweepDirectory&& other) noexcept;
-  ~SweepDirectory();
-
   std::filesystem::path run_path(const SweepPoint& point) const { return path_ / point.name; }
   std::filesystem::path log_path(const SweepPoint& point) const {
     return path_ / "logs" / (point.name + ".log");
@@ -45,12 +42,15 @@ class SweepDirectory {
   /// Frees the disk of a finished run's weights; what it measured stays.
   void drop_checkpoint(const SweepPoint& point) const;
   Status write_results(const nlohmann::ordered_json& results) const;
+  /// Empty; or, where nothing can keep other processes out, what the user must be told.
+  const std::string& warning() const noexcept { return lock_.warning(); }
 
  private:
-  SweepDirectory(std::filesystem::path path, int lock) noexcept : path_(std::move(path)), lock_(lock) {}
+  SweepDirectory(std::filesystem::path path, FolderLock lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
-  int lock_ = -1;
+  FolderLock lock_;
 };
 
 }  // namespace gradstab::lab

@@ -67,7 +67,7 @@ Status write_checkpoint(const std::filesystem::path& path, const Checkpoint& che
 }
 
 Result<Checkpoint> read_checkpoint(const std::filesystem::path& path) {
-  auto file = read_file(path);
+  auto file = read_file(path, kCheckpointFile);
   if (!file) return file.status();
   const auto corrupt = [&](std::string_view what) {
     return Status(StatusCode::corrupt_data, fmt::format("checkpoint '{}' {}", path.string(), what));

@@ -6,9 +6,10 @@
 #include <torch/version.h>
 
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 
 #include "gradstab/version.hpp"
+#include "lab/support/files.hpp"
 
 namespace gradstab::lab {
 
@@ -39,7 +40,8 @@ BlasInfo loaded_blas() {
 }
 
 std::string cpu_name() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
+  const auto text = read_file("/proc/cpuinfo", kSystemFile);
+  std::istringstream cpuinfo(text ? *text : std::string());
   for (std::string line; std::getline(cpuinfo, line);) {
     if (!line.starts_with("model name")) continue;
     const std::size_t colon = line.find(": ");

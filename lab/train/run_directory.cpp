@@ -1,16 +1,14 @@
 #include "lab/train/run_directory.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <sstream>
 #include <string>
 #include <utility>
 
 #include "lab/support/files.hpp"
+#include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -26,10 +24,24 @@ std::string dump(const nlohmann::ordered_json& value, int indent) {
   return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+/// Locks the folder and clears it of what killed writers have left.
+Result<FolderLock> begin_work_in(const std::filesystem::path& path) {
+  auto lock = FolderLock::acquire(path, FolderLock::HeldBy::this_process,
+                                  fmt::format("another process is at work in '{}'", path.string()));
+  if (lock) remove_abandoned_files(path);
+  return lock;
+}
+
 }  // namespace
 
+bool is_finished(const std::filesystem::path& directory) {
+  const auto text = read_file(directory / kSummary, kDescriptionFile);
+  const auto summary = nlohmann::json::parse(text ? *text : std::string(), nullptr, false);
+  return summary.is_object() && summary.value("state", nlohmann::json()) == "finished";
+}
+
 Result<nlohmann::ordered_json> read_run_json(const std::filesystem::path& directory) {
-  const auto text = read_file(directory / kRun);
+  const auto text = read_file(directory / kRun, kDescriptionFile);
   if (!text) {
     return Status(text.status().code(), fmt::format("'{}' is not a run directory: {}", directory.string(),
                                                     text.status().message()));
@@ -56,8 +68,10 @@ Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path,
                   fmt::format("cannot create output folder '{}': {}", path.string(),
                               error ? error.message() : std::string("a file of that name is in the way")));
   }
+  auto lock = begin_work_in(path);
+  if (!lock) return lock.status();
   for (const char* name : kFiles) {
-    if (!std::filesystem::exists(path / name)) continue;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(path / name, error))) continue;
     if (!force) {
       return Status(
           StatusCode::io_error,
@@ -71,14 +85,20 @@ Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path,
                     fmt::format("cannot remove '{}': {}", (path / name).string(), error.message()));
     }
   }
-  RunDirectory directory(path);
+  RunDirectory directory(path, *std::move(lock));
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path / kRun, dump(run, 2) + "\n"));
   GRADSTAB_RETURN_IF_ERROR(directory.open_metrics());
   return directory;
 }
 
-Result<RunDirectory> RunDirectory::reopen(const std::filesystem::path& path, std::int64_t step) {
-  const auto text = read_file(path / kMetrics);
+Result<RunDirectory> RunDirectory::open(const std::filesystem::path& path) {
+  auto lock = begin_work_in(path);
+  if (!lock) return lock.status();
+  return RunDirectory(path, *std::move(lock));
+}
+
+Status RunDirectory::go_back_to(std::int64_t step) {
+  const auto text = read_file(path_ / kMetrics, kMetricsFile);
   if (!text) return text.status();
   std::istringstream lines(*text);
   std::string kept;
@@ -87,43 +107,21 @@ Result<RunDirectory> RunDirectory::reopen(const std::filesystem::path& path, std
     // A line cut off by a crash does not parse; it lies after the checkpoint by construction.
     if (parsed.is_object() && parsed.value("step", step + 1) <= step) kept += line + "\n";
   }
-  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path / kMetrics, kept));
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
   std::error_code ignored;
-  std::filesystem::remove(path / kSummary, ignored);
-  RunDirectory directory(path);
-  GRADSTAB_RETURN_IF_ERROR(directory.open_metrics());
-  return directory;
-}
-
-RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : path_(std::move(other.path_)), metrics_(std::exchange(other.metrics_, -1)) {}
-
-RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(metrics_, other.metrics_);
-  return *this;
-}
-
-RunDirectory::~RunDirectory() {
-  if (metrics_ >= 0) ::close(metrics_);
+  std::filesystem::remove(path_ / kSummary, ignored);
+  return open_metrics();
 }
 
 Status RunDirectory::open_metrics() {
-  const std::filesystem::path path = path_ / kMetrics;
-  metrics_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (metrics_ >= 0) return {};
-  return {StatusCode::io_error, fmt::format("cannot open '{}': {}", path.string(), system_error_text(errno))};
+  auto metrics = open_for_appending(path_ / kMetrics);
+  if (!metrics) return metrics.status();
+  metrics_ = *std::move(metrics);
+  return {};
 }
 
 Status RunDirectory::append_metrics(const nlohmann::ordered_json& line) {
-  const std::string text = dump(line, -1) + "\n";
-  ssize_t written;
-  do {
-    written = ::write(metrics_, text.data(), text.size());
-  } while (written < 0 && errno == EINTR);
-  if (written == static_cast<ssize_t>(text.size())) return {};
-  return {StatusCode::io_error, fmt::format("cannot write '{}': {}", (path_ / kMetrics).string(),
-                                            system_error_text(written < 0 ? errno : ENOSPC))};
+  return write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n");
 }
 
 Status RunDirectory::write_summary(const nlohmann::ordered_json& summary) {

@@ -4,41 +4,51 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <string_view>
+#include <string>
 
 #include "gradstab/status.hpp"
+#include "lab/support/descriptor.hpp"
+#include "lab/support/folder_lock.hpp"
 
 namespace gradstab::lab {
 
-/// Writes the files of a run. Every write is checked: a full disk is an error, not a gap.
+/// Writes the files of a run, which it keeps other processes from doing. Every write is checked: a full disk
+/// is an error, not a gap.
 class RunDirectory {
  public:
-  /// A new run. Errors: the path holds a run already (unless `force`, which removes that run's files and
-  /// nothing else), it is a file, or it cannot be written.
+  /// A new run. Errors: another process is at work in the folder, the path holds a run already (unless
+  /// `force`, which removes that run's files and nothing else), it is a file, or it cannot be written.
   static Result<RunDirectory> create(const std::filesystem::path& path, const nlohmann::ordered_json& run,
                                      bool force);
 
-  /// An existing run, to be continued after `step`: later lines of its metrics are dropped.
-  static Result<RunDirectory> reopen(const std::filesystem::path& path, std::int64_t step);
+  /// An existing run, as it is. Errors: another process is at work in it, or it cannot be written.
+  static Result<RunDirectory> open(const std::filesystem::path& path);
 
-  RunDirectory(RunDirectory&& other) noexcept;
-  RunDirectory& operator=(RunDirectory&& other) noexcept;
-  ~RunDirectory();
+  /// Of an opened run: makes it one of `step` updates, so that it can be continued. Later lines of its
+  /// metrics are dropped.
+  Status go_back_to(std::int64_t step);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.gsck"; }
+  /// Empty; or, where nothing can keep other processes out, what the user must be told.
+  const std::string& warning() const noexcept { return lock_.warning(); }
 
   /// Appends one line to metrics.jsonl.
   Status append_metrics(const nlohmann::ordered_json& line);
   Status write_summary(const nlohmann::ordered_json& summary);
 
  private:
-  explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+  RunDirectory(std::filesystem::path path, FolderLock lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
   Status open_metrics();
 
   std::filesystem::path path_;
-  int metrics_ = -1;
+  FolderLock lock_;
+  Descriptor metrics_;
 };
+
+/// Whether the run in `directory` says that it has finished. What cannot be read says nothing.
+bool is_finished(const std::filesystem::path& directory);
 
 /// The parsed run.json of a directory. Errors: not a run, another format version.
 Result<nlohmann::ordered_json> read_run_json(const std::filesystem::path& directory);

@@ -70,10 +70,10 @@ void save_weights(const torch::nn::Module& module, torch::serialize::OutputArchi
 
 class Run {
  public:
-  Run(Task& task, const TrainRequest& request)
+  Run(Task& task, TrainRequest request)
       : task_(task),
-        request_(request),
-        options_(request.options),
+        request_(std::move(request)),
+        options_(request_.options),
         device_(device_named(options_.device).value()),
         schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
@@ -95,7 +95,7 @@ class Run {
   Result<TrainResult> finish(TrainOutcome outcome);
 
   Task& task_;
-  const TrainRequest& request_;
+  TrainRequest request_;
   const TrainOptions& options_;
   torch::Device device_;
   c10::DeviceGuard current_device_{device_};  // so that what asks for the current one gets this
@@ -137,7 +137,7 @@ Status Run::checkpoint() const {
 }
 
 Status Run::restore() {
-  const std::filesystem::path path = request_.directory / "checkpoint.gsck";
+  const std::filesystem::path path = directory_->checkpoint_path();
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
   const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
@@ -288,16 +288,16 @@ Result<TrainResult> Run::finish(TrainOutcome outcome) {
 }
 
 Result<TrainResult> Run::train() {
-  if (request_.resume) {
+  if (request_.resumed) {
+    directory_ = std::move(request_.resumed);
     GRADSTAB_RETURN_IF_ERROR(restore());
-    auto directory = RunDirectory::reopen(request_.directory, progress_.step);
-    if (!directory) return directory.status();
-    directory_ = std::move(*directory);
+    GRADSTAB_RETURN_IF_ERROR(directory_->go_back_to(progress_.step));
   } else {
     auto directory = RunDirectory::create(request_.directory, describe(), request_.force);
     if (!directory) return directory.status();
     directory_ = std::move(*directory);
   }
+  if (request_.on_warning && !directory_->warning().empty()) request_.on_warning(directory_->warning());
   while (progress_.step < options_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
@@ -317,9 +317,9 @@ Result<TrainResult> Run::train() {
 
 }  // namespace
 
-Result<TrainResult> train(Task& task, const TrainRequest& request) {
+Result<TrainResult> train(Task& task, TrainRequest request) {
   try {
-    return Run(task, request).train();
+    return Run(task, std::move(request)).train();
   } catch (const Error& error) {
     return Status(error.code(), error.what());
   }

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "gradstab/status.hpp"
 #include "lab/tasks/task.hpp"
+#include "lab/train/run_directory.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {
@@ -26,11 +28,14 @@ struct TrainProgress {
 
 struct TrainRequest {
   TrainOptions options;
-  std::filesystem::path directory;
-  std::string name;     ///< of the run in reports
-  std::string command;  ///< how it was started, for run.json
-  bool force = false;   ///< replace an existing run
-  bool resume = false;  ///< continue the run in `directory`; the options must be those it was started with
+  std::filesystem::path directory;  ///< of a new run
+  std::string name;                 ///< of the run in reports
+  std::string command;              ///< how it was started, for run.json
+  bool force = false;               ///< replace an existing run
+  /// The run to continue, if it is not a new one; the options must be those it was started with.
+  std::optional<RunDirectory> resumed;
+  /// Told what the user must know before the first update.
+  std::function<void(const std::string&)> on_warning;
   std::function<void(const TrainProgress&)> on_step;
   /// Asked after every update; true makes the trainer write a checkpoint and return.
   std::function<bool()> should_stop;
@@ -46,6 +51,6 @@ struct TrainResult {
 /// Trains `task` and fills the run directory (docs/run-format.md). Errors: the directory, the checkpoint, a
 /// full disk, a non-finite gradient under policy `raise`. An interrupted and resumed run leaves the weights,
 /// bit for bit, that an uninterrupted one leaves on the same machine with the same number of threads.
-Result<TrainResult> train(Task& task, const TrainRequest& request);
+Result<TrainResult> train(Task& task, TrainRequest request);
 
 }  // namespace gradstab::lab

@@ -1,17 +1,20 @@
 // State files: replaced as a whole or not at all, and what the operating system may refuse.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <thread>
+#include <utility>
 
 #include "support.hpp"
 
@@ -62,6 +65,11 @@ class OrdinaryUser {
  private:
   bool root_;
 };
+
+/// As messages name it.
+std::string quoted(const fs::path& path) {
+  return std::string("'").append(path.string()).append("'");
+}
 
 class CFileTest : public ::testing::Test {
  protected:
@@ -137,6 +145,90 @@ TEST_F(CFileTest, MayBeAPipe) {
   EXPECT_EQ(written, GRADSTAB_OK);
   EXPECT_EQ(saved(target_.get()), saved(source_.get()));
   EXPECT_TRUE(fs::is_fifo(path_));
+}
+
+TEST_F(CFileTest, IsMadeWhereADanglingLinkPoints) {
+  fs::create_directory(folder_ / "elsewhere");
+  fs::create_symlink(fs::path("elsewhere") / "real", folder_ / "second");
+  fs::create_symlink("second", path_);
+  ASSERT_TRUE(accepted(save(path_), source_.get()));
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(bytes_of(folder_ / "elsewhere" / "real"), saved(source_.get()));
+  fs::create_symlink("circle", folder_ / "circle");
+  EXPECT_TRUE(refused(save(folder_ / "circle"), GRADSTAB_IO_ERROR, source_.get(),
+                      "cannot write " + quoted(folder_ / "circle") + ": Too many levels of symbolic links"));
+}
+
+TEST_F(CFileTest, MayBeAnOpenFileOfTheProgram) {
+  // What /dev/stdout is after `> file`: another file under that name would lose what the program prints
+  // later.
+  std::ofstream(path_).close();
+  const int output = open(path_.c_str(), O_WRONLY);
+  fs::create_symlink("/proc/self/fd/" + std::to_string(output), folder_ / "stdout");
+  ASSERT_TRUE(accepted(save(folder_ / "stdout"), source_.get()));
+  ASSERT_EQ(write(output, "later", 5), 5);
+  close(output);
+  auto expected = saved(source_.get());
+  for (const char letter : {'l', 'a', 't', 'e', 'r'}) expected.push_back(static_cast<unsigned char>(letter));
+  EXPECT_EQ(bytes_of(path_), expected);
+}
+
+TEST_F(CFileTest, WhatAKilledWriterLeftIsRemovedByTheNextOne) {
+  const std::string name = path_.filename();
+  for (const char* end : {".tmp1.0", ".tmp123456.78"}) std::ofstream(path_.string() + end) << "cut off";
+  std::vector<std::string> kept = {"other.tmp1.0", name + ".tmp", name + ".tmp1", name + ".tmp1.",
+                                   name + ".tmp1.x"};
+  for (const std::string& other : kept) std::ofstream(folder_ / other) << "no temporary file of this name";
+  const std::string living = path_.string() + ".tmp2.0";
+  std::ofstream(living) << "is being written";
+  const int writer = open(living.c_str(), O_WRONLY);
+  ASSERT_EQ(flock(writer, LOCK_EX), 0);
+
+  ASSERT_TRUE(accepted(save(path_), source_.get()));
+  kept.insert(kept.end(), {name, name + ".tmp2.0"});
+  std::sort(kept.begin(), kept.end());
+  EXPECT_EQ(names(), kept);
+  close(writer);
+}
+
+TEST_F(CFileTest, ADeviceIsNotRead) {
+  expect_not_loaded("/dev/zero", GRADSTAB_IO_ERROR,
+                    "'/dev/zero' is a device or a socket, expected a file or a pipe");
+}
+
+TEST_F(CFileTest, APipeThatDoesNotEndIsNotReadForEver) {
+  const auto state = saved(source_.get());
+  void (*const before)(int) = std::signal(SIGPIPE, SIG_IGN);
+  // What is no state, and a state with something behind it.
+  const std::vector<std::pair<std::vector<unsigned char>, std::string>> streams = {
+      {{'y', '\n'}, "not a gradstab state: it does not begin with 'GRADSTAB'"},
+      {state, "state is truncated or padded: " + std::to_string(state.size() - 23) +
+                  " bytes follow the header, expected " + std::to_string(state.size() - 24)}};
+  for (const auto& [bytes, message] : streams) {
+    fs::remove(path_);
+    ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+    std::thread writer([&, piece = bytes] {
+      const int pipe = open(path_.c_str(), O_WRONLY);
+      while (write(pipe, piece.data(), piece.size()) >= 0) {
+      }
+      EXPECT_EQ(errno, EPIPE);
+      close(pipe);
+    });
+    expect_not_loaded(path_, GRADSTAB_CORRUPT_DATA, quoted(path_) + ": " + message);
+    writer.join();
+  }
+  std::signal(SIGPIPE, before);
+}
+
+TEST_F(CFileTest, AFileThatIsLargerThanTheMemoryIsRefused) {
+  std::ofstream(path_, std::ios::binary)
+      .write(reinterpret_cast<const char*>(saved(source_.get()).data()), 24);  // the header of a state
+  const auto memory = static_cast<std::uintmax_t>(sysconf(_SC_PHYS_PAGES)) *
+                      static_cast<std::uintmax_t>(sysconf(_SC_PAGESIZE));
+  fs::resize_file(path_, memory + 1);
+  expect_not_loaded(path_, GRADSTAB_CORRUPT_DATA,
+                    quoted(path_) + " has " + std::to_string(memory + 1) +
+                        " bytes, which is more than this machine's memory of " + std::to_string(memory));
 }
 
 TEST_F(CFileTest, ManyWritersLeaveOneWholeFile) {

@@ -1,5 +1,7 @@
 #include "limited_memory.hpp"
 
+#include <filesystem>
+
 namespace gradstab::testing {
 
 int sweep(bool once, const std::function<void()>& prepare, const std::function<gradstab_status()>& call,
@@ -16,6 +18,15 @@ int sweep(bool once, const std::function<void()>& prepare, const std::function<g
   }
   ADD_FAILURE() << "never succeeds";
   return 0;
+}
+
+int files_beginning_with(const std::string& path) {
+  const std::filesystem::path whole = path;
+  const std::string name = whole.filename();
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(whole.parent_path()))
+    count += entry.path().filename().string().rfind(name, 0) == 0 ? 1 : 0;
+  return count;
 }
 
 }  // namespace gradstab::testing

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <string>
 
 #include "gradstab/gradstab.h"
 #include "support/replaced_new.hpp"
@@ -14,6 +15,9 @@ namespace gradstab::testing {
 /// check() looks at what is left. Returns how many failed.
 int sweep(bool once, const std::function<void()>& prepare, const std::function<gradstab_status()>& call,
           const std::function<void()>& check);
+
+/// How many files there are whose names begin like this one, temporary ones included.
+int files_beginning_with(const std::string& path);
 
 /// With one allocation that fails, and with all from then on.
 class LimitedMemoryTest : public ::testing::TestWithParam<bool> {

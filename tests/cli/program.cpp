@@ -23,10 +23,16 @@ constexpr rlim_t kSmallFile = 64 * 1024;
 }  // namespace
 
 Child::Child(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
-             bool limit_file_size) {
+             bool limit_file_size)
+    : Child(arguments, folder, Surroundings{.limit_file_size = limit_file_size}) {}
+
+Child::Child(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
+             const Surroundings& around) {
   const std::string number = std::to_string(++number_of_children);
   out_ = folder / ("stdout" + number);
   err_ = folder / ("stderr" + number);
+  const std::string out = around.out.empty() ? out_ : around.out;
+  const std::string err = around.err.empty() ? err_ : around.err;
   std::vector<std::string> words = {GRADSTAB_PROGRAM};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -35,18 +41,29 @@ Child::Child(const std::vector<std::string>& arguments, const std::filesystem::p
   const std::string cache = folder / "cache";
   pid_ = fork();
   if (pid_ != 0) return;
-  if (limit_file_size) {
+  if (around.limit_file_size) {
     // Writing beyond the limit then fails with an error, as on a full disk, instead of a signal.
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{kSmallFile, kSmallFile};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (around.ignore_hangup) ::signal(SIGHUP, SIG_IGN);
   setenv("GRADSTAB_CACHE", cache.c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);  // tests share the machine
   if (chdir(folder.c_str()) != 0) _exit(99);
-  dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-  dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDOUT_FILENO);
-  dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
+  if (around.terminal.empty()) {
+    dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+    dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDOUT_FILENO);
+    dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
+  } else {
+    // The first terminal that the leader of a session opens becomes the session's.
+    setsid();
+    const int terminal = open(around.terminal.c_str(), O_RDWR);
+    for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(terminal, descriptor);
+    setenv("TERM", "xterm", 1);
+  }
+  for (int descriptor = STDERR_FILENO + 1; descriptor < 64; ++descriptor) close(descriptor);
+  for (const int descriptor : around.closed) close(descriptor);
   execv(argv[0], argv.data());
   _exit(98);
 }

@@ -16,17 +16,30 @@ struct Outcome {
   std::string err;
 };
 
+/// What a process is started with.
+struct Surroundings {
+  bool limit_file_size = false;  ///< writing a checkpoint fails, as on a full disk
+  bool ignore_hangup = false;    ///< as nohup does
+  /// Where its output goes: a file of the test, unless a path is given.
+  std::filesystem::path out{}, err{};
+  std::vector<int> closed{};         ///< descriptors that it is started without
+  std::filesystem::path terminal{};  ///< that it is started from, for all three descriptors; none if empty
+};
+
 /// A process that is still running.
 class Child {
  public:
   Child(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
         bool limit_file_size = false);
+  Child(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
+        const Surroundings& around);
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   void signal(int number) const;
   Outcome wait();
   bool running();
+  pid_t pid() const noexcept { return pid_; }
 
  private:
   pid_t pid_ = -1;
@@ -44,6 +57,9 @@ class Folder {
   const std::filesystem::path& path() const { return path_; }
 
   Outcome run(const std::vector<std::string>& arguments) const { return Child(arguments, path_).wait(); }
+  Outcome run(const std::vector<std::string>& arguments, const Surroundings& around) const {
+    return Child(arguments, path_, around).wait();
+  }
 
   /// `train llm` on the small corpus with a small batch, then `more`; later flags win by being given only
   /// once.

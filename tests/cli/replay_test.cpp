@@ -238,7 +238,8 @@ TEST_F(ReplayVerbTest, WritesTheSameStructure) {
   EXPECT_TRUE(step.at("elem32").contains("exp_avg_sq"));
   const Outcome again = run(recording());
   EXPECT_EQ(again.exit_code, 1);
-  EXPECT_THAT(again.err, HasSubstr("'out.json' exists; give --force"));
+  EXPECT_THAT(again.err,
+              HasSubstr("'out.json' already exists; choose another --output, or replace it with --force"));
   EXPECT_EQ(run(recording(), {"--force"}).exit_code, 0);
 }
 

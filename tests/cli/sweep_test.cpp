@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "program.hpp"
 
@@ -143,6 +145,43 @@ TEST_F(SweepTest, StoppedAndKilledSweepsGoOnToTheSameWeights) {
   EXPECT_NE(checksums("whole").at("seed=0"), checksums("whole").at("seed=1"));
 }
 
+TEST_F(SweepTest, ARunThatIsKilledOrStoppedFromOutsideSaysSoAndGoesOnFromItsCheckpoint) {
+  const std::vector<std::string> grid = {"--over", "seed=0..1", "--steps", "60", "--checkpoint-every", "5"};
+  ASSERT_EQ(folder_.run(sweep(grid, "whole")).exit_code, 0);
+  const auto first_line = [&] {
+    const std::string lines = read(folder_.path() / "sweep" / "seed=0" / "metrics.jsonl");
+    return lines.substr(0, lines.find('\n'));
+  };
+  const std::vector<std::tuple<int, int, std::string>> ends = {
+      {SIGKILL, 128 + SIGKILL, "killed by signal 9 (SIGKILL)"}, {SIGTERM, 130, "was stopped from outside"}};
+  for (const auto& [signal, exit_code, reason] : ends) {
+    std::filesystem::remove_all(folder_.path() / "sweep");
+    Child child(sweep(grid), folder_.path());
+    const auto run = folder_.path() / "sweep" / "seed=0";
+    ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(run / "checkpoint.gsck"); }));
+    // "process 123 on host, since ..."
+    pid_t pid = 0;
+    ASSERT_EQ(std::sscanf(read(run / ".lock").c_str(), "process %d ", &pid), 1);
+    ASSERT_EQ(kill(pid, signal), 0);
+    const Outcome outcome = child.wait();
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.out, HasSubstr("failed (" + std::to_string(exit_code) + "): " + reason + "\n"));
+    EXPECT_THAT(outcome.err,
+                HasSubstr("1 of 2 runs failed; their output is in 'sweep/logs'; the same command "
+                          "tries them again, from their checkpoints where there are any\n"));
+    const json killed = results().at(0);
+    EXPECT_EQ(killed.at("state"), "failed");
+    EXPECT_EQ(killed.at("exit_code"), exit_code);
+    EXPECT_EQ(killed.at("error"), reason);
+    EXPECT_EQ(results().at(1).at("state"), "finished") << "the other one is not kept from running";
+
+    const std::string begun = first_line();
+    EXPECT_EQ(folder_.run(sweep(grid)).exit_code, 0);
+    EXPECT_EQ(first_line(), begun) << "times included: the first update was not made again";
+    EXPECT_EQ(checksums("sweep"), checksums("whole"));
+  }
+}
+
 TEST_F(SweepTest, SaysWhatIsWrong) {
   expect_refused(sweep({"--over", "lrr=1,2"}), 2, "--over 'lrr' is not a setting; did you mean lr?");
   expect_refused(sweep({"--over", "lr="}), 2, "--over lr: no values");
@@ -156,6 +195,8 @@ TEST_F(SweepTest, SaysWhatIsWrong) {
                  "'.' is there and is no sweep; choose another --output");
   expect_refused(sweep({"--over", "lr=1e-3"}, "corpus.txt"), 1, "'corpus.txt' is there and is no sweep");
   expect_refused(sweep({"--over", "lr=1e-3"}, "/proc/sweep"), 1, "/proc/sweep");
+  expect_refused(sweep({"--over", "lr=1e-3"}, ""), 2,
+                 "--output: expects the name of a file or a folder, got ''");
 
   ASSERT_EQ(folder_.run(sweep({"--over", "lr=1e-3", "--steps", "3"})).exit_code, 0);
   const json before = results();

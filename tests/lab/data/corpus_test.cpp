@@ -1,5 +1,7 @@
 #include "lab/data/corpus.hpp"
 
+#include <chrono>
+
 #include "test_files.hpp"
 
 namespace gradstab::lab {
@@ -175,6 +177,26 @@ TEST_F(CorpusTest, DamagedGzipIsRefused) {
   damaged[whole.size() - 6] = static_cast<char>(~damaged[whole.size() - 6]);
   EXPECT_THAT(error_of(directory_.write("b.gz", damaged)).message(),
               HasSubstr("b.gz' is a damaged gzip file"));
+}
+
+TEST_F(CorpusTest, AGzipFileThatOnlyRepeatsItselfIsRefused) {
+  // A hundred times what the limits look at, from a file of some hundred KB.
+  std::string blank;
+  const std::string member = gzip(directory_, std::string(16 << 20, '\n'));
+  for (int i = 0; i < 20; ++i) blank += member;
+  const auto begin = std::chrono::steady_clock::now();
+  const Status status = error_of(directory_.write("a.gz", blank));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  EXPECT_EQ(status.code(), StatusCode::corrupt_data);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("a.gz' only repeats itself: "), HasSubstr(" come out of its first ")));
+  EXPECT_LT(seconds, 20) << "all of it would take much longer";
+
+  // As large, and text.
+  std::string words;
+  for (unsigned i = 0; words.size() < (20u << 20); ++i)
+    words += std::to_string(i * 2654435761u) + (i % 50 == 0 ? "\n\n" : " ");
+  EXPECT_TRUE(documents_of(directory_.write("b.gz", gzip(directory_, words))).ok());
 }
 
 TEST_F(CorpusTest, BadJsonLinesAreNamedByNumber) {

@@ -146,16 +146,21 @@ TEST_F(DatasetTest, DamagedEntriesAreMadeAgain) {
   }
 }
 
-TEST_F(DatasetTest, StaleTemporaryFilesAreRemovedAndFreshOnesKept) {
+TEST_F(DatasetTest, TemporaryFilesOfKilledProcessesAreRemovedAndThoseOfLivingOnesKept) {
   std::filesystem::create_directories(entry());
   const auto stale = entry() / "tokens.bin.tmp1-0";
-  const auto fresh = entry() / "tokens.bin.tmp2-0";
   std::ofstream(stale) << "x";
-  std::ofstream(fresh) << "x";
-  std::filesystem::last_write_time(stale, std::filesystem::last_write_time(fresh) - std::chrono::hours(48));
+  const auto living = TokenFileWriter::create(entry() / "tokens.bin", 257, 0).value();
+  const auto temporaries = [&] {
+    int count = 0;
+    for (const auto& file : std::filesystem::directory_iterator(entry()))
+      count += file.path().filename().string().find(".tmp") != std::string::npos ? 1 : 0;
+    return count;
+  };
+  ASSERT_EQ(temporaries(), 3);
   (void)prepare_dataset(options_).value();
   EXPECT_FALSE(std::filesystem::exists(stale));
-  EXPECT_TRUE(std::filesystem::exists(fresh));
+  EXPECT_EQ(temporaries(), 2) << "a writer has two";
 }
 
 TEST_F(DatasetTest, TwoProcessesMayPrepareAtOnce) {

@@ -150,7 +150,9 @@ std::string without_chart_js(const std::string& page) {
 TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
   for (const auto& folder : kept_results()) {
     SCOPED_TRACE(folder.filename().string());
-    const std::string lines = unpacked(read_file(folder / "records.jsonl.gz").value()).value();
+    const std::string lines =
+        unpacked(read_file(folder / "records.jsonl.gz", kRecordsFile).value(), kRecordsFile.max_bytes)
+            .value();
     const Records records = records_from_json_lines(lines).value();
     EXPECT_EQ(records.finished(), records.runs.size());
     const Item& item = *find_item(records.item);

@@ -91,7 +91,7 @@ class LossScalingTest : public testing::TestWithParam<std::string> {
     request.options = options;
     request.directory = folder_;
     request.force = true;
-    const auto result = train(task, request);
+    const auto result = train(task, std::move(request));
     EXPECT_TRUE(result.ok()) << result.status().message();
     Record record{result->summary, {}, read_checkpoint(folder_ / "checkpoint.gsck").value(), task.values()};
     std::ifstream lines(folder_ / "metrics.jsonl");
