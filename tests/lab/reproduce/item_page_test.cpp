@@ -14,6 +14,8 @@
 namespace gradstab::lab {
 namespace {
 
+constexpr FileKind kPage{"a kept page", 16 * kMiB};
+
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -157,9 +159,10 @@ TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
     EXPECT_EQ(records.finished(), records.runs.size());
     const Item& item = *find_item(records.item);
     const auto results = judge(item.claims(), records);
-    const auto kept = nlohmann::ordered_json::parse(read_file(folder / "verdicts.json").value());
+    const auto kept =
+        nlohmann::ordered_json::parse(read_file(folder / "verdicts.json", kDescriptionFile).value());
     EXPECT_EQ(kept.at("claims").dump(), to_json(results).dump());
-    const std::string page = without_chart_js(read_file(folder / "report.html").value());
+    const std::string page = without_chart_js(read_file(folder / "report.html", kPage).value());
     EXPECT_THAT(page, AllOf(HasSubstr("page-data"), HasSubstr("<h1>")));
     EXPECT_EQ(page == without_chart_js(render_item_page(item, records, results)), true);
   }

@@ -14,6 +14,8 @@
 namespace gradstab::lab {
 namespace {
 
+constexpr FileKind kPage{"a kept page", 16 * kMiB};
+
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -58,7 +60,7 @@ TEST(OverviewTest, AFolderWithoutRecordsIsAnError) {
 
 TEST(KeptResultsTest, TheOverviewIsThatOfTheRecords) {
   if (!std::filesystem::exists(kResults)) GTEST_SKIP() << "no results are kept here";
-  const std::string kept = read_file(kResults / kOverviewName).value();
+  const std::string kept = read_file(kResults / kOverviewName, kPage).value();
   const std::string fresh = render_overview(read_reproductions(kResults).value());
   EXPECT_EQ(kept == fresh, true) << "write it again: build/gradstab reproduce --overview docs/results";
 }
@@ -89,8 +91,8 @@ std::vector<std::string> unfounded_losses(const std::string& document, const std
 }
 
 TEST(KeptResultsTest, TheReadmesLossesAreThoseOfTheOverview) {
-  const std::string readme = read_file(GRADSTAB_README).value();
-  const std::string overview = read_file(kResults / kOverviewName).value();
+  const std::string readme = read_file(GRADSTAB_README, kPage).value();
+  const std::string overview = read_file(kResults / kOverviewName, kPage).value();
   EXPECT_THAT(readme, HasSubstr("docs/results/README.md#"));
   EXPECT_THAT(unfounded_losses(readme, overview), IsEmpty());
   // The control: one digit off, and an item that is not there.
@@ -102,10 +104,10 @@ TEST(KeptResultsTest, TheReadmesLossesAreThoseOfTheOverview) {
 }
 
 TEST(KeptResultsTest, TheOverviewSaysWhatTheVerdictsAre) {
-  const std::string overview = read_file(kResults / kOverviewName).value();
+  const std::string overview = read_file(kResults / kOverviewName, kPage).value();
   for (const auto& entry : std::filesystem::directory_iterator(kResults)) {
     if (!std::filesystem::exists(entry.path() / "verdicts.json")) continue;
-    const auto kept = nlohmann::json::parse(read_file(entry.path() / "verdicts.json").value());
+    const auto kept = nlohmann::json::parse(read_file(entry.path() / "verdicts.json", kPage).value());
     for (const auto& claim : kept.at("claims")) {
       std::string row = "| " + claim.at("claim").get<std::string>();
       for (const auto& at : claim.at("horizons")) row += " | " + at.at("verdict").get<std::string>();
