@@ -39,13 +39,13 @@ std::string effect_text(double kappa_of_no_effect) {
 void print_uniform_bound(const lab::BoundsSummary& summary) {
   const lab::BoundsRequest& request = summary.request;
   print("Uniform bound: rho is never larger, for any gradients (Lemma 3.6).\n");
-  print("  {:<38}{:>10}", "published rule, paper form", bound_text(summary.uniform_bound));
+  print("  {:<29}{:>10}", "published rule, paper form", bound_text(summary.uniform_bound));
   if (std::isinf(summary.uniform_bound)) {
     print("  (gamma1^2 = {:g} is not below gamma2)", request.gamma1 * request.gamma1);
   }
   print("\n");
   if (!summary.robust_uniform_bound) return;
-  print("  {:<38}{:>10}\n", fmt::format("robust moments, kappa {:g}, released form", request.kappa),
+  print("  {:<29}{:>10}\n", fmt::format("robust, kappa {:g}, released", request.kappa),
         bound_text(*summary.robust_uniform_bound));
   print("  {}\n", effect_text(summary.kappa_of_no_effect));
 }
@@ -105,8 +105,8 @@ void print_text(const lab::BoundsSummary& summary) {
       "The paper form has no bias correction; the released form, the default, has.\n\n");
   print_steps(summary.step_bounds);
 
-  print("\nSpike at each step: rho of an arbitrarily large norm after constant ones{}\n\n",
-        robust ? ";\nwith robust moments, of any norm above kappa times them." : ".");
+  print("\nSpike at each step: rho of an arbitrarily large norm after constant ones");
+  print_raw(robust ? ";\nwith robust moments, of any norm above kappa times them.\n\n" : ".\n\n");
   print_steps(summary.spikes_at_step);
 
   print(

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <exception>
+#include <sstream>
 #include <string>
 
 #include "cli/terminal.hpp"
@@ -53,7 +54,12 @@ int parse_and_run(int argc, char** argv, const std::function<void(CLI::App&, Act
     print_error("no verb given; expected " + names_of_verbs(app) + " (see gradstab --help)");
     return kExitUsage;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      const int code = app.exit(error, text, text);
+      print_raw(text.str());
+      return code;
+    }
     print_error(std::string(error.what()) + " (see gradstab --help)");
     return kExitUsage;
   } catch (const gradstab::Error& error) {

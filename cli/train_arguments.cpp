@@ -57,7 +57,12 @@ Status complete(TrainArguments& arguments) {
   if (!arguments.resume.empty()) GRADSTAB_RETURN_IF_ERROR(load_resumed(arguments));
   lab::TrainOptions& options = arguments.options;
   auto transform = lab::with_shorthands(options.transform, std::exchange(options.shorthand, {}));
-  if (!transform) return transform.status();
+  if (!transform) {
+    const Status& status = transform.status();
+    // Of several settings in one text, the message names one; the text says where it stands.
+    if (options.transform.find('(') == std::string::npos) return status;
+    return {status.code(), fmt::format("{} (in '{}')", status.message(), options.transform)};
+  }
   options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(arguments.options.validate());
   if (arguments.name.empty()) arguments.name = default_name(arguments.options);

@@ -58,8 +58,8 @@ TEST(MethodsVerbTest, EveryNumberOfEveryMethodIsReachedAndChecked) {
       const std::string text = std::string(info.name) + "(" + name + "=" + outside + ")";
       const Outcome refused = folder.run(Folder::train("run", {"--transform", text}));
       EXPECT_EQ(refused.exit_code, 2) << text;
-      EXPECT_THAT(refused.err, HasSubstr(name + " must be " + std::string(setting.setting.range.text) + ", got " +
-                                         outside));
+      EXPECT_THAT(refused.err, HasSubstr(name + " must be " + std::string(setting.setting.range.text) +
+                                         ", got " + outside));
       ++checked;
     }
   }

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 TEST(VerbsTest, HelpOfEachVerbShowsDefaultsAndAnExample) {
   const Folder folder;
   const std::vector<std::pair<std::vector<std::string>, std::string>> verbs = {
-      {{"train", "llm", "--help"}, "0.6"},
+      {{"train", "llm", "--help"}, "0.999"},
       {{"report", "--help"}, "report.html"},
       {{"bounds", "--help"}, "0.999"},
       {{"data", "--help"}, "dict-gcide"},

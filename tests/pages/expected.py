@@ -159,18 +159,21 @@ def bound_maps(gamma1, gamma2):
 
 
 def robust_bound(gamma1, gamma2, kappa):
-    """The largest of the bounds at every step, each by the recursion for the least second moment."""
+    """The largest quotient of mean and root that winsorized norms can reach, in the released form: by search, step after step."""
     if gamma1 * gamma1 >= gamma2:
         return None
-    if gamma1 > 0 and kappa >= (gamma2 - gamma1 * gamma1) / (gamma1 * (1 - gamma1)):
-        return bound_maps(gamma1, gamma2)["bound"]
-    cost = least = 1 / (1 - gamma1) ** 2
-    for step in range(2, 20000):
-        growth = gamma1 + (1 - gamma1) * kappa / (1 - gamma1 ** (step - 1))
-        decayed = gamma2 * cost
-        before = max(gamma1 / (gamma1 * gamma1 + decayed * (1 - gamma1) ** 2), 1 / growth)
-        last, cost = cost, ((1 - gamma1 * before) / (1 - gamma1)) ** 2 + decayed * before * before
-        least = min(least, cost)
-        if step > 1000 and abs(cost - last) < 1e-15 * cost:
+    largest = before = 1.0
+    for step in range(2, 4000):
+        far = step > 1500  # as good as a history without a beginning
+        mean = 1 - gamma1 if far else (1 - gamma1) / (1 - gamma1 ** step)
+        square = 1 - gamma2 if far else (1 - gamma2) / (1 - gamma2 ** step)
+        quotient = lambda norm: ((1 - mean) * before + mean * norm) / math.sqrt(1 - square + square * norm * norm)
+        low, high = 0.0, max(1.0, kappa - (1 - mean) / mean * (before - 1))
+        for _ in range(80):  # one maximum: thirds close in on it
+            a, b = low + (high - low) / 3, high - (high - low) / 3
+            low, high = (a, high) if quotient(a) < quotient(b) else (low, b)
+        last, before = before, quotient(high)
+        largest = max(largest, before)
+        if far and abs(before - last) < 1e-14 * last:
             break
-    return 1 / math.sqrt((1 - gamma2) * least)
+    return largest

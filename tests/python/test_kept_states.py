@@ -10,8 +10,9 @@ import torch
 from kept_states import AFTER, BEFORE, METHODS, OPTIMIZERS, Run
 
 KEPT: dict[str, Any] = torch.load(pathlib.Path(__file__).parent / "data" / "kept_states.pt")
-#: Subjects that remember nothing: their steps are the same without a state.
-FORGETFUL = {"clip_by_value", "clip_by_global_norm", "agc", "normalize", "scale_by", "record_norms"}
+#: Subjects whose steps are the same without a state: they remember nothing, or, as zclip here, its fixed limit is below
+#: every one of these norms.
+FORGETFUL = {"clip_by_value", "clip_by_global_norm", "agc", "normalize", "scale_by", "record_norms", "zclip"}
 
 
 def continued(name: str, load: bool) -> list[torch.Tensor]:

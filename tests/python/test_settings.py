@@ -35,6 +35,8 @@ OPTIMIZERS: dict[str, Any] = {
 }
 #: Parameters of the optimizers that belong to all of them, or that torch has under other names.
 COMMON = {"self", "params", "named_parameters", "transform", "nonfinite", "backend", "shard_group", "low_precision", "seed"}
+#: What torch's optimizers take beside the settings of the update.
+TORCHS = {"maximize", "foreach", "fused", "capturable", "differentiable"}
 #: Keywords of before, and what torch's words stand for.
 OLDER = {"norm_type"}
 #: The class says whether weight decay is decoupled; None stands for the library's patterns, groups and overrides.
@@ -46,13 +48,15 @@ def defaults_of(name: str) -> dict[str, Any]:
     callable_: Callable[..., Any] = OPTIMIZERS[name].__init__ if name in OPTIMIZERS else getattr(gs, name)
     result: dict[str, Any] = {}
     for parameter in inspect.signature(callable_).parameters.values():
-        if parameter.name in COMMON | OLDER:
+        if parameter.name in COMMON | TORCHS | OLDER:
             continue
         if parameter.name == "betas":
             result["beta1"], result["beta2"] = parameter.default
         elif parameter.name == "eps":
             result["epsilon"] = parameter.default
         elif parameter.name == "decoupled_weight_decay":
+            if name != "lion":  # of Adam it is `decoupled`, torch's other word for AdamW
+                continue
             result["decay_over_lr"] = 0.0 if parameter.default is False else math.nan
         else:
             result[parameter.name] = parameter.default

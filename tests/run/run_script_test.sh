@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./run where it is easily wrong: reached through a link, in a moved checkout, twice at once, without packages.
+# The script `./run` where it can easily go wrong: reached through a link, in a moved checkout, twice at once, without packages.
 #   run_script_test.sh SOURCE_FOLDER
 set -euo pipefail
 readonly source=$1

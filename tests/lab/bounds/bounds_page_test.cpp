@@ -93,7 +93,7 @@ TEST(BoundsPageTest, RobustMomentsAddAMapAndRows) {
   EXPECT_EQ(count_of(body_of(both), "data-map="), 4u);
   EXPECT_EQ(inlined_data(published)["curves"].size(), 3u);
   EXPECT_TRUE(inlined_data(published)["maps"]["robust_bound"].empty());
-  EXPECT_THAT(body_of(both), HasSubstr("tighter for \u03ba below\u00a02.6625 only"));
+  EXPECT_THAT(body_of(both), HasSubstr("tighter for \u03ba below\u00a064.333 only"));
 }
 
 TEST(BoundsPageTest, NothingIsLoadedFromAnywhere) {

@@ -38,7 +38,7 @@ const StepRow& at_step(const std::vector<StepRow>& rows, std::int64_t step) {
 TEST(BoundsSummaryTest, HoldsTheDocumentedNumbersOfTheDefaults) {
   const BoundsSummary summary = summarize_bounds({});
   EXPECT_NEAR(summary.uniform_bound, 15.815842, kSixDecimals);
-  EXPECT_NEAR(summary.kappa_of_no_effect, 2.6625, kSixDecimals);
+  EXPECT_NEAR(summary.kappa_of_no_effect, 64.333441, kSixDecimals);
   EXPECT_NEAR(at_step(summary.step_bounds, 2).published.paper, 14.753225, kSixDecimals);
   EXPECT_NEAR(at_step(summary.step_bounds, 1000).published.released, 12.576375, kSixDecimals);
   EXPECT_NEAR(summary.spike_bounds.front().paper, 12.649111 + 18.973666 / 2, 2 * kSixDecimals);
