@@ -51,18 +51,22 @@ Status load_resumed(TrainArguments& arguments) {
   return {};
 }
 
+/// The transform with its shorthands. Of several settings in one text an error names one, and the text is
+/// where that stands.
+Result<std::string> whole_transform(const std::string& transform,
+                                    const std::vector<std::pair<std::string, std::string>>& given) {
+  auto whole = lab::with_shorthands(transform, given);
+  if (whole || transform.find('(') == std::string::npos) return whole;
+  return Status(whole.status().code(), fmt::format("{} (in '{}')", whole.status().message(), transform));
+}
+
 }  // namespace
 
 Status complete(TrainArguments& arguments) {
   if (!arguments.resume.empty()) GRADSTAB_RETURN_IF_ERROR(load_resumed(arguments));
   lab::TrainOptions& options = arguments.options;
-  auto transform = lab::with_shorthands(options.transform, std::exchange(options.shorthand, {}));
-  if (!transform) {
-    const Status& status = transform.status();
-    // Of several settings in one text, the message names one; the text says where it stands.
-    if (options.transform.find('(') == std::string::npos) return status;
-    return {status.code(), fmt::format("{} (in '{}')", status.message(), options.transform)};
-  }
+  auto transform = whole_transform(options.transform, std::exchange(options.shorthand, {}));
+  if (!transform) return transform.status();
   options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(arguments.options.validate());
   if (arguments.name.empty()) arguments.name = default_name(arguments.options);
@@ -97,7 +101,7 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
     }
   }
   verb.parse_complete_callback([&options, given] {
-    const auto transform = lab::with_shorthands(options.transform, *given);
+    const auto transform = whole_transform(options.transform, *given);
     if (!transform) throw Error(transform.status());
     for (const auto& [name, value] : *given) options.shorthand.push_back(lab::in_words_of_today(name, value));
   });

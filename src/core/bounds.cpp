@@ -75,7 +75,13 @@ double robust_uniform_bound(const StabilizerOptions& options) {
                             : weight_of(options.gamma1, t) / std::sqrt(weight_of(options.gamma2, t));
     largest = std::fmax(largest, quotient.value() * form);
   }
-  for (std::int64_t t = 1; t <= kFirstSteps; ++t) quotient.advance_at_length();
+  // The last bits may alternate for ever.
+  constexpr std::int64_t kMostSteps = 100000;
+  double before = 0.0;
+  for (std::int64_t t = 1; t <= kMostSteps && before != quotient.value(); ++t) {
+    before = quotient.value();
+    quotient.advance_at_length();
+  }
   return std::fmax(largest, quotient.value());
 }
 

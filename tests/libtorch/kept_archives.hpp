@@ -84,7 +84,9 @@ inline std::vector<KeptArchive> kept_archives() {
       {"adam_with_resets",
        [named](std::vector<torch::Tensor> list, bool kept) -> std::unique_ptr<FusedOptimizer> {
          AdamOptions options;
-         options.decoupled = true;  // Adam and AdamW load no state of each other
+         // Which states there are is no setting that a load may change.
+         options.decoupled = true;
+         options.amsgrad = true;
          if (kept)
            options = {.lr = 0.02,
                       .beta1 = 0.8,

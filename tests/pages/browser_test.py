@@ -148,7 +148,7 @@ class BrowserTest(unittest.TestCase):
             with self.subTest(page=name, chart="recovery"):
                 chart = charts["recovery"]
                 drawn = {dataset["name"]: dataset["points"] for dataset in chart["datasets"]}
-                wanted = {f"{ratio} × norm, {rule}": points for (rule, ratio), points in page_data.recovery_of_bounds(data).items()}
+                wanted = {f"{ratio:g} × norm, {rule}": points for (rule, ratio), points in page_data.recovery_of_bounds(data).items()}
                 self.compare(drawn, wanted)
                 self.assertEqual(misplaced(chart), [])
             for key in maps:
@@ -177,7 +177,7 @@ class BrowserTest(unittest.TestCase):
         self.assertGreater(len(pairs), 20)
         falls = [(a, b) for a, b in zip(pairs, pairs[1:]) if b[1] < a[1] - 1.5]
         self.assertEqual(falls, [])
-        self.assertGreater(pairs[-1][1] - pairs[0][1], 100)
+        self.assertGreater(pairs[-1][1] - pairs[0][1], 20)  # the map of robust moments is dark, as it shares a scale
 
     def is_near(self, data, j, i):
         chosen = data["chosen"]
