@@ -370,7 +370,8 @@ GRADSTAB_API gradstab_status gradstab_load(gradstab_transform* transform, const 
 
 /// gradstab_save into a file, which is replaced as a whole: the bytes go to a temporary name in the same
 /// folder, are flushed to the disk, and are then given the file's name. An error removes the temporary file
-/// and leaves an existing one as it was. A symbolic link is followed. A device or a pipe is written to as it is.
+/// and leaves an existing one as it was. A symbolic link is followed. A device or a pipe is written to as it
+/// is.
 GRADSTAB_API gradstab_status gradstab_save_file(const gradstab_transform* transform, const char* path);
 
 /// gradstab_load from a file or a pipe. A device is refused: GRADSTAB_IO_ERROR.
