@@ -1,6 +1,7 @@
 // MethodState: what a method remembers, as numbers with names.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,15 @@ struct StateField {
 struct MethodState {
   std::string_view method;  ///< "stabilize"
   std::vector<StateField> fields;
+};
+
+/// One of the numbers that restore what methods remember of a parameter; several where a method works per row
+/// or per element.
+struct ParameterStatistic {
+  std::string name;  ///< "0.stabilize.m": of the first method of a chain
+  std::vector<double> values;
+
+  bool operator==(const ParameterStatistic&) const = default;
 };
 
 }  // namespace gradstab

@@ -287,10 +287,12 @@ class GRADSTAB_API Optimizer {
   void unbind() noexcept;
 
   /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
-  /// groups all parameters have the settings that group 0 has now. An error leaves everything as it was. Only
-  /// where memory is too short to restore the old state, `rebind` and `load` leave the optimizer
+  /// groups all parameters have the settings that group 0 has now. The positions in `fresh` start afresh:
+  /// their name now stands for another parameter, perhaps of another shape. An error leaves everything as it
+  /// was. Only where memory is too short to restore the old state, `rebind` and `load` leave the optimizer
   /// uninitialised.
-  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {});
+  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {},
+                std::span<const std::size_t> fresh = {});
 
   /// One step over all parameters, in place. `parameters` and `gradients` have one entry per parameter in the
   /// registered order; one without gradient data is left out. Parameters are float32, float64 (with float64
@@ -356,8 +358,13 @@ class GRADSTAB_API Optimizer {
   /// it.
   Result<std::vector<std::byte>> save() const;
   /// Into an optimizer of the same kind and transform over parameters of the same names and shapes, in any
-  /// order. An error leaves the state as it was.
-  Status load(std::span<const std::byte> bytes);
+  /// order. `names`, unless empty, are what the saved parameters, in the order of `saved_parameters`, are
+  /// called here. An error leaves the state as it was.
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {});
+
+  /// What the transform remembers of one parameter, and its way back: as of GradientTransform.
+  Result<std::vector<ParameterStatistic>> statistics(std::size_t index) const;
+  Status set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters);
 
   /// State of one parameter for exchange with other optimizers, in the memory order of the parameter:
   /// exp_avg, exp_avg_sq and max_exp_avg_sq of Adam, the momentum buffer of SGD and Lion; of Adam-mini
@@ -366,9 +373,14 @@ class GRADSTAB_API Optimizer {
   struct ParameterState {
     std::int64_t step = 0;
     std::vector<std::vector<double>> values;
+    std::vector<double> master = {};  ///< the float32 copy of a bfloat16 parameter, where there is one
+    std::int64_t steps = 0;  ///< of the optimizer; setting it never goes back behind what there has been
   };
   Result<ParameterState> parameter_state(std::size_t index) const;
-  /// `dtype` is that of the parameter.
+  /// Its step alone.
+  Result<std::int64_t> step_of(std::size_t index) const;
+  /// `dtype` is that of the parameter. Errors: other lengths, a dtype that is not updated, a bfloat16
+  /// parameter whose copy is missing.
   Status set_parameter_state(std::size_t index, DType dtype, const ParameterState& state);
 
  private:

@@ -23,6 +23,10 @@ namespace gradstab {
 
 class ChainLink;
 
+/// The parameters of a saved state, of a transform or of an optimizer, in the order in which it has them.
+/// Errors: those of `GradientTransform::load` for what is no such state.
+GRADSTAB_API Result<std::vector<Parameter>> saved_parameters(std::span<const std::byte> bytes);
+
 /// What to do with a gradient that holds NaN or Inf. Under every policy but `pass_through` such a value
 /// reaches neither the moments nor the optimizer.
 enum class NonFinitePolicy : std::uint8_t {
@@ -117,11 +121,24 @@ class GRADSTAB_API GradientTransform {
   Result<std::vector<std::byte>> save() const;
 
   /// Restores what `save` wrote, into a transform made and initialised with the same methods, settings and
-  /// parameters; the order of the parameters may differ. An error leaves the state as it was.
-  Status load(std::span<const std::byte> bytes);
+  /// parameters; the order of the parameters may differ. `names`, unless empty, are what the saved
+  /// parameters, in the order of `saved_parameters`, are called here. An error leaves the state as it was.
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {});
 
-  /// Continues after parameters were added: state of the names that stay is kept, new names start fresh.
-  Status rebind(ParameterSet parameters);
+  /// Continues after parameters were added: state of the names that stay is kept, new names start fresh, and
+  /// so do the positions in `fresh`, whose name now stands for another parameter, perhaps of another shape.
+  Status rebind(ParameterSet parameters, std::span<const std::size_t> fresh = {});
+
+  /// What is remembered of one parameter, complete and exact, for checkpoints that keep state parameter by
+  /// parameter: "updates" (the number of them), and of each method in the chain such as "0.stabilize.m", with
+  /// "0.stabilize.settings", a checksum of its settings. What several parameters share (the statistics of a
+  /// group, or of the model) is there of each of them.
+  Result<std::vector<ParameterStatistic>> statistics(std::size_t index) const;
+
+  /// Restores what `statistics` gave, one list per parameter in the registered order; of one whose list is
+  /// empty nothing is changed. Errors, after which the state is as it was: other methods, other settings,
+  /// another number of values, values that no run leaves behind.
+  Status set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters);
 
  private:
   GRADSTAB_API friend GradientTransform chain_of(std::vector<GradientTransform> links);

@@ -49,9 +49,9 @@ class AdaGc final : public UnitTransform {
     return {averages};
   }
 
-  void save_state(ByteWriter& writer) const override {
-    writer.put(step_);
-    UnitTransform::save_state(writer);
+  void save_state(ByteWriter& writer, IndexRange tensors) const override {
+    writer.put("step", step_);
+    UnitTransform::save_state(writer, tensors);
   }
 
   Status load_state(ByteReader& reader, const SavedParameters& saved) override {
@@ -67,10 +67,10 @@ class AdaGc final : public UnitTransform {
   }
 
   void save_unit(ByteWriter& writer, std::size_t unit) const override {
-    writer.put(units_[unit].average);
-    writer.put(units_[unit].norms);
-    writer.put(units_[unit].nonfinite);
-    writer.put(units_[unit].zeros);
+    writer.put("gamma", units_[unit].average);
+    writer.put("k", units_[unit].norms);
+    writer.put("nonfinite", units_[unit].nonfinite);
+    writer.put("zeros", units_[unit].zeros);
   }
 
   Status load_unit(ByteReader& reader, std::ptrdiff_t unit) override {

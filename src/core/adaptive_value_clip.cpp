@@ -74,12 +74,12 @@ class AdaptiveValueClip final : public ElementTransform {
     return {largest};
   }
 
-  void save_state(ByteWriter& writer) const override {
-    for (const Average& average : averages_) {
-      writer.put(average.value);
-      writer.put(average.step);
-      writer.put(average.nonfinite);
-      writer.put(average.zeros);
+  void save_state(ByteWriter& writer, IndexRange tensors) const override {
+    for (const Average& average : std::span(averages_).subspan(tensors.begin, tensors.size())) {
+      writer.put("m_max", average.value);
+      writer.put("k", average.step);
+      writer.put("nonfinite", average.nonfinite);
+      writer.put("zeros", average.zeros);
     }
   }
 

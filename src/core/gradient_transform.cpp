@@ -123,22 +123,28 @@ std::vector<std::byte> GradientTransform::Impl::save() const {
     SettingsWriter settings;
     link->save_settings(settings);
     save_settings(payload, settings);
-    link->save_state(payload);
+    link->save_state(payload, {0, parameters.size()});
   }
   return wrap_state(payload.bytes());
 }
 
-/// For each saved tensor its position now, or -1, and its rows.
+/// For each saved tensor its position now, or -1, its rows and its name in the state.
 Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_parameters(
-    ByteReader& reader, bool same_parameters) const {
+    ByteReader& reader, bool same_parameters, std::span<const std::string> names) const {
   const auto mismatch = [](std::string message) {
     return Status(StatusCode::shape_mismatch, std::move(message));
   };
   const auto count = reader.get<std::uint64_t>();
+  if (!names.empty() && names.size() != count) {
+    return Status(StatusCode::invalid_argument,
+                  detail::concat("got ", names.size(), " names for ", count, " saved parameters"));
+  }
   SavedList saved;
   std::vector<bool> seen(parameters.size(), false);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::string name = reader.get_string();
+    std::string name = reader.get_string();
+    saved.names.push_back(name);
+    if (!names.empty()) name = names[i];
     std::vector<std::int64_t> sizes;
     const auto rank = reader.get<std::uint32_t>();
     for (std::uint32_t d = 0; d < rank && reader.ok(); ++d) sizes.push_back(reader.get<std::int64_t>());
@@ -169,21 +175,23 @@ Result<GradientTransform::Impl::SavedList> GradientTransform::Impl::read_paramet
   return saved;
 }
 
-Status GradientTransform::Impl::check_parameters(std::span<const std::byte> bytes) const {
+Status GradientTransform::Impl::check_parameters(std::span<const std::byte> bytes,
+                                                 std::span<const std::string> names) const {
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   ByteReader reader(*payload);
   reader.get<std::int64_t>();
-  return read_parameters(reader, true).status();
+  return read_parameters(reader, true, names).status();
 }
 
-Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_parameters) {
+Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_parameters,
+                                             std::span<const std::string> names) {
   updates = reader.get<std::int64_t>();
   if (!is_count(updates)) {
     return {StatusCode::corrupt_data,
             detail::concat("state holds an impossible number of updates, ", updates)};
   }
-  const auto saved = read_parameters(reader, same_parameters);
+  const auto saved = read_parameters(reader, same_parameters, names);
   if (!saved) return saved.status();
   const auto link_count = reader.get<std::uint32_t>();
   if (link_count != links.size()) {
@@ -199,7 +207,8 @@ Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_param
     SettingsWriter settings;
     link->save_settings(settings);
     GRADSTAB_RETURN_IF_ERROR(check_settings(reader, settings, saved_name));
-    GRADSTAB_RETURN_IF_ERROR(link->load_state(reader, {saved->position, saved->rows, same_parameters}));
+    GRADSTAB_RETURN_IF_ERROR(
+        link->load_state(reader, {saved->position, saved->rows, same_parameters, saved->names}));
   }
   if (!reader.ok() || reader.remaining() != 0) {
     return {StatusCode::corrupt_data, "state has a length that does not fit its content"};
@@ -207,19 +216,20 @@ Status GradientTransform::Impl::load_payload(ByteReader& reader, bool same_param
   return {};
 }
 
-Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same_parameters) {
+Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same_parameters,
+                                     std::span<const std::string> names) {
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   const std::vector<std::byte> before = save();
   const bool usable = std::exchange(initialised, false);  // stays false if there is no memory to go back
   const auto undo = [&] {
     ByteReader reader(*unwrap_state(before));
-    load_payload(reader, true).check();
+    load_payload(reader, true, {}).check();
     initialised = usable;
   };
   try {
     ByteReader reader(*payload);
-    if (Status status = load_payload(reader, same_parameters); !status.ok()) {
+    if (Status status = load_payload(reader, same_parameters, names); !status.ok()) {
       undo();
       return status;
     }
@@ -230,6 +240,18 @@ Status GradientTransform::Impl::load(std::span<const std::byte> bytes, bool same
   initialised = usable;
   last_step.reset();  // a run that goes back to a checkpoint counts from there again
   return {};
+}
+
+std::vector<std::string> GradientTransform::Impl::names_without(const ParameterSet& now,
+                                                                std::span<const std::size_t> fresh) const {
+  std::vector<std::string> names;
+  names.reserve(parameters.size());
+  for (const Parameter& parameter : parameters) names.push_back(parameter.name);
+  for (const std::size_t index : fresh) {
+    const std::ptrdiff_t before = index < now.size() ? parameters.find(now[index].name) : -1;
+    if (before >= 0) names[static_cast<std::size_t>(before)].clear();
+  }
+  return names;
 }
 
 GradientTransform::GradientTransform(std::unique_ptr<ChainLink> method) : impl_(std::make_unique<Impl>()) {
@@ -308,16 +330,17 @@ Result<std::vector<std::byte>> GradientTransform::save() const {
   return impl_->save();
 }
 
-Status GradientTransform::load(std::span<const std::byte> bytes) {
+Status GradientTransform::load(std::span<const std::byte> bytes, std::span<const std::string> names) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "load was called before a successful init"};
-  return impl_->load(bytes, true);
+  return impl_->load(bytes, true, names);
 }
 
-Status GradientTransform::rebind(ParameterSet parameters) {
+Status GradientTransform::rebind(ParameterSet parameters, std::span<const std::size_t> fresh) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "rebind was called before a successful init"};
   const std::vector<std::byte> state = impl_->save();
+  const std::vector<std::string> names = impl_->names_without(parameters, fresh);
   const auto last_step = impl_->last_step;
   ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
   impl_->initialised = false;  // stays so if there is no memory to go back
@@ -330,7 +353,7 @@ Status GradientTransform::rebind(ParameterSet parameters) {
   };
   try {
     Status status = impl_->bind();
-    if (status.ok()) status = impl_->load(state, false);
+    if (status.ok()) status = impl_->load(state, false, names);
     if (!status.ok()) {
       undo();
       return status;

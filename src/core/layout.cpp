@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/text.hpp"
+#include "gradstab/overlap.hpp"
 
 namespace gradstab {
 namespace {
@@ -13,7 +14,40 @@ Status layout_error(StatusCode code, std::string_view what_it_is, const std::str
   return {code, detail::concat(what_it_is, " '", name, "' ", error)};
 }
 
+/// The dimensions with more than one index; false if there are too many, or a stride is negative.
+bool add_dimensions(const TensorRef& tensor, Layout& layout) noexcept {
+  for (std::size_t d = 0; d < tensor.sizes.size(); ++d) {
+    const Layout::Dimension dimension{tensor.sizes[d], tensor.strides[d]};
+    if (dimension.size == 1) continue;
+    if (dimension.stride < 0 || layout.rank == Layout::kMaxRank) return false;
+    layout.dimensions[static_cast<std::size_t>(layout.rank++)] = dimension;
+  }
+  const auto begin = layout.dimensions.begin();
+  std::sort(begin, begin + layout.rank,
+            [](const Layout::Dimension& a, const Layout::Dimension& b) { return a.stride > b.stride; });
+  return true;
+}
+
+/// Of sorted dimensions the innermost whose stride does not step over everything inside it, so that two
+/// indices share an element; -1 if there is none.
+int overlapping_dimension(const Layout& layout) noexcept {
+  std::int64_t extent = 1;
+  for (int d = layout.rank - 1; d >= 0; --d) {
+    const Layout::Dimension dimension = layout.dimensions[static_cast<std::size_t>(d)];
+    if (dimension.stride < extent) return d;
+    extent += (dimension.size - 1) * dimension.stride;
+  }
+  return -1;
+}
+
 }  // namespace
+
+bool overlaps_itself(const TensorRef& tensor) noexcept {
+  Layout layout;
+  if (element_count(tensor.sizes) == 0 || is_row_major(tensor)) return false;
+  if (tensor.strides.size() != tensor.sizes.size() || !add_dimensions(tensor, layout)) return false;
+  return overlapping_dimension(layout) >= 0;
+}
 
 bool is_row_major(const TensorRef& tensor) noexcept {
   if (tensor.strides.empty()) return true;
@@ -38,33 +72,16 @@ Result<Layout> make_layout(const TensorRef& tensor, const std::string& name, std
     layout.set_dense(count);
     return layout;
   }
-  const auto before = [](const Layout::Dimension& a, const Layout::Dimension& b) {
-    return a.stride > b.stride;
-  };
-  for (std::size_t d = 0; d < tensor.sizes.size(); ++d) {
-    const Layout::Dimension dimension{tensor.sizes[d], tensor.strides[d]};
-    if (dimension.size == 1) continue;
-    if (dimension.stride < 0)
-      return layout_error(StatusCode::unsupported, what_it_is, name, "has a negative stride");
-    if (layout.rank == Layout::kMaxRank) {
-      return layout_error(StatusCode::unsupported, what_it_is, name, "has more than 16 dimensions");
-    }
-    layout.dimensions[static_cast<std::size_t>(layout.rank++)] = dimension;
+  if (!add_dimensions(tensor, layout)) {
+    const bool negative = std::ranges::any_of(tensor.strides, [](std::int64_t stride) { return stride < 0; });
+    return layout_error(StatusCode::unsupported, what_it_is, name,
+                        negative ? "has a negative stride" : "has more than 16 dimensions");
   }
-  const auto begin = layout.dimensions.begin();
-  std::sort(begin, begin + layout.rank, before);
-
-  // From the innermost outwards, a stride must step over everything inside it, or two indices share an
-  // element.
-  std::int64_t extent = 1;
-  for (int d = layout.rank - 1; d >= 0; --d) {
+  if (const int d = overlapping_dimension(layout); d >= 0) {
     const Layout::Dimension dimension = layout.dimensions[static_cast<std::size_t>(d)];
-    if (dimension.stride < extent) {
-      return layout_error(StatusCode::unsupported, what_it_is, name,
-                          detail::concat("overlaps itself in memory (size ", dimension.size, " with stride ",
-                                         dimension.stride, "); pass a contiguous copy"));
-    }
-    extent += (dimension.size - 1) * dimension.stride;
+    return layout_error(StatusCode::unsupported, what_it_is, name,
+                        detail::concat("overlaps itself in memory (size ", dimension.size, " with stride ",
+                                       dimension.stride, "); pass a contiguous copy"));
   }
 
   int kept = 0;

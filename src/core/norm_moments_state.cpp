@@ -34,14 +34,14 @@ bool plausible(const NormMoments& moments) noexcept {
 }  // namespace
 
 void save_moments(ByteWriter& writer, const NormMoments& moments) {
-  writer.put(moments.first);
-  writer.put(moments.second);
-  writer.put(moments.step);
-  writer.put(moments.nonfinite);
-  writer.put(moments.zeros);
-  writer.put(moments.exponent);
-  writer.put(moments.streak);
-  writer.put(moments.streak_norm);
+  writer.put("m", moments.first);
+  writer.put("v", moments.second);
+  writer.put("k", moments.step);
+  writer.put("nonfinite", moments.nonfinite);
+  writer.put("zeros", moments.zeros);
+  writer.put("exponent", moments.exponent);
+  writer.put("streak", moments.streak);
+  writer.put("streak_norm", moments.streak_norm);
 }
 
 Result<NormMoments> load_any_moments(ByteReader& reader) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct SavedParameters {
   std::span<const std::ptrdiff_t> position;  ///< where the i-th saved tensor stands now; -1 if it is gone
   std::span<const std::size_t> rows;         ///< how many rows it has
   bool same;                                 ///< they are those of today, perhaps in another order
+  std::span<const std::string> names = {};   ///< under which it was saved
 };
 
 class ElementTransform;
@@ -70,9 +72,10 @@ class ChainLink {
   /// What is remembered, for GradientTransform::state.
   virtual std::vector<StateField> state() const { return {}; }
 
-  /// Settings that must agree between the writer and the reader of a state, and the state itself.
+  /// Settings that must agree between the writer and the reader of a state, and the state itself: of these
+  /// tensors, and whatever is shared with others.
   virtual void save_settings(SettingsWriter&) const {}
-  virtual void save_state(ByteWriter&) const {}
+  virtual void save_state(ByteWriter&, IndexRange) const {}
   virtual Status load_state(ByteReader&, const SavedParameters&) { return {}; }
 
   /// Whether it sees nothing but the Euclidean norms of whole tensors, so that it can decide on tensors that

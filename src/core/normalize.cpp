@@ -27,7 +27,7 @@ class Normalize final : public UnitTransform {
   }
 
   void save_settings(SettingsWriter& settings) const override { save_units(settings); }
-  void save_state(ByteWriter&) const override {}
+  void save_state(ByteWriter&, IndexRange) const override {}
   Status load_state(ByteReader&, const SavedParameters&) override { return {}; }
 
  private:

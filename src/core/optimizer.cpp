@@ -23,8 +23,9 @@ void Optimizer::unbind() noexcept {
   impl_->unbind();
 }
 
-Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups) {
-  return impl_->rebind(std::move(parameters), groups);
+Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups,
+                         std::span<const std::size_t> fresh) {
+  return impl_->rebind(std::move(parameters), groups, fresh);
 }
 
 Result<StepReport> Optimizer::step(std::span<const TensorRef> parameters,
@@ -148,9 +149,19 @@ Result<std::vector<std::byte>> Optimizer::save() const {
   return impl_->save();
 }
 
-Status Optimizer::load(std::span<const std::byte> bytes) {
+Status Optimizer::load(std::span<const std::byte> bytes, std::span<const std::string> names) {
   if (!impl_->ready()) return not_initialised("load");
-  return impl_->load(bytes);
+  return impl_->load(bytes, names);
+}
+
+Result<std::vector<ParameterStatistic>> Optimizer::statistics(std::size_t index) const {
+  if (!impl_->ready()) return not_initialised("statistics");
+  return impl_->transform.statistics(index);
+}
+
+Status Optimizer::set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters) {
+  if (!impl_->ready()) return not_initialised("set_statistics");
+  return impl_->transform.set_statistics(of_parameters);
 }
 
 }  // namespace gradstab

@@ -61,12 +61,13 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
   Status init(ParameterSet parameters, OptimizerRunOptions options,
               const std::vector<OptimizerGroup>& given_groups);
   void unbind() noexcept;
-  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups);
+  Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups,
+                std::span<const std::size_t> fresh);
   /// The groups as init takes them.
   std::vector<OptimizerGroup> current_groups() const;
   /// Gives the parameters that are registered now what is known of them from before.
   Status take_over(const ParameterSet& before, std::span<const ParameterRule> rules_before,
-                   std::span<ParameterMemory> memory_before);
+                   std::span<ParameterMemory> memory_before, std::span<const std::size_t> fresh);
   /// The settings of every group; of the one that there is where the optimizer is not ready.
   std::span<OptimizerOptions> settings() noexcept;
   Status check_group(std::size_t group) const;
@@ -98,7 +99,7 @@ struct GRADSTAB_LOCAL Optimizer::Impl final : GradientSink {
                            const std::byte* gradient, std::int64_t begin) const noexcept;
 
   std::vector<std::byte> save() const;
-  Status load(std::span<const std::byte> bytes);
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names);
 };
 
 }  // namespace gradstab

@@ -109,9 +109,13 @@ std::vector<OptimizerGroup> Optimizer::Impl::current_groups() const {
 }
 
 Status Optimizer::Impl::take_over(const ParameterSet& before, std::span<const ParameterRule> rules_before,
-                                  std::span<ParameterMemory> memory_before) {
+                                  std::span<ParameterMemory> memory_before,
+                                  std::span<const std::size_t> fresh) {
   std::vector<std::ptrdiff_t> found;
   for (const Parameter& parameter : inner().parameters) found.push_back(before.find(parameter.name));
+  for (const std::size_t index : fresh) {
+    if (index < found.size()) found[index] = -1;
+  }
   for (std::size_t i = 0; i < found.size(); ++i) {
     if (found[i] < 0) continue;
     const auto index = static_cast<std::size_t>(found[i]);
@@ -125,10 +129,12 @@ Status Optimizer::Impl::take_over(const ParameterSet& before, std::span<const Pa
   return {};
 }
 
-Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups) {
+Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& given_groups,
+                               std::span<const std::size_t> fresh) {
   if (!ready()) return not_initialised("rebind");
   // An error puts everything back.
   const std::vector<std::byte> of_transform = inner().save();
+  const std::vector<std::string> names = inner().names_without(parameters, fresh);
   const auto last_step = inner().last_step;
   const ParameterSet before = inner().parameters;
   const std::vector<ParameterRule> rules_before = rules;
@@ -153,8 +159,8 @@ Status Optimizer::Impl::rebind(ParameterSet parameters, const std::vector<Optimi
   try {
     Status status = init(std::move(parameters), run, new_groups);
     initialised = false;
-    if (status.ok()) status = inner().load(of_transform, false);
-    if (status.ok()) status = take_over(before, rules_before, memory_before);
+    if (status.ok()) status = inner().load(of_transform, false, names);
+    if (status.ok()) status = take_over(before, rules_before, memory_before, fresh);
     if (!status.ok()) {
       undo();
       return status;

@@ -8,8 +8,6 @@
 namespace gradstab {
 namespace {
 
-constexpr std::string_view kMarker = "optimizer";
-
 /// Counting on from here stays far from the end of the type.
 constexpr std::int64_t kLargestStep = std::int64_t{1} << 53;
 
@@ -81,7 +79,7 @@ Result<ParameterMemory> load_memory(ByteReader& reader, const ParameterRule& rul
 
 std::vector<std::byte> Optimizer::Impl::save() const {
   ByteWriter payload;
-  payload.put(kMarker);
+  payload.put(kOptimizerMarker);
   payload.put(name_of(default_options));
   payload.put(steps);
   const auto of_transform = inner().save();
@@ -95,12 +93,12 @@ std::vector<std::byte> Optimizer::Impl::save() const {
   return wrap_state(payload.bytes());
 }
 
-Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
+Status Optimizer::Impl::load(std::span<const std::byte> bytes, std::span<const std::string> names) {
   measured = false;
   const auto payload = unwrap_state(bytes);
   if (!payload) return payload.status();
   ByteReader reader(*payload);
-  if (reader.get_string() != kMarker) {
+  if (reader.get_string() != kOptimizerMarker) {
     return {StatusCode::corrupt_data,
             "the state is that of a gradient transform, expected one of an optimizer"};
   }
@@ -117,7 +115,9 @@ Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
   if (saved_steps < 0 || saved_steps > kLargestStep)
     return corrupt(detail::concat("state has made an impossible number of steps, ", saved_steps));
   // First of all, so that another model is reported as one, and not as arrays that do not fit.
-  GRADSTAB_RETURN_IF_ERROR(inner().check_parameters(of_transform));
+  GRADSTAB_RETURN_IF_ERROR(inner().check_parameters(of_transform, names));
+  // `save` has its parameters in the order in which its transform has them.
+  std::size_t position = 0;
   if (count != memory.size()) {
     return {StatusCode::shape_mismatch,
             detail::concat("saved state has ", count, " parameters, this optimizer has ", memory.size())};
@@ -125,7 +125,8 @@ Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
   std::vector<ParameterMemory> loaded(memory.size());
   std::vector<bool> seen(memory.size(), false);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::string name = reader.get_string();
+    std::string name = reader.get_string();
+    if (!names.empty() && position < names.size()) name = names[position++];
     const std::ptrdiff_t found = reader.ok() ? inner().parameters.find(name) : -1;
     if (!reader.ok()) return corrupt("state ends inside its list of parameters");
     if (found < 0 || seen[static_cast<std::size_t>(found)]) {
@@ -141,13 +142,18 @@ Status Optimizer::Impl::load(std::span<const std::byte> bytes) {
   if (!reader.ok() || reader.remaining() != 0)
     return corrupt("state has a length that does not fit its content");
   // Last, because it is the one that cannot be taken back; it leaves all as it was on an error of its own.
-  GRADSTAB_RETURN_IF_ERROR(inner().load(of_transform, true));
+  GRADSTAB_RETURN_IF_ERROR(inner().load(of_transform, true, names));
   memory = std::move(loaded);
   steps = saved_steps;
   return {};
 }
 
 namespace {
+
+Status no_parameter(std::size_t index, std::size_t count) {
+  return {StatusCode::invalid_argument,
+          detail::concat("there is no parameter ", index, "; ", count, " are registered")};
+}
 
 template <class Visit>
 void for_each_value(const ParameterMemory& memory, std::size_t k, std::size_t count, Visit visit) {
@@ -165,13 +171,11 @@ void for_each_value(const ParameterMemory& memory, std::size_t k, std::size_t co
 Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) const {
   const Impl& impl = *impl_;
   if (!impl.ready()) return not_initialised("parameter_state");
-  if (index >= impl.memory.size()) {
-    return Status(StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
-                                                               impl.memory.size(), " are registered"));
-  }
+  if (index >= impl.memory.size()) return no_parameter(index, impl.memory.size());
   const ParameterMemory& memory = impl.memory[index];
   ParameterState state;
   state.step = memory.step;
+  state.steps = impl.steps;
   if (!memory.storage) return state;
   const auto count = static_cast<std::size_t>(element_count(impl.inner().parameters[index].sizes));
   for (std::size_t k = 0; k < state_count(impl.rules[index].rule); ++k) {
@@ -179,26 +183,32 @@ Result<Optimizer::ParameterState> Optimizer::parameter_state(std::size_t index) 
     for_each_value(memory, k, count, [&](std::size_t i, const auto& value) { values[i] = value; });
   }
   if (impl.rules[index].unit_moments) state.values.push_back(memory.unit_second);
+  const auto* master = reinterpret_cast<const float*>(memory.master.data());
+  state.master.assign(master, master + memory.master.bytes() / sizeof(float));
   return state;
+}
+
+Result<std::int64_t> Optimizer::step_of(std::size_t index) const {
+  if (!impl_->ready()) return not_initialised("step_of");
+  if (index >= impl_->memory.size()) return no_parameter(index, impl_->memory.size());
+  return impl_->memory[index].step;
 }
 
 Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const ParameterState& state) {
   Impl& impl = *impl_;
   if (!impl.ready()) return not_initialised("set_parameter_state");
-  if (index >= impl.memory.size()) {
-    return {StatusCode::invalid_argument,
-            detail::concat("there is no parameter ", index, "; ", impl.memory.size(), " are registered")};
-  }
+  if (index >= impl.memory.size()) return no_parameter(index, impl.memory.size());
   const Parameter& parameter = impl.inner().parameters[index];
   const ParameterRule& rule = impl.rules[index];
   if (state.step == 0 && state.values.empty()) {
     impl.memory[index] = {};
+    impl.steps = std::max(impl.steps, state.steps);
     return {};
   }
   const auto count = static_cast<std::size_t>(element_count(parameter.sizes));
   std::vector<std::size_t> lengths(state_count(rule.rule), count);
   if (rule.unit_moments) lengths.push_back(rule.units);
-  const bool fits = state.step >= 0 && state.step <= kLargestStep &&
+  const bool fits = state.step >= 0 && state.step <= kLargestStep && state.steps <= kLargestStep &&
                     std::ranges::equal(state.values, lengths, {}, &std::vector<double>::size);
   if (!fits) {
     std::string text;
@@ -207,21 +217,31 @@ Status Optimizer::set_parameter_state(std::size_t index, DType dtype, const Para
             detail::concat("state of '", parameter.name, "' must have ", lengths.size(), " arrays of [", text,
                            "] values and a step of at least 0")};
   }
-  if (dtype != DType::float32 && dtype != DType::float64) {
-    return {StatusCode::unsupported,
-            detail::concat("state of '", parameter.name,
-                           "' can be set for float32 and float64 parameters, got ", to_string(dtype))};
+  if (dtype != DType::float32 && dtype != DType::float64 && dtype != DType::bfloat16) {
+    return {
+        StatusCode::unsupported,
+        detail::concat("state of '", parameter.name,
+                       "' can be set for float32, float64 and bfloat16 parameters, got ", to_string(dtype))};
+  }
+  const ParameterStorage storage = storage_of(dtype, impl.run.low_precision);
+  const std::size_t copied = storage == ParameterStorage::bfloat16_master ? count : 0;
+  if (state.master.size() != copied) {
+    return {StatusCode::shape_mismatch,
+            detail::concat("state of '", parameter.name, "', ", describe(storage), ", must have a copy of ",
+                           copied, " values, got ", state.master.size())};
   }
   ParameterMemory& memory = impl.memory[index];
-  allocate(memory, rule, storage_of(dtype, impl.run.low_precision), count, nullptr);
+  allocate(memory, rule, storage, count, nullptr);
   memory.step = state.step;
+  std::ranges::transform(state.master, reinterpret_cast<float*>(memory.master.data()),
+                         [](double value) { return static_cast<float>(value); });
   for (std::size_t k = 0; k < state_count(rule.rule); ++k) {
     for_each_value(memory, k, count, [&](std::size_t i, auto& value) {
       value = static_cast<std::remove_reference_t<decltype(value)>>(state.values[k][i]);
     });
   }
   if (rule.unit_moments) memory.unit_second = state.values.back();
-  impl.steps = std::max(impl.steps, state.step);
+  impl.steps = std::max({impl.steps, state.step, state.steps});
   return {};
 }
 

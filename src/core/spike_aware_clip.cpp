@@ -80,11 +80,11 @@ class SpikeAwareClip final : public ElementTransform {
 
   void save_settings(SettingsWriter& settings) const override { put_settings(settings, options_); }
 
-  void save_state(ByteWriter& writer) const override {
-    for (const Tensor& tensor : tensors_) {
-      writer.put(tensor.step);
+  void save_state(ByteWriter& writer, IndexRange tensors) const override {
+    for (const Tensor& tensor : std::span(tensors_).subspan(tensors.begin, tensors.size())) {
+      writer.put("k", tensor.step);
       writer.put(static_cast<std::uint64_t>(tensor.count));
-      writer.put(std::span<const std::byte>(tensor.second.data(), tensor.second.bytes()));
+      writer.put("v", std::span<const double>(tensor.values(), tensor.count));
     }
   }
 

@@ -1,6 +1,7 @@
 #include "core/state_codec.hpp"
 
 #include <array>
+#include <cmath>
 
 #include "core/text.hpp"
 
@@ -30,6 +31,35 @@ void ByteWriter::put(std::string_view text) {
 
 void ByteWriter::put(std::span<const std::byte> bytes) {
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+}
+
+double ByteWriter::number(const Named& named, std::size_t index) const noexcept {
+  const auto read = [&](auto value) {
+    std::memcpy(&value, bytes_.data() + named.offset + index * sizeof value, sizeof value);
+    return static_cast<double>(value);
+  };
+  switch (named.kind) {
+    case Named::Kind::float64:
+      return read(double{});
+    case Named::Kind::int64:
+      return read(std::int64_t{});
+    case Named::Kind::int32:
+      return read(std::int32_t{});
+  }
+  return 0.0;
+}
+
+bool ByteWriter::set_number(const Named& named, std::size_t index, double value) noexcept {
+  const auto write = [&](auto typed) {
+    std::memcpy(bytes_.data() + named.offset + index * sizeof typed, &typed, sizeof typed);
+    return true;
+  };
+  if (named.kind == Named::Kind::float64) return write(value);
+  // Up to here doubles tell all whole numbers apart; also false for NaN.
+  const double largest = named.kind == Named::Kind::int64 ? 9007199254740992.0 : 2147483647.0;
+  if (!(std::fabs(value) <= largest) || value != std::trunc(value)) return false;
+  return named.kind == Named::Kind::int64 ? write(static_cast<std::int64_t>(value))
+                                          : write(static_cast<std::int32_t>(value));
 }
 
 bool ByteReader::take(std::size_t count) {

@@ -20,17 +20,46 @@ static_assert(std::endian::native == std::endian::little, "the state format is w
 
 class ByteWriter {
  public:
+  /// Numbers that have a name: `count` of them side by side.
+  struct Named {
+    enum class Kind : std::uint8_t { float64, int64, int32 };
+    std::string_view name;  ///< of a constant
+    Kind kind;
+    std::size_t offset;
+    std::size_t count;
+  };
+
   template <class T>
   requires std::is_arithmetic_v<T>
   void put(T value) { put(std::as_bytes(std::span(&value, 1))); }
   void put(std::string_view text);
   void put(std::span<const std::byte> bytes);
+  /// A number that a method remembers, or several, under a name that is a constant.
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  void put(std::string_view name, T value) { put(name, std::span<const T>(&value, 1)); }
+  template <class T>
+  void put(std::string_view name, std::span<const T> values) {
+    named_.push_back({name, kind_of(T{}), bytes_.size(), values.size()});
+    put(std::as_bytes(values));
+  }
 
   const std::vector<std::byte>& bytes() const noexcept { return bytes_; }
   std::vector<std::byte> take() && noexcept { return std::move(bytes_); }
+  /// Where the numbers with names lie.
+  const std::vector<Named>& named() const noexcept { return named_; }
+  /// Of one of them.
+  double number(const Named& named, std::size_t index) const noexcept;
+  /// False if the number is none of that kind; nothing is then written.
+  bool set_number(const Named& named, std::size_t index, double value) noexcept;
 
  private:
+  static constexpr Named::Kind kind_of(double) noexcept { return Named::Kind::float64; }
+  static constexpr Named::Kind kind_of(std::int64_t) noexcept { return Named::Kind::int64; }
+  static constexpr Named::Kind kind_of(std::int32_t) noexcept { return Named::Kind::int32; }
+
   std::vector<std::byte> bytes_;
+  std::vector<Named> named_;
 };
 
 /// Reads what ByteWriter wrote. Running past the end sets `ok()` to false and yields zeros, so that a reader
@@ -85,6 +114,9 @@ void save_settings(ByteWriter& writer, const SettingsWriter& settings);
 /// Reads them and compares with what they are here. Errors name the method, the first setting that differs
 /// and both its values.
 Status check_settings(ByteReader& reader, const SettingsWriter& here, std::string_view method);
+
+/// What an optimizer's payload begins with.
+inline constexpr std::string_view kOptimizerMarker = "optimizer";
 
 /// Whether a saved number can be a count of steps: no run counts to 2^62, and adding to less cannot overflow.
 constexpr bool is_count(std::int64_t value) noexcept {

@@ -49,15 +49,26 @@ struct GRADSTAB_LOCAL GradientTransform::Impl {
   Result<StepReport> run(std::optional<std::int64_t> step, GradientSink* sink = nullptr);
 
   std::vector<std::byte> save() const;
-  Status load(std::span<const std::byte> bytes, bool same_parameters);
+  /// `names`: see GradientTransform::load; an empty one is that of a parameter to be forgotten.
+  Status load(std::span<const std::byte> bytes, bool same_parameters,
+              std::span<const std::string> names = {});
   /// Whether a saved state is of these parameters.
-  Status check_parameters(std::span<const std::byte> bytes) const;
-  Status load_payload(ByteReader& reader, bool same_parameters);
+  Status check_parameters(std::span<const std::byte> bytes, std::span<const std::string> names) const;
+  Status load_payload(ByteReader& reader, bool same_parameters, std::span<const std::string> names);
   struct SavedList {
     std::vector<std::ptrdiff_t> position;
     std::vector<std::size_t> rows;
+    std::vector<std::string> names;
   };
-  Result<SavedList> read_parameters(ByteReader& reader, bool same_parameters) const;
+  Result<SavedList> read_parameters(ByteReader& reader, bool same_parameters,
+                                    std::span<const std::string> names) const;
+  /// The parameters' names, empty where they are among `forgotten`: what `load` takes as names to bring back
+  /// the others.
+  std::vector<std::string> names_without(const ParameterSet& now, std::span<const std::size_t> fresh) const;
+
+  std::vector<ParameterStatistic> statistics(std::size_t index) const;
+  Status set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters);
+  Status set_statistics_of(std::size_t index, std::span<const ParameterStatistic> given);
 };
 
 }  // namespace gradstab

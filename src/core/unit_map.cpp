@@ -112,6 +112,7 @@ Result<UnitMap> UnitMap::create(const Units& units, const ParameterSet& paramete
     group_of_tensor[t] = static_cast<std::size_t>(found - units.groups.begin());
   }
   map.group_count_ = units.groups.size();
+  map.unit_of_tensor_ = group_of_tensor;  // of those in a group
   for (std::size_t g = 0; g < units.groups.size(); ++g) {
     std::vector<std::size_t> members;
     bool any = false;
@@ -133,6 +134,7 @@ Result<UnitMap> UnitMap::create(const Units& units, const ParameterSet& paramete
   for (std::size_t t = 0; t < parameters.size(); ++t) {
     if (group_of_tensor[t] != none) continue;
     map.names_.push_back(parameters[t].name);
+    map.unit_of_tensor_[t] = map.count();
     map.add_unit(of_tensor(t));
   }
   map.by_name_.resize(map.count());

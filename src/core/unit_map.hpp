@@ -36,6 +36,8 @@ class UnitMap {
   /// Empty otherwise.
   std::span<const std::string> names() const noexcept { return names_; }
   std::size_t group_count() const noexcept { return group_count_; }
+  /// For Granularity::group.
+  std::size_t unit_of_tensor(std::size_t tensor) const noexcept { return unit_of_tensor_[tensor]; }
 
   /// The unit of a group of that name, or of a tensor in no group; -1 if there is none.
   std::ptrdiff_t find(bool group, std::string_view name) const noexcept;
@@ -49,6 +51,7 @@ class UnitMap {
   std::vector<std::size_t> first_ = {0};  // into members_, per unit
   std::vector<std::size_t> members_;
   std::vector<std::size_t> unit_of_segment_;
+  std::vector<std::size_t> unit_of_tensor_;
   std::vector<std::string> names_;
   std::vector<std::size_t> by_name_;  // units, groups first, both parts sorted by name
 };

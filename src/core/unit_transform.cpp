@@ -1,6 +1,8 @@
 #include "core/unit_transform.hpp"
 
+#include <map>
 #include <string>
+#include <string_view>
 
 #include "core/text.hpp"
 
@@ -47,6 +49,10 @@ Status UnitTransform::bind(const ParameterSet& parameters, const Segments& segme
   if (!map) return map.status();
   map_ = std::move(*map);
   first_segment_.assign(segments.first().begin(), segments.first().end());
+  tensor_names_.clear();
+  if (units_.granularity == Granularity::group) {
+    for (const Parameter& parameter : parameters) tensor_names_.push_back(parameter.name);
+  }
   reset_units(map_.count());
   return {};
 }
@@ -56,10 +62,11 @@ void UnitTransform::save_units(SettingsWriter& settings) const {
   settings.put("groups", groups_text(units_));
 }
 
-void UnitTransform::save_state(ByteWriter& writer) const {
+void UnitTransform::save_state(ByteWriter& writer, IndexRange tensors) const {
   const bool named = units_.granularity == Granularity::group;
-  if (named) writer.put(static_cast<std::uint32_t>(map_.count()));
-  for (std::size_t unit = 0; unit < map_.count(); ++unit) {
+  const IndexRange units = units_of(tensors);
+  if (named) writer.put(static_cast<std::uint32_t>(units.size()));
+  for (std::size_t unit = units.begin; unit < units.end; ++unit) {
     if (named) {
       writer.put(static_cast<std::uint8_t>(unit < map_.group_count()));
       writer.put(std::string_view(map_.names()[unit]));
@@ -68,12 +75,28 @@ void UnitTransform::save_state(ByteWriter& writer) const {
   }
 }
 
+/// The units of one tensor, or all of them.
+IndexRange UnitTransform::units_of(IndexRange tensors) const noexcept {
+  const std::size_t count = first_segment_.size() - 1;
+  if (tensors.size() == count || units_.granularity == Granularity::model) return {0, map_.count()};
+  switch (units_.granularity) {
+    case Granularity::row:
+      return {first_segment_[tensors.begin], first_segment_[tensors.end]};
+    case Granularity::group: {
+      const std::size_t unit = map_.unit_of_tensor(tensors.begin);
+      return {unit, unit + 1};
+    }
+    default:
+      return tensors;
+  }
+}
+
 Status UnitTransform::load_state(ByteReader& reader, const SavedParameters& saved) {
   switch (units_.granularity) {
     case Granularity::model:
       return load_unit(reader, 0);
     case Granularity::group:
-      return load_groups(reader, saved.same);
+      return load_groups(reader, saved);
     case Granularity::tensor:
     case Granularity::row:
       break;
@@ -93,7 +116,10 @@ Status UnitTransform::load_state(ByteReader& reader, const SavedParameters& save
   return {};
 }
 
-Status UnitTransform::load_groups(ByteReader& reader, bool same_parameters) {
+Status UnitTransform::load_groups(ByteReader& reader, const SavedParameters& saved) {
+  const bool same_parameters = saved.same;
+  std::map<std::string_view, std::ptrdiff_t> position;
+  for (std::size_t i = 0; i < saved.names.size(); ++i) position.emplace(saved.names[i], saved.position[i]);
   const auto corrupt = [&](const auto&... what) {
     return Status(StatusCode::corrupt_data, detail::concat("state of '", name(), "' has ", what...));
   };
@@ -105,7 +131,12 @@ Status UnitTransform::load_groups(ByteReader& reader, bool same_parameters) {
   for (std::uint32_t i = 0; i < count; ++i) {
     const bool is_group = reader.get<std::uint8_t>() != 0;
     const std::string unit_name = reader.get_string();
-    const std::ptrdiff_t unit = map_.find(is_group, unit_name);  // -1: a tensor that is gone
+    std::ptrdiff_t unit = -1;  // a tensor that is gone
+    if (is_group) {
+      unit = map_.find(true, unit_name);
+    } else if (const auto found = position.find(unit_name); found != position.end() && found->second >= 0) {
+      unit = map_.find(false, tensor_names_[static_cast<std::size_t>(found->second)]);
+    }
     GRADSTAB_RETURN_IF_ERROR(load_unit(reader, unit));
     if (unit < 0) {
       if (!same_parameters) continue;

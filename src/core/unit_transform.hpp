@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/global_norm.hpp"
@@ -58,7 +59,7 @@ class UnitTransform : public NormTransform {
   Status validate() const override { return units_.validate(); }
   Status bind(const ParameterSet& parameters, const Segments& segments) final;
 
-  void save_state(ByteWriter& writer) const override;
+  void save_state(ByteWriter& writer, IndexRange tensors) const override;
   Status load_state(ByteReader& reader, const SavedParameters& saved) override;
 
  protected:
@@ -89,11 +90,13 @@ class UnitTransform : public NormTransform {
   }
 
  private:
-  Status load_groups(ByteReader& reader, bool same_parameters);
+  IndexRange units_of(IndexRange tensors) const noexcept;
+  Status load_groups(ByteReader& reader, const SavedParameters& saved);
 
   Units units_;
   UnitMap map_;
-  std::vector<std::size_t> first_segment_;  // per tensor
+  std::vector<std::string> tensor_names_;   // of granularity group
+  std::vector<std::size_t> first_segment_;  // per tensor, and the count of all behind them
 };
 
 }  // namespace gradstab

@@ -65,12 +65,12 @@ class ZClip final : public NormTransform {
     return {{"mean", {statistics_.mean}}, {"var", {statistics_.variance}}};
   }
 
-  void save_state(ByteWriter& writer) const override {
-    writer.put(statistics_.collected);
-    writer.put(statistics_.mean);
-    writer.put(statistics_.variance);
-    writer.put(statistics_.nonfinite);
-    writer.put(statistics_.zeros);
+  void save_state(ByteWriter& writer, IndexRange) const override {
+    writer.put("collected", statistics_.collected);
+    writer.put("mean", statistics_.mean);
+    writer.put("var", statistics_.variance);
+    writer.put("nonfinite", statistics_.nonfinite);
+    writer.put("zeros", statistics_.zeros);
   }
 
   Status load_state(ByteReader& reader, const SavedParameters&) override {

@@ -93,7 +93,7 @@ TEST(ParameterStateTest, MessagesSayWhatIsExpected) {
   EXPECT_EQ(run.optimizer.set_parameter_state(0, DType::float32, {1, {}}).message(),
             "state of 'embed.weight' must have 2 arrays of [88, 11] values and a step of at least 0");
   EXPECT_EQ(run.optimizer.set_parameter_state(5, DType::bfloat16, {1, {{1}, {1}}}).message(),
-            "state of 'scale' can be set for float32 and float64 parameters, got bfloat16");
+            "state of 'scale', bfloat16 with a master copy, must have a copy of 1 values, got 0");
 }
 
 TEST(ParameterStateTest, SettingNothingStartsAParameterAfresh) {

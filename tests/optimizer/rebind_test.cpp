@@ -130,6 +130,63 @@ TEST(OptimizerRebindingTest, AdamMinisUnitsCannotChangeOnceTheyHaveBegun) {
   expect_refused(training, two(), by_row, "'mlp.weight' changes its kind of state with the new groups");
 }
 
+/// Of another shape, and without the statistics of the parameter that had the name.
+TEST_P(OptimizerRebindTest, WhatIsFreshStartsAfreshAlsoInAnotherShape) {
+  std::mt19937_64 random(86);
+  Training training(parameter_set(two()), DType::float32, GetParam().options, stabilize());
+  for (int step = 0; step < 4; ++step) training.step(random_gradients(random, training.parameters));
+  const auto kept = training.optimizer.statistics(1).value();
+  const ParameterSet larger = parameter_set({{"mlp.weight", {5, 2}}, {"mlp.bias", {3}}});
+  EXPECT_EQ(training.optimizer.rebind(larger).code(), StatusCode::shape_mismatch);
+  EXPECT_EQ(training.optimizer.step_of(0).value(), 4) << "nothing is lost";
+  const std::vector<std::size_t> fresh = {0};
+  ASSERT_TRUE(training.optimizer.rebind(larger, {}, fresh).ok());
+  EXPECT_EQ(training.optimizer.step_of(0).value(), 0);
+  EXPECT_EQ(training.optimizer.step_of(1).value(), 4);
+  EXPECT_EQ(training.optimizer.statistics(1).value(), kept);
+  for (const ParameterStatistic& statistic : training.optimizer.statistics(0).value()) {
+    if (statistic.name == "0.stabilize.k") EXPECT_EQ(statistic.values, (std::vector<double>{0.0}));
+  }
+  EXPECT_EQ(training.optimizer.step_of(7).status().message(), "there is no parameter 7; 2 are registered");
+}
+
+TEST_P(OptimizerRebindTest, AStateGoesUnderOtherNames) {
+  std::mt19937_64 random(87);
+  Training source(parameter_set(two()), DType::float32, GetParam().options, stabilize());
+  for (int step = 0; step < 4; ++step) source.step(random_gradients(random, source.parameters));
+  Training target(parameter_set({{"m.mlp.bias", {3}}, {"m.mlp.weight", {3, 2}}}), DType::float32,
+                  GetParam().options, stabilize());
+  const auto state = source.optimizer.save().value();
+  EXPECT_FALSE(target.optimizer.load(state).ok());
+  const std::vector<std::string> names = {"m.mlp.weight", "m.mlp.bias"};
+  ASSERT_EQ(saved_parameters(state).value().size(), 2u);
+  ASSERT_TRUE(target.optimizer.load(state, names).ok());
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(target.optimizer.parameter_state(i)->values, source.optimizer.parameter_state(1 - i)->values);
+    EXPECT_EQ(target.optimizer.statistics(i).value(), source.optimizer.statistics(1 - i).value());
+  }
+}
+
+/// Parameter by parameter, with the number of steps and the copies of bfloat16.
+TEST_P(OptimizerRebindTest, StateGoesOverParameterByParameter) {
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64}) {
+    std::mt19937_64 random(88);
+    Training source(parameter_set(two()), dtype, GetParam().options, stabilize());
+    for (int step = 0; step < 4; ++step) source.step(random_gradients(random, source.parameters));
+    Training target(parameter_set(two()), dtype, GetParam().options, stabilize());
+    std::vector<std::vector<ParameterStatistic>> statistics;
+    for (std::size_t i = 0; i < 2; ++i) {
+      const auto state = source.optimizer.parameter_state(i).value();
+      EXPECT_EQ(state.steps, 4);
+      EXPECT_EQ(state.master.empty(), dtype != DType::bfloat16);
+      ASSERT_TRUE(target.optimizer.set_parameter_state(i, dtype, state).ok());
+      statistics.push_back(source.optimizer.statistics(i).value());
+    }
+    ASSERT_TRUE(target.optimizer.set_statistics(statistics).ok());
+    EXPECT_EQ(target.optimizer.save().value(), source.optimizer.save().value());
+  }
+}
+
 TEST(OptimizerReportTest, IsThatOfTheLastStepAlsoWhereAPolicyRaised) {
   Training training(parameter_set({{"a", {1}}, {"b", {1}}}), DType::float32, SgdOptions{}, stabilize(),
                     {.run = {.nonfinite = NonFinitePolicy::raise}});
