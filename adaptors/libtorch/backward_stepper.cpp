@@ -59,7 +59,7 @@ double root_of_squares_of(const std::vector<TensorReport>& tensors, bool raw) {
 
 void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   if (held) return;
-  at::Tensor& parameter = optimizer->parameters_[index];
+  at::Tensor& parameter = optimizer->parameters_.tensors()[index];
   const at::Tensor& gradient = parameter.grad();
   if (!gradient.defined()) return;
   if (mode == Mode::measure) {
@@ -67,7 +67,7 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
     return;
   }
   // Schedulers write into the groups at any time; what they change is the learning rate.
-  const std::size_t group = optimizer->group_of_[index];
+  const std::size_t group = optimizer->parameters_.group_of()[index];
   optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
   optimizer->fused_.step_one(index, parameter, gradient).check();
   stepped[index] = true;
@@ -77,14 +77,14 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
 
 BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(std::make_shared<State>()) {
   optimizer.bind();
-  if (mode == Mode::update) optimizer.fused_.can_step_one(optimizer.parameters_).check();
+  if (mode == Mode::update) optimizer.fused_.can_step_one(optimizer.parameters_.tensors()).check();
   state_->optimizer = &optimizer;
   state_->mode = mode;
-  state_->stepped.resize(optimizer.parameters_.size());
-  for (std::size_t i = 0; i < optimizer.parameters_.size(); ++i) {
-    at::Tensor& parameter = optimizer.parameters_[i];
+  state_->stepped.resize(optimizer.parameters_.tensors().size());
+  for (std::size_t i = 0; i < optimizer.parameters_.tensors().size(); ++i) {
+    at::Tensor& parameter = optimizer.parameters_.tensors()[i];
     const bool frozen = !parameter.requires_grad();
-    if (frozen && !parameter.is_floating_point()) continue;
+    if (frozen && !parameter.is_floating_point() && !parameter.is_complex()) continue;
     // What is frozen may be trained later. It has such a node only while it is trained, and keeps it.
     if (frozen) parameter.set_requires_grad(true);
     auto accumulator = torch::autograd::impl::grad_accumulator(parameter);

@@ -1,7 +1,8 @@
 #include "gradstab/libtorch.hpp"
 
 #include <cstring>
-#include <unordered_set>
+
+#include "gradstab/libtorch_plain.hpp"
 
 namespace gradstab {
 namespace {
@@ -19,56 +20,20 @@ GradientBridge::GradientBridge(GradientTransform transform, RunOptions options)
 }
 
 void GradientBridge::set_names(const NamedParameters& names) {
-  names_.clear();
-  for (const auto& item : names) names_.emplace_back(item.value(), item.key());
+  parameters_.set_names(names);
 }
 
 void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
-  std::vector<at::Tensor> tensors;
-  std::vector<Parameter> parameters;
-  std::unordered_set<const c10::TensorImpl*> seen;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    const auto& group = groups[g].params();
-    for (std::size_t i = 0; i < group.size(); ++i) {
-      const at::Tensor& tensor = group[i];
-      std::string name = "group" + std::to_string(g) + ".parameter" + std::to_string(i);
-      for (const auto& [named, its_name] : names_) {
-        if (named.is_same(tensor)) name = its_name;
-      }
-      if (!seen.insert(tensor.unsafeGetTensorImpl()).second) {
-        throw Error(
-            {StatusCode::invalid_argument,
-             "parameter '" + name + "' is in the optimizer twice; its gradient would be transformed twice"});
-      }
-      tensors.push_back(tensor);
-      parameters.push_back({std::move(name), tensor.sizes().vec()});
-    }
-  }
-  transform_.bind(ParameterSet::create(std::move(parameters)).value()).check();
-  parameters_ = std::move(tensors);
+  GroupParameters::Taken taken = parameters_.take(groups, "its gradient would be transformed twice");
+  transform_.bind(taken.set, taken.fresh).check();
+  parameters_.keep(std::move(taken));
 }
 
 bool GradientBridge::transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
-  std::size_t position = 0;
-  bool same = true;
-  for (const auto& group : groups) {
-    for (const at::Tensor& tensor : group.params()) {
-      same = same && position < parameters_.size() && parameters_[position].is_same(tensor);
-      ++position;
-    }
-  }
-  if (!same || position != parameters_.size()) bind(groups);
-
+  if (!parameters_.hold(groups)) bind(groups);
   gradients_.clear();
-  for (const at::Tensor& parameter : parameters_) {
-    const at::Tensor& gradient = parameter.grad();
-    // Values of the same element add up before their norm means anything. The coalesced tensor takes the
-    // gradient's place, so that the optimizer sees what is scaled.
-    if (gradient.defined() && gradient.layout() == at::kSparse && !gradient.is_coalesced())
-      parameter.mutable_grad() = gradient.coalesce();
-    gradients_.push_back(parameter.grad());
-  }
-  const bool go_on = transform_.step(gradients_, parameters_).value();
+  for (at::Tensor& parameter : parameters_.tensors()) gradients_.push_back(writable_gradient_of(parameter));
+  const bool go_on = transform_.step(gradients_, parameters_.tensors()).value();
   gradients_.clear();  // they are the caller's to free
   return go_on;
 }

@@ -4,7 +4,8 @@
 #include <torch/version.h>
 
 #include <cstring>
-#include <unordered_set>
+
+#include "gradstab/libtorch_plain.hpp"
 
 namespace gradstab {
 namespace {
@@ -13,15 +14,6 @@ constexpr const char* kArchiveKey = "gradstab_optimizer";
 
 std::string group_key(std::size_t group) {
   return "gradstab_group" + std::to_string(group);
-}
-
-/// Values in the order in which the parameter's elements lie in memory.
-std::vector<double> in_memory_order(const at::Tensor& values, const at::Tensor& parameter) {
-  const auto options = parameter.options().dtype(at::kDouble).device(at::kCPU).requires_grad(false);
-  at::Tensor copy = torch::empty_like(parameter, options);
-  copy.copy_(values);
-  const auto* data = copy.data_ptr<double>();
-  return {data, data + copy.numel()};
 }
 
 }  // namespace
@@ -38,53 +30,21 @@ FusedOptimizer::FusedOptimizer(std::vector<torch::optim::OptimizerParamGroup> gr
 FusedOptimizer::~FusedOptimizer() = default;
 
 void FusedOptimizer::set_names(const NamedParameters& names) {
-  names_.clear();
-  for (const auto& item : names) names_.emplace_back(item.value(), item.key());
+  parameters_.set_names(names);
 }
 
 void FusedOptimizer::bind() const {
-  std::size_t position = 0;
-  bool same = bound_;
-  for (std::size_t g = 0; g < param_groups_.size(); ++g) {
-    for (const at::Tensor& tensor : param_groups_[g].params()) {
-      same = same && position < parameters_.size() && parameters_[position].is_same(tensor) &&
-             group_of_[position] == g;
-      ++position;
-    }
-  }
-  same = same && position == parameters_.size();
-  if (!same) {
-    std::vector<at::Tensor> tensors;
-    std::vector<std::size_t> group_of;
-    std::vector<Parameter> parameters;
-    std::vector<OptimizerGroup> groups;
-    std::unordered_set<const c10::TensorImpl*> seen;
-    for (std::size_t g = 0; g < param_groups_.size(); ++g) {
-      OptimizerGroup& group = groups.emplace_back(OptimizerGroup{convert(param_groups_[g].options()), {}});
-      const auto& params = param_groups_[g].params();
-      for (std::size_t i = 0; i < params.size(); ++i) {
-        std::string name = "group" + std::to_string(g) + ".parameter" + std::to_string(i);
-        for (const auto& [named, its_name] : names_) {
-          if (named.is_same(params[i])) name = its_name;
-        }
-        if (!seen.insert(params[i].unsafeGetTensorImpl()).second) {
-          throw Error({StatusCode::invalid_argument,
-                       "parameter '" + name + "' is in the optimizer twice; it would be updated twice"});
-        }
-        group.parameters.push_back(tensors.size());
-        group_of.push_back(g);
-        parameters.push_back({std::move(name), params[i].sizes().vec()});
-        tensors.push_back(params[i]);
-      }
-    }
-    fused_.bind(ParameterSet::create(std::move(parameters)).value(), groups).check();
-    parameters_ = std::move(tensors);
-    group_of_ = std::move(group_of);
-    bound_ = true;
-  } else {
+  if (parameters_.hold(param_groups_)) {
     for (std::size_t g = 0; g < param_groups_.size(); ++g)
       fused_.set_options(g, convert(param_groups_[g].options())).check();
+    return;
   }
+  GroupParameters::Taken taken = parameters_.take(param_groups_, "it would be updated twice");
+  std::vector<OptimizerGroup> groups;
+  for (const auto& group : param_groups_) groups.push_back({convert(group.options()), {}});
+  for (std::size_t i = 0; i < taken.group_of.size(); ++i) groups[taken.group_of[i]].parameters.push_back(i);
+  fused_.bind(taken.set, groups, false, taken.fresh).check();
+  parameters_.keep(std::move(taken));
 }
 
 const StepReport& FusedOptimizer::report() const {
@@ -100,11 +60,12 @@ torch::Tensor FusedOptimizer::step(LossClosure closure) {
   }
   bind();
   gradients_.clear();
-  for (const at::Tensor& parameter : parameters_) gradients_.push_back(parameter.grad());
-  fused_.step(parameters_, gradients_).status().check();
+  const std::vector<at::Tensor>& parameters = parameters_.tensors();
+  for (const at::Tensor& parameter : parameters) gradients_.push_back(parameter.grad());
+  fused_.step(parameters, gradients_).status().check();
   // Autograd notices when a tensor that it saved was changed behind its back; these were changed.
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (gradients_[i].defined()) parameters_[i].unsafeGetTensorImpl()->bump_version();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients_[i].defined()) parameters[i].unsafeGetTensorImpl()->bump_version();
   }
   gradients_.clear();  // they are the caller's to free
   return loss;
@@ -117,7 +78,7 @@ void FusedOptimizer::save(torch::serialize::OutputArchive& archive) const {
     param_groups_[g].options().serialize(options);
     archive.write(group_key(g), options);
   }
-  const auto bytes = fused_.save().value();
+  const auto bytes = fused_.save(parameters_.tensors()).value();
   at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
   std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
   archive.write(kArchiveKey, blob, /*is_buffer=*/true);
@@ -142,8 +103,8 @@ void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
   bind();
   for (std::size_t i = 0; i < states.size(); ++i) {
     if (states[i].step == 0) continue;
-    const auto dtype = tensor_ref(parameters_[i], fused_.parameters()[i].name).value().dtype;
-    fused_.home().value()->set_parameter_state(i, dtype, states[i]).check();
+    const auto dtype = dtype_of(parameters_.tensors()[i], fused_.parameters()[i].name).value();
+    fused_.set_parameter_state(i, dtype, states[i]).check();
   }
 }
 

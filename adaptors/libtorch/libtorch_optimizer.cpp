@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "gradstab/libtorch_tensor.hpp"
+
 namespace gradstab {
 
 TensorOptimizer::TensorOptimizer(OptimizerOptions options, std::optional<GradientTransform> transform,
                                  OptimizerRunOptions run)
     : run_(std::move(run)),
-      placed_(Optimizer(std::move(options), std::move(transform)), Places(run_.run)),
+      placed_(Optimizer(options, std::move(transform)), Places(run_.run)),
+      plain_gradients_(TensorUse::optimizers_gradients, std::holds_alternative<SgdOptions>(options)),
       gradient_copies_(placed_.places().emulates()),
       parameter_copies_(placed_.places().emulates()) {
   if (!run_.run.executor) run_.run.executor = torch_executor();
@@ -18,11 +21,18 @@ Status TensorOptimizer::validate() {
 }
 
 Status TensorOptimizer::bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups,
-                             bool in_parts) {
+                             bool in_parts, std::vector<std::size_t> fresh) {
   GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
   Optimizer& host = placed_.host();
-  GRADSTAB_RETURN_IF_ERROR(bound_ ? host.rebind(std::move(parameters), groups)
-                                  : host.init(std::move(parameters), run_, groups));
+  if (bound_) {
+    add_reshaped(host.parameters(), parameters, fresh);
+    GRADSTAB_RETURN_IF_ERROR(host.rebind(std::move(parameters), groups, fresh));
+    const ParameterSet& now = host.parameters();
+    for (const std::size_t index : fresh) without_copy_.erase(now[index].name);
+    std::erase_if(without_copy_, [&](const auto& waiting) { return now.find(waiting.first) < 0; });
+  } else {
+    GRADSTAB_RETURN_IF_ERROR(host.init(std::move(parameters), run_, groups));
+  }
   bound_ = true;
   in_parts_ = in_parts;
   measured_.assign(host.parameters().size(), {});
@@ -36,6 +46,58 @@ Result<Optimizer*> TensorOptimizer::home() {
   GRADSTAB_RETURN_IF_ERROR(keep_reports_of_ones());
   GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
   return &placed_.host();
+}
+
+Result<std::vector<std::byte>> TensorOptimizer::save(std::span<const at::Tensor> parameters) {
+  GRADSTAB_RETURN_IF_ERROR(make_copies(parameters));
+  return placed_.save();
+}
+
+Result<Optimizer::ParameterState> TensorOptimizer::parameter_state(std::size_t index) {
+  const auto waiting = without_copy_.find(placed_.name_of_parameter(index));
+  if (waiting != without_copy_.end()) return waiting->second;
+  const auto host = home();
+  if (!host) return host.status();
+  return (*host)->parameter_state(index);
+}
+
+Result<std::int64_t> TensorOptimizer::step_of(std::size_t index) {
+  const auto waiting = without_copy_.find(placed_.name_of_parameter(index));
+  if (waiting != without_copy_.end()) return waiting->second.step;
+  const auto host = home();
+  if (!host) return host.status();
+  return (*host)->step_of(index);
+}
+
+Status TensorOptimizer::set_parameter_state(std::size_t index, DType dtype, Optimizer::ParameterState state) {
+  const auto host = home();
+  if (!host) return host.status();
+  const std::string& name = placed_.name_of_parameter(index);
+  without_copy_.erase(name);
+  const bool copies = dtype == DType::bfloat16 && run_.low_precision == LowPrecision::master_copy;
+  if (!copies || !state.master.empty() || (state.step == 0 && state.values.empty()))
+    return (*host)->set_parameter_state(index, dtype, state);
+  // What is wrong with it is said now.
+  Optimizer::ParameterState complete = state;
+  complete.master.assign(static_cast<std::size_t>(element_count(parameters()[index].sizes)), 0.0);
+  GRADSTAB_RETURN_IF_ERROR((*host)->set_parameter_state(index, dtype, complete));
+  GRADSTAB_RETURN_IF_ERROR((*host)->set_parameter_state(index, dtype, {0, {}, {}, state.steps}));
+  without_copy_.emplace(name, std::move(state));
+  return {};
+}
+
+Status TensorOptimizer::make_copy(std::size_t index, const at::Tensor& parameter) {
+  const auto waiting = without_copy_.find(placed_.name_of_parameter(index));
+  if (waiting == without_copy_.end() || !parameter.defined()) return {};
+  Optimizer::ParameterState state = waiting->second;
+  state.master = in_memory_order(parameter, parameter);
+  return set_parameter_state(index, DType::bfloat16, std::move(state));
+}
+
+Status TensorOptimizer::make_copies(std::span<const at::Tensor> parameters, std::size_t first) {
+  for (std::size_t i = 0; i < parameters.size() && !without_copy_.empty(); ++i)
+    GRADSTAB_RETURN_IF_ERROR(make_copy(first + i, parameters[i]));
+  return {};
 }
 
 Status TensorOptimizer::go_to(const Whereabouts& where) {
@@ -61,8 +123,32 @@ Status TensorOptimizer::set_lr(std::size_t group, double lr) {
   return placed_.device()->set_lr(group, lr, *stream);
 }
 
+/// The tensors of a step as plain ones; of a single parameter, with the index of that one.
+Status TensorOptimizer::take_plain(std::span<const at::Tensor> parameters,
+                                   std::span<const at::Tensor> gradients, std::size_t first) {
+  GRADSTAB_RETURN_IF_ERROR(make_copies(parameters, first));
+  GRADSTAB_RETURN_IF_ERROR(plain_gradients_.take(gradients, this->parameters(), first).status());
+  if (first == 0) return plain_parameters_.take_present(parameters, gradients, this->parameters()).status();
+  return plain_parameters_.take(parameters, this->parameters(), first).status();
+}
+
+/// Ends what `take_plain` began.
+template <class Outcome>
+Outcome TensorOptimizer::give_back(Outcome outcome, std::span<const at::Tensor> parameters) {
+  if (outcome.ok()) plain_parameters_.return_to(parameters);
+  plain_parameters_.clear();
+  plain_gradients_.clear();
+  return outcome;
+}
+
 Result<bool> TensorOptimizer::step(std::span<const at::Tensor> parameters,
                                    std::span<const at::Tensor> gradients) {
+  GRADSTAB_RETURN_IF_ERROR(take_plain(parameters, gradients));
+  return give_back(step_plain(plain_parameters_.taken(), plain_gradients_.taken()), parameters);
+}
+
+Result<bool> TensorOptimizer::step_plain(std::span<const at::Tensor> parameters,
+                                         std::span<const at::Tensor> gradients) {
   GRADSTAB_RETURN_IF_ERROR(begin_step(parameters, gradients));
   if (placed_.place() != Place::device) {
     GRADSTAB_RETURN_IF_ERROR(take_on_host(parameters, gradients));
@@ -76,6 +162,17 @@ Result<bool> TensorOptimizer::step(std::span<const at::Tensor> parameters,
 
 Result<at::Tensor> TensorOptimizer::measure_parts(std::span<const at::Tensor> parameters,
                                                   std::span<const at::Tensor> gradients) {
+  GRADSTAB_RETURN_IF_ERROR(take_plain(parameters, gradients));
+  auto squares = measure_plain_parts(plain_parameters_.taken(), plain_gradients_.taken());
+  if (!squares) {
+    plain_parameters_.clear();
+    plain_gradients_.clear();
+  }
+  return squares;
+}
+
+Result<at::Tensor> TensorOptimizer::measure_plain_parts(std::span<const at::Tensor> parameters,
+                                                        std::span<const at::Tensor> gradients) {
   GRADSTAB_RETURN_IF_ERROR(begin_step(parameters, gradients));
   if (placed_.place() != Place::device) {
     GRADSTAB_RETURN_IF_ERROR(take_on_host(parameters, gradients));
@@ -90,6 +187,11 @@ Result<at::Tensor> TensorOptimizer::measure_parts(std::span<const at::Tensor> pa
 }
 
 Result<bool> TensorOptimizer::finish_parts(std::span<const at::Tensor> parameters,
+                                           std::span<const at::Tensor>) {
+  return give_back(finish_plain(plain_parameters_.taken(), plain_gradients_.taken()), parameters);
+}
+
+Result<bool> TensorOptimizer::finish_plain(std::span<const at::Tensor> parameters,
                                            std::span<const at::Tensor> gradients) {
   if (placed_.place() != Place::device) return end_host_step(placed_.host().finish(), parameters, gradients);
   const auto stream = placed_.stream();
@@ -169,6 +271,13 @@ Result<bool> TensorOptimizer::end_device_step(const Status& made) {
 }
 
 Status TensorOptimizer::step_one(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient) {
+  GRADSTAB_RETURN_IF_ERROR(take_plain({&parameter, 1}, {&gradient, 1}, index));
+  return give_back(step_one_plain(index, plain_parameters_.taken().front(), plain_gradients_.taken().front()),
+                   {&parameter, 1});
+}
+
+Status TensorOptimizer::step_one_plain(std::size_t index, const at::Tensor& parameter,
+                                       const at::Tensor& gradient) {
   const auto where = placed_.find({&gradient, 1}, {&parameter, 1});
   if (!where) return where.status();
   GRADSTAB_RETURN_IF_ERROR(go_to(*where));
@@ -221,6 +330,9 @@ Result<TensorReport> TensorOptimizer::report_of_one(std::size_t index) {
 }
 
 Status TensorOptimizer::can_step_one(std::span<const at::Tensor> parameters) {
+  PlainTensors plain(TensorUse::compared_parameters);
+  const auto taken = plain.take(parameters, this->parameters());
+  if (taken) parameters = *taken;  // otherwise each step will say what is wrong with its parameter
   const auto where = placed_.find(parameters, parameters);
   if (!where) return where.status();
   GRADSTAB_RETURN_IF_ERROR(go_to(*where));
@@ -229,6 +341,8 @@ Status TensorOptimizer::can_step_one(std::span<const at::Tensor> parameters) {
 
 Status TensorOptimizer::measure_one(std::size_t index, const at::Tensor& gradient) {
   if (!gradient.device().is_cpu() || placed_.device() != nullptr || placed_.places().emulates()) return {};
+  // The step measures what takes its place.
+  if (plain_gradients_.replaces(gradient)) return {};
   auto reference = tensor_ref(gradient, placed_.name_of_parameter(index));
   if (!reference) return reference.status();
   GRADSTAB_RETURN_IF_ERROR(placed_.host().measure_one(index, *reference));

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gradstab/libtorch_plain.hpp"
+
 namespace gradstab {
 namespace {
 
@@ -29,8 +31,24 @@ std::shared_ptr<Executor> torch_executor() {
   return std::make_shared<TorchExecutor>();
 }
 
+Result<DType> dtype_of(const at::Tensor& tensor, const std::string& name) {
+  switch (c10::toRealValueType(tensor.scalar_type())) {
+    case at::kFloat:
+      return DType::float32;
+    case at::kDouble:
+      return DType::float64;
+    case at::kHalf:
+      return DType::float16;
+    case at::kBFloat16:
+      return DType::bfloat16;
+    default:
+      return unsupported(name, std::string("has dtype ") + c10::toString(tensor.scalar_type()) +
+                                   ", expected float32, float64, float16 or bfloat16");
+  }
+}
+
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) {
-  if (tensor.layout() == at::kSparse) {
+  if (tensor.layout() == at::kSparse && !tensor.key_set().has(c10::DispatchKey::Python)) {
     if (!tensor.is_coalesced()) return unsupported(name, "is sparse and not coalesced; coalesce it first");
     // Not _values(), which may be an alias whose sizes go with it.
     const auto* sparse = static_cast<const at::SparseTensorImpl*>(tensor.unsafeGetTensorImpl());
@@ -38,27 +56,12 @@ Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) 
     if (values) values->sparse_values = true;
     return values;
   }
-  if (tensor.layout() != at::kStrided) {
-    return unsupported(name, "has a layout that is neither strided nor sparse COO");
-  }
+  if (!is_plain(tensor)) return unsupported(name, why_not_plain(tensor));
+  if (tensor.is_complex()) return unsupported(name, "is complex, expected its pairs of real numbers");
   TensorRef result;
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      result.dtype = DType::float32;
-      break;
-    case at::kDouble:
-      result.dtype = DType::float64;
-      break;
-    case at::kHalf:
-      result.dtype = DType::float16;
-      break;
-    case at::kBFloat16:
-      result.dtype = DType::bfloat16;
-      break;
-    default:
-      return unsupported(name, std::string("has dtype ") + c10::toString(tensor.scalar_type()) +
-                                   ", expected float32, float64, float16 or bfloat16");
-  }
+  const auto dtype = dtype_of(tensor, name);
+  if (!dtype) return dtype.status();
+  result.dtype = *dtype;
   if (!tensor.device().is_cpu() && !tensor.device().is_cuda()) {
     return unsupported(name, "is on device " + tensor.device().str() + ", expected cpu or cuda");
   }
@@ -66,6 +69,9 @@ Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name) 
   result.data = tensor.data_ptr();
   result.sizes = {tensor.sizes().data(), tensor.sizes().size()};
   result.strides = {tensor.strides().data(), tensor.strides().size()};
+  if (result.data == nullptr && tensor.numel() > 0) {
+    return unsupported(name, "has no memory: its storage was freed, as sharding does between uses");
+  }
   // An empty tensor may have no memory; it must still not read as "no gradient".
   static std::byte empty;
   if (result.data == nullptr) result.data = &empty;

@@ -22,11 +22,15 @@ Status TensorTransform::validate() const {
   return find_backend(options_.backend).status();
 }
 
-Status TensorTransform::bind(ParameterSet parameters) {
+Status TensorTransform::bind(ParameterSet parameters, std::vector<std::size_t> fresh) {
   GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
   GradientTransform& host = placed_.host();
-  GRADSTAB_RETURN_IF_ERROR(bound_ ? host.rebind(std::move(parameters))
-                                  : host.init(std::move(parameters), options_));
+  if (bound_) {
+    add_reshaped(host.parameters(), parameters, fresh);
+    GRADSTAB_RETURN_IF_ERROR(host.rebind(std::move(parameters), fresh));
+  } else {
+    GRADSTAB_RETURN_IF_ERROR(host.init(std::move(parameters), options_));
+  }
   bound_ = true;
   parts_.reset();
   placed_.forget_refusal();
@@ -34,8 +38,9 @@ Status TensorTransform::bind(ParameterSet parameters) {
   return {};
 }
 
-Status TensorTransform::bind_parts(ParameterSet parameters, ParameterSet parts) {
-  GRADSTAB_RETURN_IF_ERROR(bind(std::move(parameters)));
+Status TensorTransform::bind_parts(ParameterSet parameters, ParameterSet parts,
+                                   std::vector<std::size_t> fresh) {
+  GRADSTAB_RETURN_IF_ERROR(bind(std::move(parameters), std::move(fresh)));
   parts_ = std::move(parts);
   return {};
 }
@@ -47,8 +52,31 @@ Status TensorTransform::go_to(const Whereabouts& where) {
   });
 }
 
+Result<GradientTransform*> TensorTransform::home() {
+  GRADSTAB_RETURN_IF_ERROR(placed_.come_home());
+  return &placed_.host();
+}
+
 Result<bool> TensorTransform::step(std::span<const at::Tensor> gradients,
                                    std::span<const at::Tensor> parameters) {
+  const auto plain = plain_gradients_.take(gradients, this->parameters());
+  if (!plain) return plain.status();
+  std::span<const at::Tensor> values = {};
+  if (needs_parameters() && !parameters.empty()) {
+    const auto present = plain_parameters_.take_present(parameters, gradients, this->parameters());
+    if (!present) return present.status();
+    values = *present;
+  }
+  const auto go_on = step_plain(*plain, values);
+  if (go_on && *go_on) plain_gradients_.return_to(gradients);
+  plain_gradients_.clear();
+  plain_parameters_.clear();
+  return go_on;
+}
+
+/// Of plain tensors.
+Result<bool> TensorTransform::step_plain(std::span<const at::Tensor> gradients,
+                                         std::span<const at::Tensor> parameters) {
   const auto where = placed_.find(gradients);
   if (!where) return where.status();
   GRADSTAB_RETURN_IF_ERROR(go_to(*where));
@@ -139,6 +167,14 @@ Result<bool> TensorTransform::end_device_step(const Status& status, std::span<co
 }
 
 Result<at::Tensor> TensorTransform::measure_parts(std::span<const at::Tensor> gradients) {
+  const auto plain = plain_gradients_.take(gradients, parameters());
+  if (!plain) return plain.status();
+  auto squares = measure_plain_parts(*plain);
+  if (!squares || !squares->defined()) plain_gradients_.clear();
+  return squares;
+}
+
+Result<at::Tensor> TensorTransform::measure_plain_parts(std::span<const at::Tensor> gradients) {
   const auto where = placed_.find(gradients);
   if (!where) return where.status();
   if (where->place != Place::device) return at::Tensor();
@@ -157,7 +193,10 @@ Result<bool> TensorTransform::finish_parts(std::span<const at::Tensor> gradients
     return Status(StatusCode::failed_precondition, "finish_parts was called before measure_parts");
   const auto stream = placed_.stream();
   if (!stream) return stream.status();
-  return end_device_step(placed_.device()->finish(*stream), gradients);
+  const auto go_on = end_device_step(placed_.device()->finish(*stream), plain_gradients_.taken());
+  if (go_on && *go_on) plain_gradients_.return_to(gradients);
+  plain_gradients_.clear();
+  return go_on;
 }
 
 /// The engine's own memory, which the next step writes.

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "gradstab/libtorch_groups.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/libtorch_transform.hpp"
 #include "gradstab/transforms.hpp"
@@ -38,8 +39,9 @@ class GradientBridge {
   void set_names(const NamedParameters& names);
 
   /// Transforms the gradients of all parameters in the groups, in host memory or on a device
-  /// (TensorTransform). Parameters without gradient are left out; sparse gradients are coalesced in place;
-  /// groups added since the last call join with fresh state. Returns false if the optimizer's step must be
+  /// (TensorTransform). Parameters without gradient are left out; sparse gradients are coalesced in place,
+  /// and those that cannot be written (expanded ones) copied; groups added since the last call, and
+  /// parameters that have another shape, join with fresh state. Returns false if the optimizer's step must be
   /// skipped (policy `skip_step`). Throws gradstab::Error.
   bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
@@ -60,9 +62,7 @@ class GradientBridge {
 
   // Mutable, as is the report: looking at either may have to fetch it from a device.
   mutable TensorTransform transform_;
-  std::vector<std::pair<at::Tensor, std::string>> names_;
-  std::vector<at::Tensor>
-      parameters_;  // in the order of the groups; held, so that no new tensor can take an old one's place
+  GroupParameters parameters_;
   std::vector<at::Tensor> gradients_;
   mutable StepReport report_;
 };

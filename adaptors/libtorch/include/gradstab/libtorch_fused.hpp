@@ -78,12 +78,9 @@ class FusedOptimizer : public torch::optim::Optimizer {
 
   // What is registered follows the groups, to which LibTorch's own functions add at any time.
   mutable TensorOptimizer fused_;
-  mutable std::vector<at::Tensor> parameters_;  // in the order of the groups
-  mutable std::vector<std::size_t> group_of_;
-  mutable bool bound_ = false;
+  mutable GroupParameters parameters_;
   std::vector<at::Tensor> gradients_;  // of the current step
   mutable StepReport report_;
-  std::vector<std::pair<at::Tensor, std::string>> names_;
 };
 
 /// Options of Lion that LibTorch has no class for; fields as in LionOptions.

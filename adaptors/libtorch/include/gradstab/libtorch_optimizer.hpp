@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "gradstab/cuda.hpp"
 #include "gradstab/libtorch_placed.hpp"
 #include "gradstab/libtorch_places.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/optimizer.hpp"
 
@@ -28,16 +30,19 @@ class TensorOptimizer {
   /// What `bind` would refuse whatever the parameters are.
   Status validate();
 
-  /// Registers parameters. State of the names that stay is kept; the first time all starts afresh.
-  /// `in_parts`: they are this process's parts; steps are then made by `measure_parts` and `finish_parts`.
-  Status bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups, bool in_parts = false);
+  /// Registers parameters, in their registered shapes. State of the names that stay is kept, except where the
+  /// shape has changed or the position is in `fresh`; the first time all starts afresh. `in_parts`: they are
+  /// this process's parts; steps are then made by `measure_parts` and `finish_parts`.
+  Status bind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups, bool in_parts = false,
+              std::vector<std::size_t> fresh = {});
 
   /// Of a group, from the next step on. The same settings once more cost nothing.
   Status set_options(std::size_t group, OptimizerOptions options);
   Status set_lr(std::size_t group, double lr);
 
-  /// One step, in place. One entry per parameter; one whose gradient is undefined is left out. Gradients are
-  /// not written. False: nothing was done (policy `skip_step`).
+  /// One step, in place, also of what is lazily negated or conjugated; complex numbers count as pairs of real
+  /// ones, and sparse gradients of SGD are made dense. One entry per parameter; one whose gradient is
+  /// undefined is left out. Gradients are not written. False: nothing was done (policy `skip_step`).
   ///
   /// On a device nothing waits, unless the policy is `raise` or the host decides for the method. There the
   /// report alone says that a step was left out.
@@ -68,15 +73,34 @@ class TensorOptimizer {
   /// As of TensorTransform.
   std::string backend_name() const { return placed_.backend_name(); }
 
-  Result<std::vector<std::byte>> save() { return placed_.save(); }
-  Status load(std::span<const std::byte> bytes) { return placed_.load(bytes); }
+  /// `parameters` as of `step`; see set_parameter_state.
+  Result<std::vector<std::byte>> save(std::span<const at::Tensor> parameters);
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {}) {
+    without_copy_.clear();
+    return placed_.load(bytes, names);
+  }
+
+  /// As of Optimizer. Where the float32 copy of a bfloat16 parameter is missing, it is made of what the
+  /// parameter is when it is stepped or saved next.
+  Result<Optimizer::ParameterState> parameter_state(std::size_t index);
+  Result<std::int64_t> step_of(std::size_t index);
+  Status set_parameter_state(std::size_t index, DType dtype, Optimizer::ParameterState state);
 
   /// The optimizer itself, back on the host. Errors: those of the device.
   Result<Optimizer*> home();
 
  private:
   Status go_to(const Whereabouts& where);
+  Status take_plain(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients,
+                    std::size_t first = 0);
+  template <class Outcome>
+  Outcome give_back(Outcome outcome, std::span<const at::Tensor> parameters);
   Status begin_step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<bool> step_plain(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Result<at::Tensor> measure_plain_parts(std::span<const at::Tensor> parameters,
+                                         std::span<const at::Tensor> gradients);
+  Result<bool> finish_plain(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
+  Status step_one_plain(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
   Status take_on_host(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
   Result<bool> end_host_step(const Result<StepReport>& report, std::span<const at::Tensor> parameters,
                              std::span<const at::Tensor> gradients);
@@ -85,15 +109,20 @@ class TensorOptimizer {
   Status step_one_on_device(std::size_t index, const at::Tensor& parameter, const at::Tensor& gradient);
   Status measure_again_if_written(std::size_t index, const at::Tensor& gradient, const TensorRef& reference);
   Status keep_reports_of_ones();
+  Status make_copy(std::size_t index, const at::Tensor& parameter);
+  Status make_copies(std::span<const at::Tensor> parameters, std::size_t first = 0);
 
   OptimizerRunOptions run_;
   Placed<Optimizer, cuda::Optimizer> placed_;
   bool bound_ = false;
   bool in_parts_ = false;
+  std::map<std::string, Optimizer::ParameterState> without_copy_;  // by name: see set_parameter_state
 
   // Of the current step; members so that a step allocates as little as it can.
   std::vector<TensorRef> gradient_refs_;
   std::vector<TensorRef> parameter_refs_;
+  PlainTensors plain_gradients_;
+  PlainTensors plain_parameters_{TensorUse::optimizers_parameters};
   DenseGradients dense_;
   HostCopies gradient_copies_;
   HostCopies parameter_copies_;

@@ -137,9 +137,9 @@ class Placed {
     if (!stream) return stream.status();
     return device_->save(*stream);
   }
-  Status load(std::span<const std::byte> bytes) {
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names) {
     GRADSTAB_RETURN_IF_ERROR(come_home());
-    return host_.load(bytes);
+    return host_.load(bytes, names);
   }
 
  private:

@@ -19,9 +19,14 @@ namespace gradstab {
 /// for cores.
 std::shared_ptr<Executor> torch_executor();
 
+/// The dtype of a tensor's numbers, of complex ones that of their parts. Errors: dtypes that the library does
+/// not have; `name` goes into the message.
+Result<DType> dtype_of(const at::Tensor& tensor, const std::string& name);
+
 /// A tensor of the caller's as the library sees it. The result points into `tensor` and its size and stride
-/// arrays. Of a sparse COO tensor it refers to the values. Errors: sparse tensors that are not coalesced,
-/// other layouts, complex and integer dtypes; `name` goes into the message.
+/// arrays. Of a sparse COO tensor it refers to the values. Errors: what is not plain (`is_plain`), which
+/// PlainTensors makes plain where that is possible; sparse tensors that are not coalesced; complex and
+/// integer dtypes; memory that was freed. `name` goes into the message.
 Result<TensorRef> tensor_ref(const at::Tensor& tensor, const std::string& name);
 
 /// A gradient as it was at one time, by identity and version.

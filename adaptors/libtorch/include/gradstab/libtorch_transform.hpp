@@ -11,6 +11,7 @@
 #include "gradstab/cuda.hpp"
 #include "gradstab/libtorch_placed.hpp"
 #include "gradstab/libtorch_places.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab {
@@ -25,18 +26,19 @@ class TensorTransform {
   /// The first invalid setting, or an unknown backend.
   Status validate() const;
 
-  /// Registers parameters. State of the names that stay is kept; the first time, and after `forget`, all
-  /// starts afresh.
-  Status bind(ParameterSet parameters);
+  /// Registers parameters, in their registered shapes. State of the names that stay is kept, except where the
+  /// shape has changed or the position is in `fresh`; the first time, and after `forget`, all starts afresh.
+  Status bind(ParameterSet parameters, std::vector<std::size_t> fresh = {});
   /// The same for sharded parameters, of which this process has parts of these shapes: steps are made by
   /// `measure_parts` and `finish_parts`, or decided on by `decide_at_home`.
-  Status bind_parts(ParameterSet parameters, ParameterSet parts);
+  Status bind_parts(ParameterSet parameters, ParameterSet parts, std::vector<std::size_t> fresh = {});
   void forget() noexcept { bound_ = false; }
   bool is_bound() const noexcept { return bound_; }
 
-  /// One step: transforms the gradients in place. One entry per parameter; an undefined one is absent.
-  /// `parameters` are their values, for methods that compare gradients with them, or empty. False: the
-  /// optimizer must be left out (policy `skip_step`).
+  /// One step: transforms the gradients in place, also those that are lazily negated or conjugated; complex
+  /// ones count as pairs of real numbers. One entry per parameter; an undefined one is absent. `parameters`
+  /// are their values, for methods that compare gradients with them, or empty. False: the optimizer must be
+  /// left out (policy `skip_step`).
   ///
   /// On a device nothing waits, unless the host has to know: under policies `skip_step` and `raise`, and for
   /// methods that it decides for, all but `stabilize` per tensor.
@@ -67,7 +69,12 @@ class TensorTransform {
 
   Result<std::vector<MethodState>> state();
   Result<std::vector<std::byte>> save() { return placed_.save(); }
-  Status load(std::span<const std::byte> bytes) { return placed_.load(bytes); }
+  Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {}) {
+    return placed_.load(bytes, names);
+  }
+
+  /// The transform itself, back on the host. Errors: those of the device.
+  Result<GradientTransform*> home();
 
  private:
   Status go_to(const Whereabouts& where);
@@ -75,6 +82,8 @@ class TensorTransform {
   Result<bool> step_on_device(std::span<const at::Tensor> gradients);
   Status take_device_gradients(std::span<const at::Tensor> gradients);
   Result<bool> end_device_step(const Status& status, std::span<const at::Tensor> gradients);
+  Result<bool> step_plain(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
+  Result<at::Tensor> measure_plain_parts(std::span<const at::Tensor> gradients);
   Result<bool> step_on_copies(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
   Result<StepReport> update(std::span<const at::Tensor> gradients, std::span<const at::Tensor> parameters);
 
@@ -87,6 +96,8 @@ class TensorTransform {
   std::vector<TensorRef> gradient_refs_;
   std::vector<TensorRef> parameter_refs_;
   std::vector<at::Tensor> used_;
+  PlainTensors plain_gradients_{TensorUse::transformed_gradients};
+  PlainTensors plain_parameters_{TensorUse::compared_parameters};
   DenseGradients dense_;
   HostCopies gradient_copies_;
   HostCopies parameter_copies_;
