@@ -17,6 +17,7 @@ if not hasattr(torch, "compile") or not hasattr(torch.cpu.Stream, "record_event"
     sys.exit(0)
 
 from torch.distributed import checkpoint  # noqa: E402
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict  # noqa: E402
 from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
 from torch.distributed.fsdp import fully_shard  # noqa: E402
 
@@ -25,23 +26,43 @@ dist.init_process_group("gloo", **({"store": dist.HashStore(), "rank": 0, "world
 rank, world = dist.get_rank(), dist.get_world_size()
 
 torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
-inputs = torch.randn(256, 8).chunk(world)[rank]
-targets = inputs.sum(1, keepdim=True).sin()
 
-fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
-# The norms that decide are those of whole tensors, summed over the processes once per step.
-optimizer = gs.optim.AdamW(model.named_parameters(), lr=1e-2)
-for step in range(1, 201):
+
+def build():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
+    fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
+    # The norms that decide are those of whole tensors, summed over the processes once per step.
+    return model, gs.optim.AdamW(model.named_parameters(), lr=1e-2)
+
+
+def train_step(model, optimizer):
     optimizer.zero_grad()
     loss = torch.nn.functional.mse_loss(model(inputs), targets)
     loss.backward()
     optimizer.step()
-    if step % 50 == 0 and rank == 0:
-        print(f"step {step}  loss {loss.item():.4f}  gradient norm {optimizer.report().global_norm:.3f}")
+    return loss.item()
 
-# Of the same number of processes, bit for bit: each saves its own parts.
-torch.save(optimizer.state_dict(), f"optimizer.{rank}.pt")
-# Of any number: the moments, in DTensors.
-checkpoint.save({"optimizer": optimizer.plain_state_dict()}, checkpoint_id="optimizer")
+
+model, optimizer = build()
+inputs = torch.randn(256, 8).chunk(world)[rank]
+targets = inputs.sum(1, keepdim=True).sin()
+
+for step in range(1, 201):
+    loss = train_step(model, optimizer)
+    if step % 50 == 0 and rank == 0:
+        print(f"step {step}  loss {loss:.4f}  gradient norm {optimizer.report().global_norm:.3f}")
+
+# For any number of processes: moments in DTensors, and the statistics of the transform.
+optimizer.zero_grad()
+weights, moments = get_state_dict(model, optimizer)
+checkpoint.save({"model": weights, "optimizer": moments}, checkpoint_id="checkpoint")
+
+resumed, its_optimizer = build()
+weights, moments = get_state_dict(resumed, its_optimizer)
+state = {"model": weights, "optimizer": moments}
+checkpoint.load(state, checkpoint_id="checkpoint")
+set_state_dict(resumed, its_optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+losses = [[train_step(*run) for _ in range(3)] for run in ((model, optimizer), (resumed, its_optimizer))]
+if losses[0] == losses[1]:
+    print("resumed: the next losses are the same")
 dist.destroy_process_group()

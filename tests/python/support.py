@@ -57,6 +57,17 @@ def same_bits(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b))
 
 
+def same_state(a: Any, b: Any) -> bool:
+    """Of dictionaries, lists, numbers and tensors, bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same_state(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same_state, a, b))
+    return a == b
+
+
 def norms(parameters: list[torch.Tensor]) -> list[float]:
     """Norms of the gradients, in double."""
     return [parameter.grad.to(torch.float64).norm().item() for parameter in parameters]

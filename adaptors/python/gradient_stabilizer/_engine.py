@@ -6,8 +6,9 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from . import _native
-from ._parameters import Binding, Named
+from . import _native, _statistics
+from ._names import MapNames, match_names
+from ._parameters import Binding, Named, shape_of, with_memory
 from ._sharding import Sharding, check_tensors, is_dtensor, part_of
 from .methods import Method
 from .report import StepReport, make_report
@@ -42,7 +43,7 @@ class Engine:
     def bind(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Registers the parameters of the groups, if they are not those that are registered."""
         tensors = [tensor for group in groups for tensor in group["params"]]
-        if self.binding.holds(tensors):
+        if self.binding.holds(tensors) and (self.sharding is not None or self.native.shapes_hold()):
             return
         before = self.binding
         self.binding = Binding(before.named, before)
@@ -51,12 +52,12 @@ class Engine:
             check_tensors(tensors, self.binding.names, self.shard_group)
             if self.shard_group is not None or any(map(is_dtensor, tensors)):
                 sharding = Sharding(self.method, tensors, self.shard_group)
-                parts = [list(part_of(tensor).shape) for tensor in tensors]
+                parts = [shape_of(part_of(tensor)) for tensor in tensors]
                 sizes = sharding.global_sizes(tensors)
                 _native.call(self.native.bind_shapes, self.binding.names, sizes, parts, fresh)
                 self.sharding = sharding
             else:
-                _native.call(self.native.bind, self.binding.tensors, self.binding.names, fresh)
+                _native.call(self.native.bind, list(map(with_memory, tensors)), self.binding.names, fresh)
                 self.sharding = None
         except Exception:
             self.binding = before
@@ -85,15 +86,50 @@ class Engine:
         self.native = self.method.make(self.nonfinite, self.backend)
         self.binding = Binding(self.binding.named)
 
+    def restart(self) -> None:
+        """Starts the statistics of the parameters that are bound afresh."""
+        self.restore([{} for _ in self.binding.tensors])
+
+    def has_part(self, tensor: torch.Tensor) -> bool:
+        """False of a parameter of which this process has no element, and its neighbours know the statistics."""
+        return self.shard_group is None or is_dtensor(tensor) or tensor.numel() > 0
+
+    def shown(self) -> list[_statistics.Statistics]:
+        """The statistics of each parameter, complete, as tensors that an optimizer's state can have."""
+        return _statistics.shown(self.native, range(len(self.binding.names)), self.binding.tensors)
+
+    def restore(self, of_parameters: Sequence[_statistics.Statistics]) -> None:
+        """Starts afresh with these, one entry per parameter in their order; an empty one is one without a past."""
+        groups = [{"params": self.binding.tensors}]
+        before = self.native, self.binding, self.sharding
+        named = list(zip(self.binding.names, self.binding.tensors))
+        try:
+            self.native = self.method.make(self.nonfinite, self.backend)
+            self.binding = Binding(named)
+            self.bind(groups)
+            self.binding.named, self.binding.positional = before[1].named, before[1].positional
+            if self.sharding is not None and self.sharding.group is not None:
+                of_parameters = _statistics.completed(of_parameters, self.sharding.group)
+            _statistics.restore(self.native, of_parameters)
+        except Exception:
+            self.native, self.binding, self.sharding = before
+            raise
+
     def state_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "method": str(self.method), "state": _native.call(self.native.save)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], map_names: MapNames = None) -> None:
         if not isinstance(state, Mapping) or "format" not in state or "state" not in state:
             raise ValueError("this is no state of gradient_stabilizer: 'format' or 'state' is missing")
         if state["format"] != FORMAT:
             raise ValueError(f"state has format {state['format']!r}, this version reads {FORMAT}")
-        _native.call(self.native.load, state["state"])
+        saved = list(zip(*_native.call(_native.ops.saved_parameters, state["state"])))
+        _native.call(self.native.load, state["state"], match_names(saved, self._named_shapes(), map_names))
+
+    def _named_shapes(self) -> list[tuple[str, list[int]]]:
+        if self.sharding is None:
+            return self.binding.named_shapes()
+        return self.binding.named_shapes(self.sharding.global_sizes(self.binding.tensors))
 
     # Copies and pickles carry the parameters, so that a copy of model and object together belongs together.
     def __getstate__(self) -> dict[str, Any]:
@@ -108,6 +144,7 @@ class Engine:
             "named": binding.named,
             "tensors": binding.tensors,
             "names": binding.names,
+            "positional": binding.positional,
             "state": self.native.save() if binding.bound else None,
         }
 
@@ -118,5 +155,6 @@ class Engine:
         if state["state"] is None:
             return
         self.binding.tensors, self.binding.names, self.binding.bound = state["tensors"], state["names"], True
+        self.binding.positional = state["positional"]
         _native.call(self.native.bind, state["tensors"], state["names"], [])
-        _native.call(self.native.load, state["state"])
+        _native.call(self.native.load, state["state"], [])

@@ -7,6 +7,7 @@ from typing import Any, Sequence
 import torch
 
 from . import _native
+from ._parameters import shape_of
 from .methods import Method
 
 
@@ -61,7 +62,7 @@ class Sharding:
 
     def global_sizes(self, tensors: Sequence[torch.Tensor]) -> list[list[int]]:
         """Shapes that are the same in every process: of a DTensor its own, of parts the number of all elements."""
-        sizes = [list(tensor.shape) if is_dtensor(tensor) else [tensor.numel()] for tensor in tensors]
+        sizes = [shape_of(tensor) if is_dtensor(tensor) else [tensor.numel()] for tensor in tensors]
         if self.group is not None:
             # The group's own collective works where the tensors are.
             counts = torch.tensor([tensor.numel() for tensor in tensors], dtype=torch.int64, device=_device(tensors))
@@ -75,6 +76,7 @@ class Sharding:
         self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor], check_repeats: bool
     ) -> bool:
         """Transforms the local parts of the gradients in place. False: the step must be left out."""
+        native.writable_gradients([tensor for tensor in tensors if tensor.grad is not None and not is_dtensor(tensor)])
         where, parts = _gradients(names, tensors)
         if check_repeats and parts and self._come_again(native, where, parts):
             raise _native.repeated()
@@ -85,7 +87,8 @@ class Sharding:
         if measured is None:
             squares = torch.zeros(len(tensors), dtype=torch.float64, device=device)
             if parts:
-                squares[torch.tensor(where, device=device)] = _native.call(_native.ops.squared_norms, parts).to(device)
+                squared = _native.call(native.squared_norms, where, parts)
+                squares[torch.tensor(where, device=device)] = squared.to(device)
         self._left_squares, here = None, squares.clone()
         squares = self._sum(squares, where, tensors)
         if measured is not None:
@@ -178,6 +181,14 @@ def place_of(tensor: torch.Tensor, group: Any) -> list[Any]:
     return [tensor.numel(), torch.distributed.get_world_size(group), torch.distributed.get_rank(group)]
 
 
+def label_of(tensor: torch.Tensor, group: Any) -> str | None:
+    """What the state of a part is kept under that only the caller knows to be one, so that no tool takes parts of several
+    processes for the same tensor. None for what torch divides."""
+    if group is None or is_dtensor(tensor) or getattr(tensor, "_fsdp_flattened", False):
+        return None
+    return f"part {torch.distributed.get_rank(group)} of {torch.distributed.get_world_size(group)}"
+
+
 def whole_of(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """Numbers of this process's part of a parameter, one per element, as a tensor that is divided as it is."""
     if not is_dtensor(tensor) or part.shape != part_of(tensor).shape:
@@ -190,6 +201,11 @@ def whole_of(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 def part_like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """This process's part of numbers that are there for each element of a parameter, however they are divided."""
     if is_dtensor(value):
+        here = (value.device_mesh.mesh == torch.distributed.get_rank()).nonzero().flatten().tolist()
+        if list(value.device_mesh.get_coordinate() or []) != here:
+            raise ValueError(
+                "this is the state of other parts of the parameters than this process has: it was saved by another process"
+            )
         if not is_dtensor(tensor):
             return value.full_tensor()
         return value.redistribute(tensor.device_mesh, tensor.placements)._local_tensor

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 import torch
 
 from . import _native
+from ._parameters import shape_of
 from ._state_bytes import Moments, with_moments
 from .methods import Method
 from .report import StepReport, make_report
@@ -30,6 +31,7 @@ class WeakEngine:
         self.native = self.method.make(self.nonfinite, "")
         self._names: list[str] = []
         self._known: list[weakref.ref[torch.Tensor]] = []
+        self._shapes: list[list[int]] = []
         self._made = 0
         self._left = _native.ops.make_left_gradients()
 
@@ -49,9 +51,11 @@ class WeakEngine:
         if len(set(positions)) < len(positions):
             raise ValueError("a parameter is there twice; its gradient would be transformed twice")
         names = [name for name, _ in kept]
-        if names != self._names:
-            _native.call(self.native.bind_shapes, names, [list(tensor.shape) for _, tensor in kept], [], [])
+        shapes = [shape_of(tensor) for _, tensor in kept]
+        if names != self._names or shapes != self._shapes:
+            _native.call(self.native.bind_shapes, names, shapes, [], [])
             self._names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
+            self._shapes = shapes
             self._left.remember([])
         return positions
 
@@ -59,15 +63,9 @@ class WeakEngine:
         """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
         positions = self.bind(groups)
         parameters = [parameter for group in groups for parameter in group["params"]]
-        present: list[int] = []
-        gradients: list[torch.Tensor] = []
-        for index, parameter in zip(positions, parameters):
-            if parameter.grad is None:
-                continue
-            if parameter.grad.is_sparse and not parameter.grad.is_coalesced():
-                parameter.grad = parameter.grad.coalesce()
-            present.append(index)
-            gradients.append(parameter.grad)
+        present = [index for index, parameter in zip(positions, parameters) if parameter.grad is not None]
+        with_gradients = [parameter for parameter in parameters if parameter.grad is not None]
+        gradients = _native.call(self.native.writable_gradients, with_gradients)
         if self.check_repeats and self._come_again(present, gradients):
             raise _native.repeated()
         if not _native.call(self.native.step_at, present, gradients, []):
@@ -104,7 +102,7 @@ class WeakEngine:
         fresh = WeakEngine(self.method, self.nonfinite, self.check_repeats)
         fresh.bind([{"params": list(parameters)}])
         saved = with_moments(_native.call(fresh.native.save), moments)
-        _native.call(fresh.native.load, saved)
+        _native.call(fresh.native.load, saved, [])
         self.__dict__.update(fresh.__dict__)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,7 +122,8 @@ class WeakEngine:
         self.__init__(state["method"], state["nonfinite"], state["check_repeats"])  # type: ignore[misc]
         # copy and pickle hold the parameters until whoever else has them is made as well.
         parameters = state["parameters"]
-        _native.call(self.native.bind_shapes, state["names"], [list(tensor.shape) for tensor in parameters], [], [])
-        _native.call(self.native.load, state["saved"])
+        self._shapes = [shape_of(tensor) for tensor in parameters]
+        _native.call(self.native.bind_shapes, state["names"], self._shapes, [], [])
+        _native.call(self.native.load, state["saved"], [])
         self._names, self._made = state["names"], state["made"]
         self._known = [weakref.ref(tensor) for tensor in parameters]

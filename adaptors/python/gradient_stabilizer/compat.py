@@ -16,10 +16,11 @@ from torch.optim import Optimizer
 
 from ._parameters import split_groups
 from ._state_bytes import Moments
+from ._statistics import STATE_KEY
 from ._weak_engine import WeakEngine
 from .methods import stabilize
 from .report import StepReport
-from .wrapped import STATE_KEY, WrappedOptimizer
+from .wrapped import WrappedOptimizer
 
 _HYPERPARAMETERS = ("gamma1", "gamma2", "eps", "bias_correction")
 
@@ -136,6 +137,9 @@ class GSWrapper(WrappedOptimizer):
         except Exception:
             self._set(parameters, {i: before[id(p)] for i, p in enumerate(parameters) if id(p) in before})
             raise
+
+    def _show(self) -> None:
+        """The authors' layout has a place of its own for statistics."""
 
     def _set(self, parameters: Sequence[torch.Tensor], entries: Mapping[int, Moments]) -> None:
         none = Moments(0.0, 0.0, 0, 0)

@@ -22,6 +22,7 @@ from typing import Any, Mapping, Sequence
 import torch
 
 from ._fused import STABILIZE, FusedOptimizer, Settings
+from ._parameters import names_of_groups
 from ._sharding import Sharding
 from .methods import Method
 
@@ -277,8 +278,9 @@ class AdamMini(FusedOptimizer):
     """
 
     kind = "adam_mini"
+    state_names = ("exp_avg", "unit_exp_avg_sq")
     # The authors keep one second moment per unit in a layout of their own.
-    state_names = ()
+    has_plain = False
 
     def __init__(
         self,
@@ -318,15 +320,14 @@ class AdamMini(FusedOptimizer):
             seed=seed,
         )
 
-    def _bind(self) -> None:
-        named = {id(tensor) for _, tensor in self._binding.named}
-        for group in self.param_groups:
-            for tensor in group["params"]:
-                if id(tensor) not in named:
-                    raise TypeError(
-                        f"AdamMini needs pairs (name, parameter); a parameter of shape {list(tensor.shape)} has no name"
-                    )
-        super()._bind()
+    def _rebind(self, settings: list[Settings], tensors: list[torch.Tensor], forget: Sequence[int] = ()) -> None:
+        _, positional = names_of_groups(self.param_groups, self._binding.named)
+        for tensor, unnamed in zip(tensors, positional):
+            if unnamed:
+                raise TypeError(
+                    f"AdamMini needs pairs (name, parameter); a parameter of shape {list(tensor.shape)} has no name"
+                )
+        super()._rebind(settings, tensors, forget)
 
     def _shard(self, tensors: Sequence[torch.Tensor]) -> Sharding:
         raise TypeError(
@@ -362,8 +363,9 @@ class SPAM(FusedOptimizer):
     """
 
     kind = "spam"
+    state_names = ("exp_avg", "exp_avg_sq")
     # Resets go by the steps of the whole model, which the state of a plain Adam does not tell.
-    state_names = ()
+    has_plain = False
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Iterable, Mapping, Union
 import torch
 
 from ._engine import Engine
+from ._names import MapNames
 from ._parameters import split_groups, split_names
 from .methods import Method, stabilize
 from .report import StepReport
@@ -98,10 +99,14 @@ class GradientTransform:
         """All state, by parameter name: plain numbers, text and one uint8 tensor."""
         return self._engine.state_dict()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, map_names: MapNames = None) -> None:
         """Restores what `state_dict` gave. ValueError where method, settings, names or shapes differ or the state is
-        damaged; everything is then as it was."""
-        self._engine.load_state_dict(state_dict)
+        damaged; everything is then as it was.
+
+        map_names: saved names to names here, a dictionary or a function. Without, prefixes that torch's wrappers put into
+            names (`module.`, `_orig_mod.`, `_fsdp_wrapped_module.`, `_checkpoint_wrapped_module.`) do not count, and
+            where one side has no names, parameters are matched by position."""
+        self._engine.load_state_dict(state_dict, map_names)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine.method}, {len(self._engine.binding.names)} parameters)"
@@ -173,10 +178,12 @@ class GradientState:
         """All state, by parameter name."""
         return self._engine.state_dict()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], parameters: Parameters) -> None:
-        """Restores what `state_dict` gave, for these parameters. ValueError as in `GradientTransform`."""
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], parameters: Parameters, *, map_names: MapNames = None
+    ) -> None:
+        """Restores what `state_dict` gave, for these parameters. `map_names` and ValueError as in `GradientTransform`."""
         self._bind(parameters)
-        self._engine.load_state_dict(state_dict)
+        self._engine.load_state_dict(state_dict, map_names)
 
     def _bind(self, parameters: Any) -> list[dict[str, Any]]:
         tensors, self._engine.binding.named = split_names(parameters)

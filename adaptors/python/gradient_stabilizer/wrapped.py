@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch.optim import Optimizer
 
-from . import _inner_step
+from . import _inner_step, _statistics
 from ._engine import Engine
+from ._fused import FusedOptimizer
+from ._names import MapNames
+from ._statistics import STATE_KEY
 from ._step_hooks import part_of_a_step
 from .methods import Method, stabilize
 from .report import StepReport
-
-#: The key of a wrapped optimizer's state_dict that holds what plain optimizers do not have.
-STATE_KEY = "gradient_stabilizer"
-
 
 class WrappedOptimizer(Optimizer):
     """What `wrap` returns: an optimizer that transforms the gradients and then steps the one it was made from.
@@ -38,6 +37,7 @@ class WrappedOptimizer(Optimizer):
         self.__dict__["optimizer"] = optimizer
         self.__dict__["_engine"] = engine
         self.__dict__["_steps_inner"] = False
+        self.__dict__["_shown"] = False
         Optimizer.__setstate__(self, {})
 
     @property
@@ -57,6 +57,8 @@ class WrappedOptimizer(Optimizer):
 
     @property
     def state(self) -> Any:  # type: ignore[override]
+        """The inner optimizer's, in which the statistics are then shown until the next step."""
+        self._show()
         return self.optimizer.state
 
     @state.setter
@@ -83,6 +85,7 @@ class WrappedOptimizer(Optimizer):
         closure: handed on to an inner optimizer that takes one; the gradients of each evaluation are transformed. Any
             other is stepped after one evaluation. Returns the loss, otherwise what the inner optimizer returns.
         """
+        self._hide()
         if closure is None:
             return self._step_inner(**settings) if self._engine.transform(self.param_groups) else None
         if _inner_step.takes_closure(self.optimizer):
@@ -159,27 +162,83 @@ class WrappedOptimizer(Optimizer):
         return self._engine.statistics()
 
     def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
-        """The inner optimizer's, which a plain optimizer can load, and one key more."""
-        return {**self.optimizer.state_dict(), STATE_KEY: self._engine.state_dict()}
+        """The inner optimizer's, which a plain optimizer can load, with the statistics of each parameter among its state,
+        and one key more."""
+        self._hide()
+        self._engine.bind(self.param_groups)
+        packed = {**self.optimizer.state_dict(), STATE_KEY: self._engine.state_dict()}
+        if isinstance(packed.get("state"), Mapping):
+            state = packed["state"]
+            packed[STATE_KEY]["parameters"] = sum(1 for entry in state.values() if entry)
+            packed["state"] = {**state, **{index: {**state.get(index, {}), **own} for index, own in self._to_show(state)}}
+        return packed
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+    def _to_show(self, state: Mapping[Any, Any]) -> Iterator[tuple[int, _statistics.Statistics]]:
+        """By position, the statistics of the parameters that are trained, or have state."""
+        shown = self._engine.shown()
+        if not state and not any(own["updates"] for own in shown[:1]):
+            return
+        for index, (tensor, own) in enumerate(zip(self._engine.binding.tensors, shown)):
+            if self._engine.has_part(tensor) and (tensor.requires_grad or state.get(index)):
+                yield index, _statistics.prefixed(own)
+
+    def _show(self) -> None:
+        """Puts the statistics into the inner optimizer's state, for tools that look there."""
+        if self._shown:
+            return
+        self.__dict__["_shown"] = True
+        self._engine.bind(self.param_groups)
+        state, tensors = self.optimizer.state, self._engine.binding.tensors
+        known = {index: state[tensor] for index, tensor in enumerate(tensors) if state.get(tensor)}
+        for index, own in self._to_show(known):
+            state.setdefault(tensors[index], {}).update(own)
+
+    def _hide(self) -> None:
+        """Takes them out again, for the inner optimizer to find nothing there that it does not know."""
+        if not self._shown:
+            return
+        self.__dict__["_shown"] = False
+        state = self.optimizer.state
+        for tensor in list(state):
+            if isinstance(state[tensor], dict) and _statistics.has_any({tensor: state[tensor]}):
+                for key in [key for key in state[tensor] if _statistics.is_ours(key)]:
+                    del state[tensor][key]
+                if not state[tensor]:
+                    del state[tensor]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, map_names: MapNames = None) -> None:  # type: ignore[override]
         """Restores what `state_dict` gave. That of a plain optimizer starts the statistics afresh.
 
+        map_names: as of `GradientTransform.load_state_dict`; the inner optimizer's state goes by position, as in torch.
         ValueError, or what the inner optimizer raises, where it does not fit; the statistics are then as they were.
         """
+        self._hide()
         plain = {key: value for key, value in state_dict.items() if key != STATE_KEY}
+        state = plain.get("state")
+        split = {}
+        if isinstance(state, Mapping):
+            split = {key: _statistics.split(entry) for key, entry in state.items() if isinstance(entry, Mapping)}
+            plain["state"] = {key: split[key][0] if key in split else entry for key, entry in state.items()}
+            # Where nothing but statistics was, the inner optimizer has no state.
+            bare = {key for key, (rest, statistics) in split.items() if statistics and not rest}
+            plain["state"] = {key: entry for key, entry in plain["state"].items() if key not in bare}
+        own = state_dict.get(STATE_KEY) or {}
+        if own.get("parameters", 0) > 0 and not any(plain["state"].values()):
+            raise ValueError(_statistics.nothing_read(own["parameters"]))
         self._engine.bind(self.param_groups)
         before = self._engine.state_dict()
-        if STATE_KEY in state_dict:
-            self._engine.load_state_dict(state_dict[STATE_KEY])
+        if "state" in own:
+            self._engine.load_state_dict(own, map_names)
+        elif isinstance(state, Mapping) and _statistics.has_any(state):
+            keys = [key for group in plain["param_groups"] for key in group["params"]]
+            self._engine.restore([split[key][1] if key in split else {} for key in keys])
+        else:
+            self._engine.restart()
         try:
             self.optimizer.load_state_dict(plain)
         except Exception:
             self._engine.load_state_dict(before)
             raise
-        if STATE_KEY not in state_dict:
-            self._engine.reset()
-            self._engine.bind(self.param_groups)
 
     # Hooks around state_dict belong to the optimizer that makes it.
     def register_state_dict_pre_hook(self, *arguments: Any, **settings: Any) -> Any:
@@ -197,6 +256,7 @@ class WrappedOptimizer(Optimizer):
     # Only what is ours: torch's schedulers put functions into an optimizer that cannot be pickled, and its own
     # optimizers leave them out in the same way.
     def __getstate__(self) -> dict[str, Any]:
+        self._hide()
         return {"optimizer": self.optimizer, "engine": self._engine}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -236,6 +296,8 @@ def wrap(
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"wrap expects a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    if isinstance(optimizer, FusedOptimizer):
+        raise TypeError(f"{type(optimizer).__name__} has a transform of its own; give it the method as transform=")
     if method is not None and settings:
         raise TypeError(f"settings {sorted(settings)} are those of stabilize; pass them to the method instead")
     named = [] if named_parameters is None else list(named_parameters)

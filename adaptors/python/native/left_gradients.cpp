@@ -14,7 +14,7 @@ namespace gradstab::python {
 LeftGradients::Sample LeftGradients::sample_of(const at::Tensor& gradient) {
   Sample sample{};
   if (!gradient.defined() || gradient.layout() != at::kStrided || !gradient.device().is_cpu() ||
-      gradient.numel() == 0) {
+      gradient.numel() == 0 || gradient.data_ptr() == nullptr) {
     return sample;
   }
   const std::size_t bytes = std::min(static_cast<std::size_t>(gradient.element_size()), sizeof(sample[0]));

@@ -6,6 +6,7 @@
 #include <torch/version.h>
 
 #include "gradstab/backend.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/version.hpp"
 #include "left_gradients.hpp"
 #include "optimizer.hpp"
@@ -76,6 +77,22 @@ std::string version() {
   return GRADSTAB_VERSION;
 }
 
+/// Names and shapes of the parameters in the bytes of a saved state.
+std::tuple<std::vector<std::string>, std::vector<std::vector<std::int64_t>>> parameters_of_state(
+    const at::Tensor& bytes) {
+  std::vector<std::string> names;
+  std::vector<std::vector<std::int64_t>> shapes;
+  for (Parameter& parameter : value(saved_parameters(to_bytes(bytes)))) {
+    names.push_back(std::move(parameter.name));
+    shapes.push_back(std::move(parameter.sizes));
+  }
+  return {std::move(names), std::move(shapes)};
+}
+
+std::vector<std::int64_t> shape_in_the_library(const std::vector<std::int64_t>& sizes, bool is_complex) {
+  return registered_shape(at::IntArrayRef(sizes), is_complex);
+}
+
 /// The version of torch whose headers this was compiled with.
 std::string built_for() {
   return TORCH_VERSION;
@@ -107,6 +124,11 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("state", &Transform::state)
       .def("save", &Transform::save)
       .def("load", &Transform::load)
+      .def("statistics", &Transform::statistics)
+      .def("set_statistics", &Transform::set_statistics)
+      .def("squared_norms", &Transform::squared_norms_of)
+      .def("writable_gradients", &Transform::writable_gradients)
+      .def("shapes_hold", &Transform::shapes_hold)
       .def("id", &Transform::id);
   library.class_<FusedOptimizer>("Optimizer")
       .def("bind", &FusedOptimizer::bind)
@@ -125,7 +147,12 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("save", &FusedOptimizer::save)
       .def("load", &FusedOptimizer::load)
       .def("parameter_state", &FusedOptimizer::parameter_state)
-      .def("set_parameter_state", &FusedOptimizer::set_parameter_state);
+      .def("set_parameter_state", &FusedOptimizer::set_parameter_state)
+      .def("step_of", &FusedOptimizer::step_of)
+      .def("stepped", &FusedOptimizer::stepped)
+      .def("statistics", &FusedOptimizer::statistics)
+      .def("set_statistics", &FusedOptimizer::set_statistics)
+      .def("shapes_hold", &FusedOptimizer::shapes_hold);
 
   library.class_<LeftGradients>("LeftGradients")
       .def("remember", &LeftGradients::remember)
@@ -143,6 +170,8 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
   library.def("supported_backends", supported_backends);
   library.def(
       "update_(int transform, int[] positions, Tensor(a!)[] gradients, Tensor[] parameters) -> Tensor");
+  library.def("saved_parameters", parameters_of_state);
+  library.def("registered_shape", shape_in_the_library);
   library.def("squared_norms(Tensor[] tensors, *, bool by_torch=False) -> Tensor");
   library.def("scale_(Tensor(a!)[] tensors, Tensor factors, *, bool by_torch=False) -> ()");
 }
@@ -151,6 +180,24 @@ TORCH_LIBRARY_IMPL(gradient_stabilizer, CompositeExplicitAutograd, library) {
   library.impl("update_", update);
   library.impl("squared_norms", squared_norms_of);
   library.impl("scale_", scale_in_place);
+}
+
+// What torch keeps for later is looked at here; its fallbacks would take writes to lists for an error.
+void falls_through(torch::Library& library) {
+  for (const char* name : {"update_", "squared_norms", "scale_"})
+    library.impl(name, torch::CppFunction::makeFallthrough());
+}
+
+TORCH_LIBRARY_IMPL(gradient_stabilizer, Negative, library) {
+  falls_through(library);
+}
+
+TORCH_LIBRARY_IMPL(gradient_stabilizer, Conjugate, library) {
+  falls_through(library);
+}
+
+TORCH_LIBRARY_IMPL(gradient_stabilizer, ZeroTensor, library) {
+  falls_through(library);
 }
 
 TORCH_LIBRARY_IMPL(gradient_stabilizer, Meta, library) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "errors.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 
 namespace gradstab::python {
@@ -48,12 +49,9 @@ void FusedOptimizer::bind(std::vector<at::Tensor> parameters, const std::vector<
   for (std::size_t i = 0; i < group_of.size(); ++i) {
     groups.at(static_cast<std::size_t>(group_of[i])).parameters.push_back(i);
   }
-  check(optimizer_.bind(parameter_set(names, parameters), groups, in_parts));
+  check(optimizer_.bind(parameter_set(names, parameters), groups, in_parts,
+                        to_indices(fresh, parameters.size())));
   parameters_ = std::move(parameters);
-  for (const std::int64_t index : fresh) {
-    const std::size_t i = checked(index);
-    check(value(optimizer_.home())->set_parameter_state(i, dtype_of(i), {}));
-  }
 }
 
 void FusedOptimizer::set_group(std::int64_t group, const Numbers& numbers, const Words& words) {
@@ -70,18 +68,12 @@ std::size_t FusedOptimizer::checked(std::int64_t index) const {
 }
 
 DType FusedOptimizer::dtype_of(std::size_t index) const {
-  return reference(parameters_[index], optimizer_.parameters()[index].name).dtype;
+  return value(gradstab::dtype_of(parameters_[index], optimizer_.parameters()[index].name));
 }
 
 bool FusedOptimizer::step() {
-  const ParameterSet& names = optimizer_.parameters();
   gradients_.clear();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    gradients_.push_back(parameters_[i].grad());
-    if (!gradients_[i].defined()) continue;
-    check_is_plain(gradients_[i], names[i].name);
-    check_is_plain(parameters_[i], names[i].name);
-  }
+  for (const at::Tensor& parameter : parameters_) gradients_.push_back(parameter.grad());
   const bool done = value(optimizer_.step(parameters_, gradients_));
   if (done) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -100,10 +92,8 @@ at::Tensor FusedOptimizer::measure_parts(const std::vector<std::int64_t>& positi
   parts_.assign(names.size(), {});
   for (std::size_t i = 0; i < positions.size(); ++i) {
     const std::size_t position = checked(positions[i]);
-    check_is_plain(parameters.at(i), names[position].name);
-    check_is_plain(gradients.at(i), names[position].name);
-    parts_[position] = parameters[i];
-    gradients_[position] = gradients[i];
+    parts_[position] = parameters.at(i);
+    gradients_[position] = gradients.at(i);
   }
   return value(optimizer_.measure_parts(parts_, gradients_));
 }
@@ -122,8 +112,6 @@ bool FusedOptimizer::step_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
   if (!gradient.defined()) return false;
-  check_is_plain(gradient, optimizer_.parameters()[i].name);
-  check_is_plain(parameters_[i], optimizer_.parameters()[i].name);
   check(optimizer_.step_one(i, parameters_[i], gradient));
   written(parameters_[i]);
   return true;
@@ -143,9 +131,7 @@ void FusedOptimizer::check_can_step_one() {
 void FusedOptimizer::measure_one(std::int64_t index) {
   const std::size_t i = checked(index);
   const at::Tensor gradient = parameters_[i].grad();
-  // What else is wrong with a gradient, `step` says.
-  if (!gradient.defined() || gradient.layout() != at::kStrided) return;
-  check_is_plain(gradient, optimizer_.parameters()[i].name);
+  if (!gradient.defined()) return;
   check(optimizer_.measure_one(i, gradient));
 }
 
@@ -158,51 +144,74 @@ at::Tensor FusedOptimizer::norms() {
 }
 
 at::Tensor FusedOptimizer::save() {
-  return to_tensor(value(optimizer_.save()));
+  return to_tensor(value(optimizer_.save(parameters_)));
 }
 
-void FusedOptimizer::load(const at::Tensor& bytes) {
-  check(optimizer_.load(to_bytes(bytes)));
+void FusedOptimizer::load(const at::Tensor& bytes, const std::vector<std::string>& names) {
+  check(optimizer_.load(to_bytes(bytes), names));
 }
 
-std::tuple<std::int64_t, std::vector<at::Tensor>> FusedOptimizer::parameter_state(std::int64_t index) {
+std::tuple<std::int64_t, std::vector<at::Tensor>, std::vector<at::Tensor>, std::int64_t>
+FusedOptimizer::parameter_state(std::int64_t index) {
   const std::size_t i = checked(index);
-  const Optimizer::ParameterState state = value(value(optimizer_.home())->parameter_state(i));
+  const Optimizer::ParameterState state = value(optimizer_.parameter_state(i));
   const at::Tensor& parameter = parameters_[i];
-  const auto dtype = parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto dtype = [&] {
+    const auto real = dtype_of(i) == DType::float64 ? at::kDouble : at::kFloat;
+    return parameter.is_complex() ? c10::toComplexType(real) : real;
+  }();
+  const auto count = static_cast<std::size_t>(element_count(optimizer_.parameters()[i].sizes));
   std::vector<at::Tensor> values;
   for (const std::vector<double>& list : state.values) {
-    if (static_cast<std::int64_t>(list.size()) != parameter.numel()) {
-      values.push_back(
-          at::tensor(list, at::kDouble).to(parameter.device(), dtype));  // Adam-mini: one per unit
-      continue;
-    }
-    // The values are in the order in which the parameter's elements lie in memory.
-    at::Tensor ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble).device(at::kCPU));
-    std::copy(list.begin(), list.end(), ordered.data_ptr<double>());
-    values.push_back(ordered.to(parameter.device(), dtype));
+    // Of Adam-mini there is one per unit, in float64.
+    values.push_back(list.size() == count ? from_memory_order(list, parameter).to(parameter.device(), dtype)
+                                          : at::tensor(list, at::kDouble).to(parameter.device()));
   }
-  return {state.step, std::move(values)};
+  std::vector<at::Tensor> copy;
+  if (!state.master.empty())
+    copy.push_back(from_memory_order(state.master, parameter).to(parameter.device(), dtype));
+  return {state.step, std::move(values), std::move(copy), state.steps};
 }
 
 void FusedOptimizer::set_parameter_state(std::int64_t index, std::int64_t step,
-                                         const std::vector<at::Tensor>& values) {
+                                         const std::vector<at::Tensor>& values,
+                                         const std::vector<at::Tensor>& copy, std::int64_t steps) {
   const std::size_t i = checked(index);
   const at::Tensor& parameter = parameters_[i];
+  const auto numbers = [&](const at::Tensor& tensor) -> std::vector<double> {
+    if (tensor.sizes() == parameter.sizes() && tensor.is_complex() == parameter.is_complex())
+      return in_memory_order(tensor, parameter);
+    const at::Tensor listed = tensor.cpu().to(at::kDouble).contiguous();
+    const auto* data = listed.data_ptr<double>();
+    return {data, data + listed.numel()};
+  };
   Optimizer::ParameterState state;
   state.step = step;
-  for (const at::Tensor& tensor : values) {
-    at::Tensor ordered;
-    if (tensor.sizes() == parameter.sizes()) {
-      ordered = at::empty_like(parameter, parameter.options().dtype(at::kDouble).device(at::kCPU));
-      ordered.copy_(tensor);
-    } else {
-      ordered = tensor.cpu().to(at::kDouble).contiguous();
-    }
-    const auto* data = ordered.data_ptr<double>();
-    state.values.emplace_back(data, data + ordered.numel());
+  state.steps = steps;
+  for (const at::Tensor& tensor : values) state.values.push_back(numbers(tensor));
+  if (!copy.empty()) state.master = numbers(copy.front());
+  check(optimizer_.set_parameter_state(i, dtype_of(i), std::move(state)));
+}
+
+std::vector<std::int64_t> FusedOptimizer::stepped() {
+  std::vector<std::int64_t> positions;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (value(optimizer_.step_of(i)) > 0) positions.push_back(static_cast<std::int64_t>(i));
   }
-  check(value(optimizer_.home())->set_parameter_state(i, dtype_of(i), state));
+  return positions;
+}
+
+Statistics FusedOptimizer::statistics(const std::vector<std::int64_t>& positions) {
+  const Optimizer& host = *value(optimizer_.home());
+  std::vector<std::vector<ParameterStatistic>> lists;
+  for (const std::size_t index : to_indices(positions, host.parameters().size()))
+    lists.push_back(value(host.statistics(index)));
+  return to_tensors(lists);
+}
+
+void FusedOptimizer::set_statistics(const std::vector<std::vector<std::string>>& names,
+                                    const std::vector<std::vector<at::Tensor>>& values) {
+  check(value(optimizer_.home())->set_statistics(to_statistics(names, values)));
 }
 
 }  // namespace gradstab::python

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "errors.hpp"
 #include "gradstab/libtorch_optimizer.hpp"
 #include "report.hpp"
 #include "settings.hpp"
@@ -61,12 +62,25 @@ class FusedOptimizer final : public torch::CustomClassHolder {
   std::string backend() const { return optimizer_.backend_name(); }
 
   at::Tensor save();
-  void load(const at::Tensor& bytes);
+  /// `names`: see gradstab::Optimizer::load.
+  void load(const at::Tensor& bytes, const std::vector<std::string>& names);
 
-  /// Step count of a parameter and its element-wise state in its own shape: see
-  /// gradstab::Optimizer::ParameterState.
-  std::tuple<std::int64_t, std::vector<at::Tensor>> parameter_state(std::int64_t index);
-  void set_parameter_state(std::int64_t index, std::int64_t step, const std::vector<at::Tensor>& values);
+  /// Of a parameter the step count, the element-wise state in its own shape, the float32 copy where there is
+  /// one (a list of one, or none), and the steps of the optimizer: see gradstab::Optimizer::ParameterState.
+  std::tuple<std::int64_t, std::vector<at::Tensor>, std::vector<at::Tensor>, std::int64_t> parameter_state(
+      std::int64_t index);
+  void set_parameter_state(std::int64_t index, std::int64_t step, const std::vector<at::Tensor>& values,
+                           const std::vector<at::Tensor>& copy, std::int64_t steps);
+  /// Its step alone.
+  std::int64_t step_of(std::int64_t index) { return value(optimizer_.step_of(checked(index))); }
+  /// The parameters that have been stepped.
+  std::vector<std::int64_t> stepped();
+
+  /// As of Transform.
+  Statistics statistics(const std::vector<std::int64_t>& positions);
+  void set_statistics(const std::vector<std::vector<std::string>>& names,
+                      const std::vector<std::vector<at::Tensor>>& values);
+  bool shapes_hold() const { return have_shapes(parameters_, optimizer_.parameters()); }
 
  private:
   std::size_t checked(std::int64_t index) const;

@@ -7,6 +7,7 @@
 
 #include "errors.hpp"
 #include "gradstab/backend.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
 #include "report.hpp"
@@ -38,35 +39,16 @@ at::Tensor squared_norms_by_torch(const std::vector<at::Tensor>& tensors) {
   return squares.empty() ? at::empty({0}, at::kDouble) : at::stack(squares);
 }
 
-void scale_by_torch(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    at::Tensor values = stored_values(tensors[i]);
-    const at::Tensor factor = factors[static_cast<std::int64_t>(i)].to(values.device());
-    values.mul_(factor);
-    values.masked_fill_(factor.eq(0), 0);  // which NaN times 0 is not
-  }
+namespace {
+
+/// Names for messages, of tensors that may have none.
+ParameterSet numbered(std::size_t count, const std::vector<std::string>& names) {
+  std::vector<std::string> all = names;
+  for (std::size_t i = all.size(); i < count; ++i) all.push_back(std::to_string(i));
+  return parameter_set(all, std::vector<std::vector<std::int64_t>>(all.size()));
 }
 
-at::Tensor squared_norms(const std::vector<at::Tensor>& tensors) {
-  if (!are_in_host_memory(tensors)) return squared_norms_by_torch(tensors);
-  std::vector<std::string> names;
-  std::vector<TensorRef> references;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    names.push_back(std::to_string(i));
-    references.push_back(reference(tensors[i], names.back()));
-  }
-  GradientTransform meter = record_norms();
-  check(meter.init(parameter_set(names, tensors), {.executor = torch_executor()}));
-  const at::Tensor norms = raw_norms(value(meter.update(references)));
-  return norms * norms;
-}
-
-void scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
-  if (factors.dim() != 1 || factors.numel() != static_cast<std::int64_t>(tensors.size())) {
-    raise({StatusCode::shape_mismatch, "got " + std::to_string(factors.numel()) + " factors for " +
-                                           std::to_string(tensors.size()) + " tensors"});
-  }
-  if (!are_in_host_memory(tensors)) return scale_by_torch(tensors, factors);
+void scale_in_host_memory(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
   const at::Tensor numbers = factors.cpu().to(at::kDouble).contiguous();
   const auto backend = value(find_backend());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -87,6 +69,51 @@ void scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
       tensors[i].copy_(dense);
     }
   }
+}
+
+}  // namespace
+
+void scale_by_torch(const std::vector<at::Tensor>& tensors, const at::Tensor& factors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    at::Tensor values = stored_values(tensors[i]);
+    const at::Tensor factor = factors[static_cast<std::int64_t>(i)].to(values.device());
+    values.mul_(factor);
+    values.masked_fill_(factor.eq(0), 0);  // which NaN times 0 is not
+  }
+}
+
+at::Tensor squared_norms(const std::vector<at::Tensor>& tensors, const std::vector<std::string>& names) {
+  PlainTensors plain(TensorUse::transformed_gradients);
+  const auto taken = value(plain.take(tensors, numbered(tensors.size(), names)));
+  const std::vector<at::Tensor> used(taken.begin(), taken.end());
+  if (!are_in_host_memory(used)) return squared_norms_by_torch(used);
+  const ParameterSet set = numbered(tensors.size(), names);
+  std::vector<std::string> its_names;
+  std::vector<TensorRef> references;
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    its_names.push_back(set[i].name);
+    references.push_back(reference(used[i], set[i].name));
+  }
+  GradientTransform meter = record_norms();
+  check(meter.init(parameter_set(its_names, used), {.executor = torch_executor()}));
+  const at::Tensor norms = raw_norms(value(meter.update(references)));
+  return norms * norms;
+}
+
+void scale(const std::vector<at::Tensor>& given, const at::Tensor& factors) {
+  if (factors.dim() != 1 || factors.numel() != static_cast<std::int64_t>(given.size())) {
+    raise({StatusCode::shape_mismatch, "got " + std::to_string(factors.numel()) + " factors for " +
+                                           std::to_string(given.size()) + " tensors"});
+  }
+  PlainTensors plain(TensorUse::transformed_gradients);
+  const auto taken = value(plain.take(given, numbered(given.size(), {})));
+  const std::vector<at::Tensor> tensors(taken.begin(), taken.end());
+  if (are_in_host_memory(tensors)) {
+    scale_in_host_memory(tensors, factors);
+  } else {
+    scale_by_torch(tensors, factors);
+  }
+  plain.return_to(given);
 }
 
 }  // namespace gradstab::python

@@ -3,13 +3,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
 #include <vector>
 
 namespace gradstab::python {
 
 /// Squared norms (float64) of tensors of any layout and dtype, on the device of the first, by the library's
-/// own measurement where they are in host memory.
-at::Tensor squared_norms(const std::vector<at::Tensor>& tensors);
+/// own measurement where they are in host memory. `names` are for messages; without them tensors are
+/// numbered.
+at::Tensor squared_norms(const std::vector<at::Tensor>& tensors, const std::vector<std::string>& names = {});
 
 /// Multiplies in place by factors (float64); 0 gives zeros also where there was NaN. Rounds once in host
 /// memory, on devices as torch does.

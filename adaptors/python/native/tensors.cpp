@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "errors.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 
 namespace gradstab::python {
@@ -13,7 +14,9 @@ namespace gradstab::python {
 ParameterSet parameter_set(const std::vector<std::string>& names, const std::vector<at::Tensor>& tensors) {
   std::vector<std::vector<std::int64_t>> sizes;
   sizes.reserve(tensors.size());
-  for (const at::Tensor& tensor : tensors) sizes.push_back(tensor.sizes().vec());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    sizes.push_back(value(registered_shape(tensors[i], i < names.size() ? names[i] : std::string())));
+  }
   return parameter_set(names, sizes);
 }
 
@@ -29,31 +32,73 @@ ParameterSet parameter_set(const std::vector<std::string>& names,
   return value(ParameterSet::create(std::move(parameters)));
 }
 
-void check_is_plain(const at::Tensor& tensor, const std::string& name) {
-  // Subclasses that dispatch to Python (DTensor, FakeTensor) have no memory of their own to point to.
-  if (!tensor.defined() || !tensor.key_set().has(c10::DispatchKey::Python)) return;
-  raise({StatusCode::unsupported,
-         "'" + name +
-             "' is a tensor subclass such as DTensor, expected a plain tensor; sharded "
-             "parameters go through gradient_stabilizer.wrap or GradientTransform"});
+bool have_shapes(const std::vector<at::Tensor>& tensors, const ParameterSet& set) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!has_shape(tensors[i], set[i].sizes)) return false;
+  }
+  return true;
 }
 
 TensorRef reference(const at::Tensor& tensor, const std::string& name) {
   if (!tensor.defined()) return {};
-  check_is_plain(tensor, name);
   return value(tensor_ref(tensor, name));
-}
-
-const at::Tensor& gradient_of(at::Tensor& parameter) {
-  const at::Tensor& gradient = parameter.grad();
-  if (gradient.defined() && gradient.layout() == at::kSparse && !gradient.is_coalesced()) {
-    parameter.mutable_grad() = gradient.coalesce();
-  }
-  return gradient;
 }
 
 void written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
+Statistics to_tensors(const std::vector<std::vector<ParameterStatistic>>& statistics) {
+  std::vector<double> single;
+  for (const auto& list : statistics) {
+    for (const ParameterStatistic& statistic : list) {
+      if (statistic.values.size() == 1) single.push_back(statistic.values.front());
+    }
+  }
+  const at::Tensor all = at::tensor(single, at::kDouble);
+  std::int64_t next = 0;
+  Statistics result;
+  auto& [names, values] = result;
+  for (const auto& list : statistics) {
+    auto& its_names = names.emplace_back();
+    auto& its_values = values.emplace_back();
+    for (const ParameterStatistic& statistic : list) {
+      its_names.push_back(statistic.name);
+      its_values.push_back(statistic.values.size() == 1 ? all.select(0, next++)
+                                                        : at::tensor(statistic.values, at::kDouble));
+    }
+  }
+  return result;
+}
+
+std::vector<std::vector<ParameterStatistic>> to_statistics(
+    const std::vector<std::vector<std::string>>& names, const std::vector<std::vector<at::Tensor>>& values) {
+  if (names.size() != values.size()) {
+    raise({StatusCode::invalid_argument, "got names of " + std::to_string(names.size()) + " and values of " +
+                                             std::to_string(values.size()) + " parameters"});
+  }
+  std::vector<std::vector<ParameterStatistic>> statistics;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    auto& list = statistics.emplace_back();
+    for (std::size_t k = 0; k < names[i].size() && k < values[i].size(); ++k) {
+      const at::Tensor numbers = values[i][k].cpu().to(at::kDouble).contiguous();
+      const auto* data = numbers.data_ptr<double>();
+      list.push_back({names[i][k], {data, data + numbers.numel()}});
+    }
+  }
+  return statistics;
+}
+
+std::vector<std::size_t> to_indices(const std::vector<std::int64_t>& positions, std::size_t size) {
+  std::vector<std::size_t> indices;
+  for (const std::int64_t position : positions) {
+    if (position < 0 || position >= static_cast<std::int64_t>(size)) {
+      raise({StatusCode::invalid_argument, "position " + std::to_string(position) + " is outside of the " +
+                                               std::to_string(size) + " registered parameters"});
+    }
+    indices.push_back(static_cast<std::size_t>(position));
+  }
+  return indices;
 }
 
 at::Tensor to_tensor(const std::vector<std::byte>& bytes) {

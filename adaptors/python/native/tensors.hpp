@@ -5,30 +5,38 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "gradstab/method_state.hpp"
 #include "gradstab/parameter_set.hpp"
 #include "gradstab/tensor_ref.hpp"
 
 namespace gradstab::python {
 
-/// Names with the shapes of tensors, or with shapes of their own. Throws.
+/// Names with the registered shapes of tensors, or with shapes of their own. Throws.
 ParameterSet parameter_set(const std::vector<std::string>& names, const std::vector<at::Tensor>& tensors);
 ParameterSet parameter_set(const std::vector<std::string>& names,
                            const std::vector<std::vector<std::int64_t>>& sizes);
 
-/// Throws for a subclass of Tensor that has no memory of its own.
-void check_is_plain(const at::Tensor& tensor, const std::string& name);
+/// The shapes are those of tensors.
+bool have_shapes(const std::vector<at::Tensor>& tensors, const ParameterSet& set);
 
-/// The reference to a tensor, or none to an undefined one. Throws.
+/// The reference to a plain tensor, or none to an undefined one. Throws.
 TensorRef reference(const at::Tensor& tensor, const std::string& name);
-
-/// The gradient of a parameter. One that is sparse and not coalesced is replaced by its coalesced form first,
-/// because values of the same element add up before their norm means anything.
-const at::Tensor& gradient_of(at::Tensor& parameter);
 
 /// Tells autograd that a tensor's memory was written behind its back.
 void written(const at::Tensor& tensor);
+
+/// Statistics of parameters as their names and values (float64, of a single number without dimensions), and
+/// back. Single numbers share their memory. Throws.
+using Statistics = std::tuple<std::vector<std::vector<std::string>>, std::vector<std::vector<at::Tensor>>>;
+Statistics to_tensors(const std::vector<std::vector<ParameterStatistic>>& statistics);
+std::vector<std::vector<ParameterStatistic>> to_statistics(
+    const std::vector<std::vector<std::string>>& names, const std::vector<std::vector<at::Tensor>>& values);
+
+/// Positions as indices. Throws for those outside of `size`.
+std::vector<std::size_t> to_indices(const std::vector<std::int64_t>& positions, std::size_t size);
 
 /// Bytes of a saved state as a uint8 tensor, and back.
 at::Tensor to_tensor(const std::vector<std::byte>& bytes);

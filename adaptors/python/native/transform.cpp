@@ -6,8 +6,10 @@
 #include <mutex>
 
 #include "errors.hpp"
+#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
+#include "parts.hpp"
 
 namespace gradstab::python {
 namespace {
@@ -23,16 +25,6 @@ struct Registry {
 Registry& registry() {
   static Registry& instance = *new Registry;
   return instance;
-}
-
-std::vector<Parameter> without(const ParameterSet& set, const std::vector<std::int64_t>& left_out) {
-  std::vector<bool> skip(set.size(), false);
-  for (const std::int64_t index : left_out) skip.at(static_cast<std::size_t>(index)) = true;
-  std::vector<Parameter> kept;
-  for (std::size_t i = 0; i < set.size(); ++i) {
-    if (!skip[i]) kept.push_back(set[i]);
-  }
-  return kept;
 }
 
 }  // namespace
@@ -63,13 +55,9 @@ Transform& Transform::by_id(std::int64_t id) {
 
 void Transform::register_set(ParameterSet set, std::optional<ParameterSet> parts,
                              const std::vector<std::int64_t>& fresh) {
-  // What is unknown to a binding is forgotten; where even that is refused (a group without members),
-  // everything starts afresh.
-  if (transform_.is_bound() && !fresh.empty() &&
-      !transform_.bind(value(ParameterSet::create(without(set, fresh)))).ok()) {
-    transform_.forget();
-  }
-  check(parts ? transform_.bind_parts(std::move(set), *std::move(parts)) : transform_.bind(std::move(set)));
+  std::vector<std::size_t> indices = to_indices(fresh, set.size());
+  check(parts ? transform_.bind_parts(std::move(set), *std::move(parts), std::move(indices))
+              : transform_.bind(std::move(set), std::move(indices)));
   left_.clear();
 }
 
@@ -90,14 +78,8 @@ void Transform::bind_shapes(const std::vector<std::string>& names,
 }
 
 bool Transform::step(bool check_repeats) {
-  const bool compares = transform_.needs_parameters();
-  const ParameterSet& names = transform_.parameters();
   gradients_.clear();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    gradients_.push_back(gradient_of(parameters_[i]));
-    check_is_plain(gradients_[i], names[i].name);
-    if (compares && gradients_[i].defined()) check_is_plain(parameters_[i], names[i].name);
-  }
+  for (at::Tensor& parameter : parameters_) gradients_.push_back(writable_gradient_of(parameter));
   if (check_repeats && come_again(gradients_)) {
     raise({StatusCode::failed_precondition,
            "the gradients are those that the last step has already transformed; transform them once between "
@@ -130,6 +112,20 @@ bool Transform::come_again(const std::vector<at::Tensor>& gradients) {
   return have_norms(present, at::tensor(norms, at::kDouble));
 }
 
+at::Tensor Transform::squared_norms_of(const std::vector<std::int64_t>& positions,
+                                       const std::vector<at::Tensor>& parts) const {
+  std::vector<std::string> names;
+  for (const std::size_t index : to_indices(positions, transform_.parameters().size()))
+    names.push_back(transform_.parameters()[index].name);
+  return squared_norms(parts, names);
+}
+
+std::vector<at::Tensor> Transform::writable_gradients(std::vector<at::Tensor> parameters) const {
+  std::vector<at::Tensor> gradients;
+  for (at::Tensor& parameter : parameters) gradients.push_back(writable_gradient_of(parameter));
+  return gradients;
+}
+
 bool Transform::step_at(const std::vector<std::int64_t>& positions, const std::vector<at::Tensor>& gradients,
                         const std::vector<at::Tensor>& parameters) {
   const ParameterSet& names = transform_.parameters();
@@ -142,18 +138,10 @@ bool Transform::step_at(const std::vector<std::int64_t>& positions, const std::v
   }
   gradients_.assign(names.size(), {});
   values_.assign(parameters.empty() ? 0 : names.size(), {});
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    if (positions[i] < 0 || positions[i] >= static_cast<std::int64_t>(names.size())) {
-      raise({StatusCode::invalid_argument, "position " + std::to_string(positions[i]) +
-                                               " is outside of the " + std::to_string(names.size()) +
-                                               " registered parameters"});
-    }
-    const auto position = static_cast<std::size_t>(positions[i]);
-    check_is_plain(gradients[i], names[position].name);
-    gradients_[position] = gradients[i];
-    if (parameters.empty()) continue;
-    check_is_plain(parameters[i], names[position].name);
-    values_[position] = parameters[i];
+  const std::vector<std::size_t> indices = to_indices(positions, names.size());
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    gradients_[indices[i]] = gradients[i];
+    if (!parameters.empty()) values_[indices[i]] = parameters[i];
   }
   const bool go_on = value(transform_.step(gradients_, values_));
   gradients_.clear();
@@ -174,11 +162,8 @@ at::Tensor Transform::measure_parts(const std::vector<std::int64_t>& positions,
                                     const std::vector<at::Tensor>& parts) {
   const ParameterSet& names = transform_.parameters();
   gradients_.assign(names.size(), {});
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    const auto position = static_cast<std::size_t>(positions[i]);
-    check_is_plain(parts.at(i), names[position].name);
-    gradients_.at(position) = parts[i];
-  }
+  const std::vector<std::size_t> indices = to_indices(positions, names.size());
+  for (std::size_t i = 0; i < indices.size(); ++i) gradients_[indices[i]] = parts.at(i);
   at::Tensor squares = value(transform_.measure_parts(gradients_));
   if (!squares.defined()) gradients_.clear();
   return squares;
@@ -243,8 +228,22 @@ at::Tensor Transform::save() {
   return to_tensor(value(transform_.save()));
 }
 
-void Transform::load(const at::Tensor& bytes) {
-  check(transform_.load(to_bytes(bytes)));
+void Transform::load(const at::Tensor& bytes, const std::vector<std::string>& names) {
+  check(transform_.load(to_bytes(bytes), names));
+  left_.clear();
+}
+
+Statistics Transform::statistics(const std::vector<std::int64_t>& positions) {
+  const GradientTransform& host = *value(transform_.home());
+  std::vector<std::vector<ParameterStatistic>> lists;
+  for (const std::size_t index : to_indices(positions, host.parameters().size()))
+    lists.push_back(value(host.statistics(index)));
+  return to_tensors(lists);
+}
+
+void Transform::set_statistics(const std::vector<std::vector<std::string>>& names,
+                               const std::vector<std::vector<at::Tensor>>& values) {
+  check(value(transform_.home())->set_statistics(to_statistics(names, values)));
   left_.clear();
 }
 

@@ -70,7 +70,25 @@ class Transform final : public torch::CustomClassHolder {
   std::tuple<std::vector<std::string>, std::vector<at::Tensor>> state();
 
   at::Tensor save();
-  void load(const at::Tensor& bytes);
+  /// `names`: see GradientTransform::load.
+  void load(const at::Tensor& bytes, const std::vector<std::string>& names);
+
+  /// What is remembered of the registered parameters at `positions`, and its way back, with an entry for
+  /// every registered one: see GradientTransform::statistics.
+  Statistics statistics(const std::vector<std::int64_t>& positions);
+  void set_statistics(const std::vector<std::vector<std::string>>& names,
+                      const std::vector<std::vector<at::Tensor>>& values);
+
+  /// The squared norms of parts, those of the registered parameters at `positions`: see squared_norms.
+  at::Tensor squared_norms_of(const std::vector<std::int64_t>& positions,
+                              const std::vector<at::Tensor>& parts) const;
+
+  /// The gradients of parameters that have one, each replaced first where it cannot be written: see
+  /// writable_gradient_of.
+  std::vector<at::Tensor> writable_gradients(std::vector<at::Tensor> parameters) const;
+
+  /// Whether the parameters still have the shapes in which they were registered.
+  bool shapes_hold() const { return have_shapes(parameters_, transform_.parameters()); }
 
   /// A number by which the operators find this object as long as it lives.
   std::int64_t id() const { return id_; }
