@@ -248,12 +248,13 @@ void PlainTensors::clear() noexcept {
 const at::Tensor& writable_gradient_of(at::Tensor& parameter) {
   const at::Tensor& gradient = parameter.grad();
   if (!gradient.defined() || has(gradient, Key::Python)) return gradient;
+  if (is_plain(gradient) && gradient.is_non_overlapping_and_dense()) return gradient;
   const c10::NoGradGuard no_grad;
   if (gradient.layout() == at::kSparse) {
     if (!gradient.is_coalesced()) parameter.mutable_grad() = gradient.coalesce();
   } else if (is_zero_tensor(gradient)) {
     parameter.mutable_grad() = at::zeros(gradient.sizes(), gradient.options());
-  } else if (is_plain(gradient) && !gradient.is_non_overlapping_and_dense() && overlaps(gradient)) {
+  } else if (is_plain(gradient) && overlaps(gradient)) {
     parameter.mutable_grad() = gradient.contiguous();
   }
   return gradient;
