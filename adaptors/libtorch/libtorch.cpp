@@ -1,7 +1,8 @@
 #include "gradstab/libtorch.hpp"
 
-#include <cstring>
 #include <unordered_set>
+
+#include "state_blob.hpp"
 
 namespace gradstab {
 namespace {
@@ -23,7 +24,7 @@ void GradientBridge::set_names(const NamedParameters& names) {
   for (const auto& item : names) names_.emplace_back(item.value(), item.key());
 }
 
-void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
   std::vector<at::Tensor> tensors;
   std::vector<Parameter> parameters;
   std::unordered_set<const c10::TensorImpl*> seen;
@@ -78,22 +79,33 @@ const StepReport& GradientBridge::report() const {
   return report_;
 }
 
-void GradientBridge::save(torch::serialize::OutputArchive& archive) const {
-  const auto bytes = transform_.save().value();
-  at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
-  std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
-  archive.write(kArchiveKey, blob, /*is_buffer=*/true);
+std::vector<std::byte> GradientBridge::save_state(
+    const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
+  if (!transform_.is_bound()) bind(groups);  // before the first step
+  return transform_.save().value();
+}
+
+void GradientBridge::load_state(std::span<const std::byte> bytes,
+                                const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  transform_.forget();
+  bind(groups);
+  transform_.load(bytes).check();
+}
+
+void GradientBridge::save(torch::serialize::OutputArchive& archive,
+                          const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
+  archive.write(kArchiveKey, blob_of(save_state(groups)), /*is_buffer=*/true);
 }
 
 void GradientBridge::load(torch::serialize::InputArchive& archive,
                           const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  at::Tensor blob;
+  if (archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) {
+    const auto bytes = bytes_in(blob).value();
+    return load_state(bytes, groups);
+  }
   transform_.forget();
   bind(groups);
-  at::Tensor blob;
-  if (!archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) return;
-  blob = blob.contiguous();
-  transform_.load({static_cast<const std::byte*>(blob.data_ptr()), static_cast<std::size_t>(blob.numel())})
-      .check();
 }
 
 }  // namespace gradstab
