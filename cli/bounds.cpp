@@ -11,6 +11,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "cli/values.hpp"
 #include "lab/bounds/bounds_page.hpp"
 #include "lab/bounds/bounds_summary.hpp"
 #include "lab/support/files.hpp"
@@ -151,15 +152,15 @@ void add_bounds(CLI::App& app, Action& action) {
       app.add_subcommand("bounds", "how large and how small the stabilized norm can get, for given gammas");
   auto arguments = std::make_shared<BoundsArguments>();
   lab::BoundsRequest& request = arguments->request;
-  bounds->add_option("--gamma1", request.gamma1, "decay of the norm's first moment, in [0, 1)")
+  add_value(*bounds, "--gamma1", request.gamma1, "decay of the norm's first moment, in [0, 1)")
       ->capture_default_str();
-  bounds->add_option("--gamma2", request.gamma2, "decay of the norm's second moment, in [0, 1)")
+  add_value(*bounds, "--gamma2", request.gamma2, "decay of the norm's second moment, in [0, 1)")
       ->capture_default_str();
-  bounds
-      ->add_option("--kappa", request.kappa, "compare with robust moments, above 1; 0: published rule alone")
+  add_value(*bounds, "--kappa", request.kappa,
+            "compare with robust moments, above 1; 0: published rule alone")
       ->capture_default_str();
-  bounds
-      ->add_option("--history", request.history, "steps of constant norm before the spikes of the last table")
+  add_value(*bounds, "--history", request.history,
+            "steps of constant norm before the spikes of the last table")
       ->capture_default_str();
   bounds->add_flag("--json", arguments->json, "machine-readable");
   CLI::Option* html =

@@ -42,4 +42,7 @@ Status check_not_there(const std::filesystem::path& file, const std::string& fla
 /// An option for every setting of a run.
 void add_settings(CLI::App& verb, lab::TrainOptions& options);
 
+/// --ignore-limits, of every verb that trains.
+CLI::Option* add_ignore_limits(CLI::App& verb, bool& ignore_limits);
+
 }  // namespace gradstab::cli

@@ -5,6 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "cli/values.hpp"
 #include "lab/data/dataset.hpp"
 
 namespace gradstab::cli {
@@ -55,7 +56,7 @@ void add_data(CLI::App& app, Action& action) {
   data->add_option("--tokenizer", arguments->tokenizer, "bpe or bytes")
       ->capture_default_str()
       ->check(CLI::IsMember({"bpe", "bytes"}));
-  data->add_option("--vocab-size", arguments->vocab_size, "vocabulary of the bpe tokenizer")
+  add_value(*data, "--vocab-size", arguments->vocab_size, "vocabulary of the bpe tokenizer")
       ->capture_default_str();
   data->add_option("--encode", arguments->text, "also print the tokens of this text");
   data->footer("\nExample: gradstab data book.txt.gz --vocab-size 2000 --encode 'stabilize the norm'");

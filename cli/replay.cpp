@@ -38,12 +38,10 @@ int run_replay(const ReplayArguments& arguments) {
     return exit_code_for(free);
   const auto text = lab::read_file(arguments.input, lab::kRecordingFile);
   if (!text) return exit_code_for(text.status());
-  const auto recording = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (recording.is_discarded()) {
-    print_error(fmt::format("'{}' is not JSON", arguments.input));
-    return kExitFailure;
-  }
-  const auto replayed = lab::replay(recording, options);
+  const auto recording = lab::parse_json(*text, fmt::format("'{}'", arguments.input),
+                                        lab::kRecordingFile.max_bytes);
+  if (!recording) return exit_code_for(recording.status());
+  const auto replayed = lab::replay(*recording, options);
   if (!replayed) {
     return exit_code_for(
         {replayed.status().code(), fmt::format("'{}': {}", arguments.input, replayed.status().message())});

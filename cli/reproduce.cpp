@@ -11,6 +11,7 @@
 #include "cli/run_sweep.hpp"
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
+#include "cli/values.hpp"
 #include "lab/reproduce/device_time.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
@@ -34,6 +35,7 @@ struct ReproduceArguments {
   int jobs = 0;
   bool on_cpu = false;
   bool force = false;
+  bool ignore_limits = false;
 };
 
 /// The device of the scales that are made for one.
@@ -176,6 +178,10 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   if (!planned) return exit_code_for(planned.status());
   std::vector<lab::SweepPoint> points;
   for (const lab::PlannedRun& run : *planned) points.push_back(run.point);
+  if (!arguments.ignore_limits) {
+    const Status fits = lab::check_machine(points, lab::Machine::here(), jobs);
+    if (!fits.ok()) return exit_code_for(fits);
+  }
 
   const nlohmann::ordered_json description = {
       {"format", 1},
@@ -191,7 +197,7 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
         plan.seeds == 1 ? "" : "s", expected_time(*planned, cores, jobs, gpu), output);
   flush_output();
 
-  const auto results = run_with_progress(*directory, points, jobs);
+  const auto results = run_with_progress(*directory, points, jobs, arguments.ignore_limits);
   if (!results) return exit_code_for(results.status());
   for (const lab::SweepPoint& point : points) directory->drop_checkpoint(point);
   if (interrupted()) {
@@ -231,13 +237,14 @@ void add_reproduce(CLI::App& app, Action& action) {
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
   add_path(*verb, "--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
   add_path(*verb, "--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
-  verb->add_option("--seeds", arguments->seeds,
-                   "seeds per configuration [3; smoke: 1]; more can be added later")
+  add_value(*verb, "--seeds", arguments->seeds,
+            "seeds per configuration [3; smoke: 1]; more can be added later")
       ->check(CLI::Range(1, 1000));
-  verb->add_option("--jobs", arguments->jobs,
-                   "runs at the same time [the number of cores; 4 on a GPU, which they share]")
+  add_value(*verb, "--jobs", arguments->jobs,
+            "runs at the same time [the number of cores; 4 on a GPU, which they share]")
       ->check(CLI::Range(1, 1024));
   verb->add_flag("--on-cpu", arguments->on_cpu, "run scale gpu or paper without a GPU");
+  add_ignore_limits(*verb, arguments->ignore_limits);
   CLI::Option* records =
       add_path(*verb, "--records", arguments->records,
                "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");

@@ -23,12 +23,13 @@ std::string progress_text(const lab::SweepProgress& progress) {
 }  // namespace
 
 Result<std::vector<lab::SweepResult>> run_with_progress(const lab::SweepDirectory& directory,
-                                                        const std::vector<lab::SweepPoint>& points,
-                                                        int jobs) {
+                                                        const std::vector<lab::SweepPoint>& points, int jobs,
+                                                        bool ignore_limits) {
   catch_interrupts();
   lab::SweepRequest request;
   request.program = training_program();
   request.jobs = jobs;
+  request.ignore_limits = ignore_limits;
   request.should_stop = interrupted;
   ProgressLine line;
   request.on_progress = [&](const lab::SweepProgress& progress) {

@@ -12,6 +12,7 @@
 #include "cli/run_sweep.hpp"
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
+#include "cli/values.hpp"
 #include "lab/report/report.hpp"
 #include "lab/support/files.hpp"
 
@@ -25,13 +26,15 @@ struct SweepArguments {
   std::vector<std::string> over;
   std::string output;
   int jobs = 1;
+  bool ignore_limits = false;
 };
 
 std::string outcome_of(const SweepResult& result) {
   if (result.state == SweepResult::State::failed)
     return fmt::format("failed ({}): {}", result.exit_code, result.error);
   if (result.state == SweepResult::State::pending) return "pending";
-  std::string text = result.summary.value("diverged", false) ? "DIVERGED" : "finished";
+  const auto diverged = lab::as_truth(result.summary.value("diverged", lab::Json()));
+  std::string text = diverged.value_or(false) ? "DIVERGED" : "finished";
   if (result.skipped) text += ", earlier";
   return text;
 }
@@ -42,9 +45,9 @@ void print_table(const std::vector<SweepResult>& results) {
   print("{:<{}}  {:>9}  {:>7}  {}\n", "run", width, "val. loss", "spikes", "state");
   for (const SweepResult& result : results) {
     const auto figure = [&](const char* key, const char* format) {
-      const bool there =
-          result.summary.is_object() && result.summary.contains(key) && result.summary[key].is_number();
-      return there ? fmt::format(fmt::runtime(format), result.summary[key].get<double>()) : std::string("-");
+      const bool there = result.summary.is_object() && result.summary.contains(key);
+      const auto value = there ? lab::as_number(result.summary[key]) : std::nullopt;
+      return value ? fmt::format(fmt::runtime(format), *value) : std::string("-");
     };
     print("{:<{}}  {:>9}  {:>7}  {}\n", result.point.name, width, figure("final_validation_loss", "{:.4f}"),
           figure("spikes", "{:.0f}"), outcome_of(result));
@@ -62,6 +65,7 @@ Status write_report(const lab::SweepDirectory& directory, const std::vector<Swee
     runs.push_back(*std::move(run));
   }
   if (runs.empty()) return {};
+  GRADSTAB_RETURN_IF_ERROR(lab::check_common_data(runs));
   lab::ReportOptions options;
   options.title = fmt::format("Sweep: {}", output);
   const auto page = lab::render_report(runs, options);
@@ -81,6 +85,10 @@ int run_sweep_verb(const SweepArguments& arguments) {
   }
   const auto points = lab::make_grid(arguments.base, axes);
   if (!points) return exit_code_for(points.status());
+  if (!arguments.ignore_limits) {
+    const Status fits = lab::check_machine(*points, lab::Machine::here(), arguments.jobs);
+    if (!fits.ok()) return exit_code_for(fits);
+  }
   if (const Status usable = check_device(arguments.base.device); !usable.ok()) {
     return exit_code_for(
         {usable.code(), fmt::format("--device {}: {}", arguments.base.device, usable.message())});
@@ -92,7 +100,7 @@ int run_sweep_verb(const SweepArguments& arguments) {
   print("sweep    {} runs, {} at a time -> {}\n", points->size(), arguments.jobs, arguments.output);
   flush_output();
 
-  const auto results = run_with_progress(*directory, *points, arguments.jobs);
+  const auto results = run_with_progress(*directory, *points, arguments.jobs, arguments.ignore_limits);
   if (!results) return exit_code_for(results.status());
   print_table(*results);
   if (interrupted()) {
@@ -119,10 +127,11 @@ void add_sweep(CLI::App& app, Action& action) {
       ->required()
       ->allow_extra_args(false);
   add_path(*llm, "--output", arguments->output, "folder of the sweep")->required();
-  llm->add_option("--jobs", arguments->jobs, "runs at the same time; they share the cores")
+  add_value(*llm, "--jobs", arguments->jobs, "runs at the same time; they share the cores")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   add_settings(*llm, arguments->base);
+  add_ignore_limits(*llm, arguments->ignore_limits);
   llm->footer(
       "\nExample: gradstab sweep llm --over transform=none,clip,stabilize --over lr=0.001,0.003,0.01 --over "
       "seed=0..2 --steps 300 --warmup 20 --output runs/sweep");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "cli/terminal.hpp"
 #include "cli/train_arguments.hpp"
 #include "lab/tasks/llm_task.hpp"
+#include "lab/train/allocation_failure.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/run_directory.hpp"
@@ -37,9 +39,8 @@ std::string progress_text(const lab::TrainProgress& progress, double steps_per_s
   return text;
 }
 
-}  // namespace
-
-int run_training(TrainArguments arguments, const std::string& command_line) {
+/// What run_training does, LibTorch's exceptions aside.
+int train_and_report(TrainArguments arguments, const std::string& command_line) {
   const bool resume = !arguments.resume.empty();
   if (Status status = complete(arguments); !status.ok()) return exit_code_for(status);
   const auto has_finished = [&] {
@@ -71,9 +72,11 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   print("data     {}\n", dataset->description());
   auto task = lab::make_llm_task(options, *std::move(dataset));
   if (!task) return exit_code_for(task.status());
-  const auto model = (*task)->describe_model();
-  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n", options.model,
-        model["parameters"].get<double>() / 1e6, model["non_embedding_parameters"].get<double>() / 1e6);
+  const auto described = (*task)->describe_model();
+  const lab::JsonReader model(described, "");
+  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
+             options.model, model["parameters"].number() / 1e6,
+             model["non_embedding_parameters"].number() / 1e6);
   if (options.on_device()) {
     const std::string gpu = lab::device_model(*device);
     print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
@@ -107,24 +110,41 @@ int run_training(TrainArguments arguments, const std::string& command_line) {
   const auto result = lab::train(**task, std::move(request));
   line.finish();
   if (!result) return exit_code_for(result.status());
-  const auto& summary = result->summary;
+  const lab::JsonReader summary(result->summary, "");
+  const std::int64_t step = summary["step"].whole();
   if (result->outcome == lab::TrainOutcome::interrupted) {
-    print("interrupted after update {}; continue with: gradstab train llm --resume {}\n",
-          summary["step"].get<std::int64_t>(), arguments.output);
+    if (step == 0) {
+      print("interrupted before the first update; there is nothing to go on from\n");
+    } else {
+      print("interrupted after update {}; continue with: gradstab train llm --resume {}\n", step,
+                 arguments.output);
+    }
     return kExitInterrupted;
   }
   const auto text = [&](const char* key, int digits) {
-    return summary[key].is_null() ? std::string("not finite")
-                                  : fmt::format("{:.{}f}", summary[key].get<double>(), digits);
+    const double value = summary[key].number_or_nan();
+    return std::isnan(value) ? std::string("not finite") : fmt::format("{:.{}f}", value, digits);
   };
   print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
-        text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].get<std::int64_t>(),
-        format_duration(summary["seconds"].get<double>()), text("tokens_per_second", 0),
-        summary["diverged"].get<bool>() ? "  DIVERGED" : "");
+             text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].whole(),
+             format_duration(summary["seconds"].number()), text("tokens_per_second", 0),
+             summary["diverged"].truth() ? "  DIVERGED" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",
-          summary["skipped_steps"].get<std::int64_t>(), summary["step"].get<std::int64_t>());
+               summary["skipped_steps"].whole(), step);
   return kExitOk;
+}
+
+}  // namespace
+
+int run_training(TrainArguments arguments, const std::string& command_line) {
+  try {
+    return train_and_report(std::move(arguments), command_line);
+  } catch (const c10::Error& error) {
+    return exit_code_for(lab::status_of(error));
+  } catch (const std::bad_alloc& error) {
+    return exit_code_for(lab::status_of(error));
+  }
 }
 
 int run_device_check(const std::string& device) {

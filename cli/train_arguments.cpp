@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/values.hpp"
 #include "gradstab/methods.hpp"
+#include "lab/train/machine_limits.hpp"
 #include "lab/train/run_directory.hpp"
 #include "lab/train/transform_factory.hpp"
 
@@ -41,13 +43,15 @@ std::string default_output(const lab::TrainOptions& options) {
 Status load_resumed(TrainArguments& arguments) {
   const auto run = lab::read_run_json(arguments.resume);
   if (!run) return run.status();
-  auto options = lab::train_options_from_json((*run)["settings"]);
+  const lab::JsonReader json(*run, "run.json");
+  const std::string name = json["name"].text_or("");
+  auto options = lab::train_options_from_json(json["settings"]);
   if (!options) {
     return {options.status().code(), fmt::format("'{}': {}", arguments.resume, options.status().message())};
   }
   arguments.options = *options;
   arguments.output = arguments.resume;
-  arguments.name = run->value("name", default_name(*options));
+  arguments.name = name;
   return {};
 }
 
@@ -69,6 +73,8 @@ Status complete(TrainArguments& arguments) {
   if (!transform) return transform.status();
   options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(arguments.options.validate());
+  if (!arguments.ignore_limits)
+    GRADSTAB_RETURN_IF_ERROR(lab::check_machine(arguments.options, lab::Machine::here()));
   if (arguments.name.empty()) arguments.name = default_name(arguments.options);
   if (arguments.output.empty()) arguments.output = default_output(arguments.options);
   return {};
@@ -81,7 +87,7 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
     if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
       verb.add_flag(flag, field, help);
     } else {
-      verb.add_option(flag, field, help)->capture_default_str();
+      add_value(verb, flag, field, help)->capture_default_str();
     }
   });
   using Given = std::vector<std::pair<std::string, std::string>>;
@@ -107,6 +113,11 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
   });
 }
 
+CLI::Option* add_ignore_limits(CLI::App& verb, bool& ignore_limits) {
+  return verb.add_flag("--ignore-limits", ignore_limits,
+                       "start also what needs more memory, or many more threads, than this machine has");
+}
+
 void add_train(CLI::App& app, Action& action, Train run) {
   CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
   train->require_subcommand(1);
@@ -119,11 +130,13 @@ void add_train(CLI::App& app, Action& action, Train run) {
            "folder of the run [runs/llm-MODEL-NAME[-PRECISION]-lrLR-seedSEED]");
   llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
+  CLI::Option* ignore_limits = add_ignore_limits(*llm, arguments->ignore_limits);
   llm->footer(
       "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
-  llm->callback([&action, arguments, llm, resume, run = std::move(run)] {
+  llm->callback([&action, arguments, llm, resume, ignore_limits, run = std::move(run)] {
     for (const CLI::Option* option : llm->get_options()) {
-      if (resume->count() == 0 || option == resume || option->count() == 0) continue;
+      if (resume->count() == 0 || option == resume || option == ignore_limits || option->count() == 0)
+        continue;
       throw CLI::ValidationError(
           option->get_name(),
           "cannot be given with --resume: a run goes on with the settings it was started with");

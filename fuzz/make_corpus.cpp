@@ -1,12 +1,19 @@
-// make_corpus FOLDER: the first inputs of fuzz_state_loader, states of every transform it tries.
+// make_corpus FOLDER: the first inputs of fuzz_state_loader, states of every transform it tries, and of
+// fuzz_readers, one document of each kind.
 //
-// Those of fuzz_backends have no shape to speak of; they are what libFuzzer kept after runs from nothing.
+// Those of fuzz_readers that begin with "torch_" were written by LibTorch 1.13 (a module of two linear
+// layers, torch::save of its SGD, and both in a checkpoint of format version 1). Those of fuzz_backends have
+// no shape to speak of; they are what libFuzzer kept after runs from nothing.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
 
 #include "core/state_codec.hpp"
+#include "lab/reproduce/records.hpp"
+#include "lab/support/files.hpp"
+#include "lab/train/checkpoint.hpp"
+#include "lab/train/progress.hpp"
 #include "state_subjects.hpp"
 
 namespace gradstab::fuzz {
@@ -35,6 +42,54 @@ void make_states(const std::filesystem::path& folder) {
   }
 }
 
+void write_document(const std::filesystem::path& file, char reader, const std::string& text) {
+  std::ofstream(file, std::ios::binary) << reader << text;
+}
+
+/// The payload of a checkpoint of today.
+std::string checkpoint_payload(const std::filesystem::path& folder) {
+  constexpr std::size_t kPreambleBytes = 24;
+  lab::Checkpoint checkpoint;
+  checkpoint.header = {{"progress", lab::to_json(lab::Progress())},
+                       {"model", nullptr},
+                       {"settings", lab::to_json(lab::TrainOptions())}};
+  checkpoint.tensors["weights/a"] = {DType::float32, {2, 1}, "01234567"};
+  checkpoint.tensors["weights/b"] = {DType::bfloat16, {}, "01"};
+  checkpoint.blobs["optimizer"] = "state";
+  const std::filesystem::path file = folder / "checkpoint";
+  lab::write_checkpoint(file, checkpoint).check();
+  const std::string bytes = lab::read_file(file, lab::kCheckpointFile).value();
+  std::filesystem::remove(file);
+  return bytes.substr(kPreambleBytes);
+}
+
+std::string records() {
+  lab::Records records;
+  records.item = "figure-1";
+  records.scale = "smoke";
+  lab::ItemRun& run = records.runs.emplace_back();
+  run.coordinates = {{"lr", "0.003"}};
+  run.state = "finished";
+  run.evaluations = {{1, 2.5, 12.2}};
+  run.training_loss = run.grad_norm = run.stabilized_norm = {1.5, 0.5};
+  return lab::to_json_lines(records);
+}
+
+/// The first byte is the reader's place in fuzz_readers.cpp.
+void make_documents(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  write_document(folder / "checkpoint", 0, checkpoint_payload(folder));
+  write_document(folder / "settings", 3, lab::Json({{"settings", lab::to_json(lab::TrainOptions())}}).dump());
+  write_document(folder / "records", 4, records());
+  write_document(folder / "recording", 5,
+                 R"({"format":1,"method":"adam","cases":[{"name":"c","hyper":{"lr":0.1},"tensors":[{"name":)"
+                 R"("w","shape":[2],"init":[0,0.5]}],"steps":[{"t":1,"grad":[[1,2.5]]}]}]})");
+  write_document(folder / "recording_of_values", 5,
+                 R"({"format":1,"method":"int4","cases":[{"name":"c","hyper":{"group":2,"seed":3},)"
+                 R"("shape":[2],"input":[0.5,1]}]})");
+  write_document(folder / "number", 6, "-1.5e-3");
+}
+
 }  // namespace
 }  // namespace gradstab::fuzz
 
@@ -44,4 +99,5 @@ int main(int argc, char** argv) {
     return 2;
   }
   gradstab::fuzz::make_states(std::filesystem::path(argv[1]) / "fuzz_state_loader");
+  gradstab::fuzz::make_documents(std::filesystem::path(argv[1]) / "fuzz_readers");
 }

@@ -1,8 +1,7 @@
 #include "gradstab/libtorch.hpp"
 
-#include <cstring>
-
 #include "gradstab/libtorch_plain.hpp"
+#include "state_blob.hpp"
 
 namespace gradstab {
 namespace {
@@ -23,7 +22,7 @@ void GradientBridge::set_names(const NamedParameters& names) {
   parameters_.set_names(names);
 }
 
-void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+void GradientBridge::bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
   GroupParameters::Taken taken = parameters_.take(groups, "its gradient would be transformed twice");
   transform_.bind(taken.set, taken.fresh).check();
   parameters_.keep(std::move(taken));
@@ -43,22 +42,33 @@ const StepReport& GradientBridge::report() const {
   return report_;
 }
 
-void GradientBridge::save(torch::serialize::OutputArchive& archive) const {
-  const auto bytes = transform_.save().value();
-  at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
-  std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
-  archive.write(kArchiveKey, blob, /*is_buffer=*/true);
+std::vector<std::byte> GradientBridge::save_state(
+    const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
+  if (!parameters_.hold(groups)) bind(groups);  // before the first step, or after the groups changed
+  return transform_.save().value();
+}
+
+void GradientBridge::load_state(std::span<const std::byte> bytes,
+                                const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  transform_.forget();
+  bind(groups);
+  transform_.load(bytes).check();
+}
+
+void GradientBridge::save(torch::serialize::OutputArchive& archive,
+                          const std::vector<torch::optim::OptimizerParamGroup>& groups) const {
+  archive.write(kArchiveKey, blob_of(save_state(groups)), /*is_buffer=*/true);
 }
 
 void GradientBridge::load(torch::serialize::InputArchive& archive,
                           const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  at::Tensor blob;
+  if (archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) {
+    const auto bytes = bytes_in(blob).value();
+    return load_state(bytes, groups);
+  }
   transform_.forget();
   bind(groups);
-  at::Tensor blob;
-  if (!archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) return;
-  blob = blob.contiguous();
-  transform_.load({static_cast<const std::byte*>(blob.data_ptr()), static_cast<std::size_t>(blob.numel())})
-      .check();
 }
 
 }  // namespace gradstab

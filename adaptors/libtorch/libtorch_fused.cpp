@@ -1,11 +1,9 @@
 #include "gradstab/libtorch_fused.hpp"
 
 #include <torch/serialize.h>
-#include <torch/version.h>
-
-#include <cstring>
 
 #include "gradstab/libtorch_plain.hpp"
+#include "state_blob.hpp"
 
 namespace gradstab {
 namespace {
@@ -78,20 +76,23 @@ void FusedOptimizer::save(torch::serialize::OutputArchive& archive) const {
     param_groups_[g].options().serialize(options);
     archive.write(group_key(g), options);
   }
-  const auto bytes = fused_.save(parameters_.tensors()).value();
-  at::Tensor blob = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kUInt8);
-  std::memcpy(blob.data_ptr(), bytes.data(), bytes.size());
-  archive.write(kArchiveKey, blob, /*is_buffer=*/true);
+  archive.write(kArchiveKey, blob_of(fused_.save(parameters_.tensors()).value()), /*is_buffer=*/true);
+}
+
+std::vector<std::byte> FusedOptimizer::save_state() const {
+  bind();
+  return fused_.save(parameters_.tensors()).value();
+}
+
+void FusedOptimizer::load_state(std::span<const std::byte> bytes) {
+  bind();
+  fused_.load(bytes).check();
 }
 
 void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
   at::Tensor blob;
   if (archive.try_read(kArchiveKey, blob, /*is_buffer=*/true)) {
-    bind();
-    blob = blob.contiguous();
-    const std::span bytes(static_cast<const std::byte*>(blob.data_ptr()),
-                          static_cast<std::size_t>(blob.numel()));
-    fused_.load(bytes).check();
+    load_state(bytes_in(blob).value());
     for (std::size_t g = 0; g < param_groups_.size(); ++g) {
       torch::serialize::InputArchive options;
       archive.read(group_key(g), options);
@@ -174,15 +175,6 @@ namespace {
 
 using States = std::vector<Optimizer::ParameterState>;
 
-/// Under which LibTorch's optimizers keep the state of a parameter.
-auto key_of(const at::Tensor& parameter) {
-#if TORCH_VERSION_MAJOR >= 2
-  return parameter.unsafeGetTensorImpl();
-#else
-  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
-#endif
-}
-
 /// Loads the archive into LibTorch's own optimizer and takes every parameter's state out of it.
 template <class Plain, class PlainOptions, class ParamState, class Take>
 States read_with(torch::serialize::InputArchive& archive,
@@ -192,7 +184,7 @@ States read_with(torch::serialize::InputArchive& archive,
   States states;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const at::Tensor& parameter : groups[g].params()) {
-      const auto found = plain.state().find(key_of(parameter));
+      const auto found = plain.state().find(state_key(parameter));
       states.emplace_back();
       if (found != plain.state().end())
         take(static_cast<const ParamState&>(*found->second), parameter, states.back());

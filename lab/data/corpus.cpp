@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
 #include "lab/data/text_reader.hpp"
 #include "lab/data/utf8.hpp"
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -18,6 +18,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWhitespace = " \t\r\f\v";
 constexpr std::uint64_t kLinesPerProgressCall = 1 << 14;
+
+// Repairing UTF-8 makes three bytes of one at most.
+constexpr std::size_t kMostRepairedBytes = 3 * kMaxJsonLineBytes;
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(kWhitespace) == std::string_view::npos;
@@ -128,12 +131,13 @@ class JsonLinesSplitter {
     }
     json_.clear();
     append_valid_utf8(line.bytes, json_);
-    const auto object = nlohmann::json::parse(json_, nullptr, /*allow_exceptions=*/false);
-    if (object.is_discarded()) return error(line, "not valid JSON");
-    const auto text = object.find("text");
-    if (text == object.end()) return error(line, "no key \"text\"");
-    if (!text->is_string()) return error(line, fmt::format("\"text\" is a JSON {}", text->type_name()));
-    builder_.add({text->get_ref<const std::string&>(), line.number, true});
+    const auto object = parse_json_object(json_, "", kMostRepairedBytes);
+    if (!object) return error(line, "not valid JSON: " + object.status().message());
+    const auto text = object->find("text");
+    if (text == object->end()) return error(line, "no key \"text\"");
+    const auto document = as_text(*text);
+    if (!document) return error(line, fmt::format("\"text\" is a JSON {}", text->type_name()));
+    builder_.add({*document, line.number, true});
     return builder_.flush();
   }
 

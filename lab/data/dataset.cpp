@@ -131,7 +131,8 @@ Result<Dataset> open_entry(const fs::path& entry, const CorpusSource& source, bo
   if (!tokenizer) return tokenizer.status();
   Result<TokenFile> file = TokenFile::open(entry / kTokenFile);
   if (!file) return file.status();
-  if (file->tokenizer_hash() != fnv1a64(tokenizer->serialized())) {
+  if (file->tokenizer_hash() != fnv1a64(tokenizer->serialized()) ||
+      file->vocab_size() != static_cast<std::uint64_t>(tokenizer->vocab_size())) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("the tokenizer and the tokens in '{}' do not belong together", entry.string()));
   }

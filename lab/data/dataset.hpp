@@ -65,6 +65,9 @@ class Dataset {
   /// One line: source, tokenizer, sizes.
   std::string description() const;
 
+  /// Which tokens these are: 64 hexadecimal digits (TokenFile::sha256).
+  std::string sha256() const { return to_hex(file_.sha256()); }
+
   /// True when nothing had to be made.
   bool from_cache() const noexcept { return from_cache_; }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -35,7 +36,9 @@ struct Header {
   std::uint64_t vocab_size = 0;
   std::uint64_t tokenizer_hash = 0;
   std::array<PartCounts, 2> parts;
-  std::uint64_t checksum = 0;  // of everything before it
+  Sha256Digest tokens_sha256{};
+  std::uint64_t tokens_checksum = 0;  // told faster than the digest, at every start
+  std::uint64_t checksum = 0;         // of everything before it
 
   std::uint64_t expected_checksum() const {
     return fnv1a64({reinterpret_cast<const char*>(this), sizeof(Header) - sizeof checksum});
@@ -63,12 +66,43 @@ Status check_header(const Header& header, std::uint64_t file_bytes, const fs::pa
   if (header.checksum != header.expected_checksum() || !known_width) {
     return corrupt(path, "has a damaged header: its checksum does not match");
   }
+  // So that nothing below overflows.
+  constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 60;
+  if (header.parts[0].tokens > kMostTokens || header.parts[1].tokens > kMostTokens)
+    return corrupt(path, "has a damaged header: it counts more tokens than any file holds");
   const std::uint64_t tokens = header.parts[0].tokens + header.parts[1].tokens;
   const std::uint64_t expected = sizeof(Header) + tokens * header.token_bytes;
   if (file_bytes != expected) {
     return corrupt(
         path, fmt::format("is truncated or overlong: it has {} bytes, expected {}", file_bytes, expected));
   }
+  return {};
+}
+
+template <class Token>
+std::uint64_t largest_token(std::string_view bytes) {
+  const std::span tokens(reinterpret_cast<const Token*>(bytes.data()), bytes.size() / sizeof(Token));
+  Token largest = 0;
+  for (const Token token : tokens) largest = std::max(largest, token);
+  return largest;
+}
+
+/// `bytes` lie behind the header, aligned.
+Status check_tokens(const Header& header, std::string_view bytes, const fs::path& path) {
+  constexpr std::size_t kStep = std::size_t{1} << 16;  // stays in cache between the two looks at it
+  BulkChecksum checksum;
+  std::uint64_t largest = 0;
+  for (std::string_view rest = bytes; !rest.empty(); rest.remove_prefix(std::min(kStep, rest.size()))) {
+    const std::string_view some = rest.substr(0, kStep);
+    checksum.update(some);
+    largest =
+        std::max(largest, header.token_bytes == sizeof(std::uint16_t) ? largest_token<std::uint16_t>(some)
+                                                                      : largest_token<std::uint32_t>(some));
+  }
+  if (checksum.value() != header.tokens_checksum)
+    return corrupt(path, "has damaged tokens: their checksum does not match");
+  if (!bytes.empty() && largest >= header.vocab_size)
+    return corrupt(path, fmt::format("holds token {}, expected tokens below {}", largest, header.vocab_size));
   return {};
 }
 
@@ -104,6 +138,9 @@ Result<TokenFile> TokenFile::open(const fs::path& path) {
   if (mapping->address == MAP_FAILED) return io_error("map", path, errno);
   std::memcpy(&mapping->header, mapping->address, sizeof(Header));
   if (Status status = check_header(mapping->header, mapping->bytes, path); !status.ok()) return status;
+  const std::string_view tokens(static_cast<const char*>(mapping->address) + sizeof(Header),
+                                mapping->bytes - sizeof(Header));
+  if (Status status = check_tokens(mapping->header, tokens, path); !status.ok()) return status;
   return TokenFile(std::move(mapping));
 }
 
@@ -129,12 +166,25 @@ std::uint64_t TokenFile::vocab_size() const noexcept {
 std::uint64_t TokenFile::tokenizer_hash() const noexcept {
   return mapping_->header.tokenizer_hash;
 }
+const Sha256Digest& TokenFile::sha256() const noexcept {
+  return mapping_->header.tokens_sha256;
+}
 
 struct TokenFileWriter::State {
   fs::path path;
   NewFile main;        // header and training tokens
   NewFile validation;  // its tokens follow the training tokens, whose number is known at the end only
   Header header;
+  Sha256 digest;  // of the tokens in `main`
+  BulkChecksum checksum;
+
+  Status write_tokens(NewFile& file, std::string_view tokens) {
+    if (&file == &main) {
+      digest.update(tokens);
+      checksum.update(tokens);
+    }
+    return file.write(tokens);
+  }
 
   template <class Token>
   Status append(NewFile& file, std::span<const std::int32_t> tokens) {
@@ -150,7 +200,7 @@ struct TokenFileWriter::State {
         block[i] = static_cast<Token>(token);
       }
       GRADSTAB_RETURN_IF_ERROR(
-          file.write({reinterpret_cast<const char*>(block.data()), count * sizeof(Token)}));
+          write_tokens(file, {reinterpret_cast<const char*>(block.data()), count * sizeof(Token)}));
       tokens = tokens.subspan(count);
     }
     return {};
@@ -166,7 +216,7 @@ struct TokenFileWriter::State {
       if (count < 0) return io_error("read", path, errno);
       if (count == 0) return main.flush();
       GRADSTAB_RETURN_IF_ERROR(
-          main.write(std::string_view(block).substr(0, static_cast<std::size_t>(count))));
+          write_tokens(main, std::string_view(block).substr(0, static_cast<std::size_t>(count))));
     }
   }
 };
@@ -216,6 +266,8 @@ Status TokenFileWriter::append(CorpusPart part, std::span<const std::int32_t> to
 Status TokenFileWriter::commit() {
   State& state = *state_;
   GRADSTAB_RETURN_IF_ERROR(state.append_validation_to_main());
+  state.header.tokens_sha256 = state.digest.digest();
+  state.header.tokens_checksum = state.checksum.value();
   state.header.checksum = state.header.expected_checksum();
   const ssize_t written = ::pwrite(state.main.descriptor(), &state.header, sizeof(Header), 0);
   if (written != static_cast<ssize_t>(sizeof(Header))) {

@@ -9,11 +9,12 @@
 
 #include "gradstab/status.hpp"
 #include "lab/data/token_view.hpp"
+#include "lab/support/sha256.hpp"
 
 namespace gradstab::lab {
 
 /// Changes with the layout of the file; a file of any other version is refused.
-inline constexpr std::uint32_t kTokenFileVersion = 1;
+inline constexpr std::uint32_t kTokenFileVersion = 2;
 
 /// Vocabularies up to this size are stored in 16 bits a token, larger ones in 32.
 inline constexpr std::uint64_t kMaxNarrowVocabSize = 65536;
@@ -34,8 +35,8 @@ struct PartCounts {
 class TokenFile {
  public:
   /// Maps `path`. io_error from the operating system; version_mismatch for another format version;
-  /// corrupt_data for a foreign file, a damaged header or a length that does not fit the header's counts.
-  /// Token values are not read.
+  /// corrupt_data for a foreign file, damage anywhere in it, or a length that does not fit the header's
+  /// counts. All of the file is read, at some five gigabytes a second from the system's cache.
   static Result<TokenFile> open(const std::filesystem::path& path);
 
   TokenFile(TokenFile&&) noexcept;
@@ -48,6 +49,8 @@ class TokenFile {
   std::uint64_t vocab_size() const noexcept;
   /// fnv1a64 of the serialized tokenizer that made the tokens.
   std::uint64_t tokenizer_hash() const noexcept;
+  /// SHA-256 of the tokens as they lie in the file, training part first: which data a run reads.
+  const Sha256Digest& sha256() const noexcept;
 
  private:
   struct Mapping;

@@ -26,6 +26,9 @@ std::string_view to_string(TokenizerKind kind) noexcept;
 /// The kind with that name; nothing for any other text.
 std::optional<TokenizerKind> parse_tokenizer_kind(std::string_view name) noexcept;
 
+/// Tokens of kind `bytes`: the byte values and end of document.
+inline constexpr int kByteVocabSize = 257;
+
 /// Limits of a BPE vocabulary, in tokens. The lower one holds 256 bytes, `unknown`, end of document and a few
 /// characters; how many characters are needed depends on the text.
 inline constexpr int kMinBpeVocabSize = 264;

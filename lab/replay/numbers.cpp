@@ -8,22 +8,12 @@
 
 namespace gradstab::lab {
 
-using nlohmann::json;
-
 Status corrupt(std::string message) {
   return {StatusCode::corrupt_data, std::move(message)};
 }
 
-std::string shown(const json& value) {
-  constexpr std::size_t kMost = 60;
-  // What comes from a command line need not be UTF-8.
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
-  return text;
-}
-
-std::optional<double> number(const json& value) {
-  if (value.is_number()) return value.get<double>();
+std::optional<double> number(const Json& value) {
+  if (const auto plain = as_number(value)) return plain;
   if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (value == "inf") return std::numeric_limits<double>::infinity();
   if (value == "-inf") return -std::numeric_limits<double>::infinity();
@@ -31,7 +21,7 @@ std::optional<double> number(const json& value) {
 }
 
 template <class T>
-Status read_numbers(const json& list, std::size_t count, const std::string& what, std::vector<T>& values) {
+Status read_numbers(const Json& list, std::size_t count, const std::string& what, std::vector<T>& values) {
   if (!list.is_array() || list.size() != count)
     return corrupt(fmt::format("{} must be a list of {} numbers", what, count));
   values.resize(count);
@@ -43,20 +33,19 @@ Status read_numbers(const json& list, std::size_t count, const std::string& what
   return {};
 }
 
-Result<std::vector<std::int64_t>> read_shape(const json& list, const std::string& what) {
+Result<std::vector<std::int64_t>> read_shape(const Json& list, const std::string& what) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
   if (!list.is_array())
     return corrupt(fmt::format("{} must be a list of whole numbers, got {}", what, shown(list)));
   std::vector<std::int64_t> sizes;
   std::int64_t elements = 1;
-  for (const json& size : list) {
-    if (!size.is_number_unsigned())
-      return corrupt(fmt::format("{} holds {}, expected whole numbers", what, shown(size)));
-    const auto value = size.get<std::uint64_t>();
-    if (value > static_cast<std::uint64_t>(kMost / std::max(elements, std::int64_t{1})))
+  for (const Json& size : list) {
+    const auto value = as_unsigned(size);
+    if (!value) return corrupt(fmt::format("{} holds {}, expected whole numbers", what, shown(size)));
+    if (*value > static_cast<std::uint64_t>(kMost / std::max(elements, std::int64_t{1})))
       return corrupt(fmt::format("{} is {}, expected at most 2^40 elements", what, shown(list)));
-    sizes.push_back(static_cast<std::int64_t>(value));
-    if (value > 0) elements *= sizes.back();
+    sizes.push_back(static_cast<std::int64_t>(*value));
+    if (*value > 0) elements *= sizes.back();
   }
   return sizes;
 }
@@ -80,8 +69,8 @@ void append(std::string& text, std::span<const T> values) {
   text += ']';
 }
 
-template Status read_numbers(const json&, std::size_t, const std::string&, std::vector<float>&);
-template Status read_numbers(const json&, std::size_t, const std::string&, std::vector<double>&);
+template Status read_numbers(const Json&, std::size_t, const std::string&, std::vector<float>&);
+template Status read_numbers(const Json&, std::size_t, const std::string&, std::vector<double>&);
 template void append(std::string&, float);
 template void append(std::string&, double);
 template void append(std::string&, std::span<const float>);

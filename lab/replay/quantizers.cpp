@@ -12,8 +12,6 @@
 namespace gradstab::lab {
 namespace {
 
-using nlohmann::json;
-
 enum class Operand { weight, activation };
 
 /// Whole numbers of a format, which a case may state and nobody may change.
@@ -25,12 +23,12 @@ Status fixed(Settings& settings, const char* name, std::int64_t value) {
           fmt::format("setting {} must be {} in this format, got {}", name, value, stated)};
 }
 
-Status check_grid(const json& hyper, const std::vector<double>& expected) {
-  if (!hyper.contains("grid") || hyper["grid"] == json(expected)) return {};
-  return corrupt(fmt::format("setting grid must be {}, got {}", json(expected).dump(), shown(hyper["grid"])));
+Status check_grid(const Json& hyper, const std::vector<double>& expected) {
+  if (!hyper.contains("grid") || hyper["grid"] == Json(expected)) return {};
+  return corrupt(fmt::format("setting grid must be {}, got {}", Json(expected).dump(), shown(hyper["grid"])));
 }
 
-Status read_e1m2(Settings& settings, const json& hyper, QuantizerOptions& options) {
+Status read_e1m2(Settings& settings, const Json& hyper, QuantizerOptions& options) {
   options.format = QuantizerFormat::fp4_e1m2;
   if (hyper.contains("grid")) options.compat = Compat::robust;
   if (options.compat == Compat::released) options = QuantizerOptions::released_fp4();
@@ -39,7 +37,7 @@ Status read_e1m2(Settings& settings, const json& hyper, QuantizerOptions& option
   return check_grid(hyper, {0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75});
 }
 
-Status read_e2m1(const json& hyper, QuantizerOptions& options) {
+Status read_e2m1(const Json& hyper, QuantizerOptions& options) {
   options.format = QuantizerFormat::fp4_e2m1;
   return check_grid(hyper, {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0});
 }
@@ -52,7 +50,7 @@ Status read_int4(Settings& settings, Operand operand, QuantizerOptions& options)
   return fixed(settings, "bits", 4);
 }
 
-Result<Operand> operand_of(Settings& settings, const json& hyper) {
+Result<Operand> operand_of(Settings& settings, const Json& hyper) {
   const bool activation = hyper.contains("topk") || hyper.contains("stochastic");
   std::string operand = activation ? "activation" : "weight";
   settings.read("operand", operand);
@@ -62,7 +60,7 @@ Result<Operand> operand_of(Settings& settings, const json& hyper) {
                 fmt::format("setting operand must be weight or activation, got '{}'", operand));
 }
 
-Result<QuantizerOptions> read_options(const std::string& method, Settings& settings, const json& hyper,
+Result<QuantizerOptions> read_options(const std::string& method, Settings& settings, const Json& hyper,
                                       Operand operand) {
   QuantizerOptions options;
   const auto compat = read_compat(settings);
@@ -71,14 +69,12 @@ Result<QuantizerOptions> read_options(const std::string& method, Settings& setti
   GRADSTAB_RETURN_IF_ERROR(method == "fp4_e1m2"   ? read_e1m2(settings, hyper, options)
                            : method == "fp4_e2m1" ? read_e2m1(hyper, options)
                                                   : read_int4(settings, operand, options));
-  std::int64_t seed = 0;
   bool stochastic = false;
   settings.read("group", options.group_size);
   settings.read("topk", options.keep_largest);
   settings.read("scale", options.fixed_scale);
   settings.read("stochastic", stochastic);
-  settings.read("seed", seed);
-  options.seed = static_cast<std::uint64_t>(seed);
+  settings.read("seed", options.seed);
   if (stochastic) options.rounding = QuantizerRounding::stochastic;
   GRADSTAB_RETURN_IF_ERROR(settings.status());
   GRADSTAB_RETURN_IF_ERROR(options.validate());
@@ -89,7 +85,7 @@ Result<QuantizerOptions> read_options(const std::string& method, Settings& setti
 template <class T>
 class QuantizerReplay {
  public:
-  QuantizerReplay(const json& recorded, const json& hyper, const std::string& where)
+  QuantizerReplay(const Json& recorded, const Json& hyper, const std::string& where)
       : recorded_(recorded), hyper_(hyper), where_(where) {}
 
   Result<std::string> run(const std::string& method, const ReplayOptions& replay) {
@@ -131,7 +127,7 @@ class QuantizerReplay {
 
   /// The case without the results that it was recorded with.
   void begin() {
-    json head = recorded_;
+    Json head = recorded_;
     for (const char* key :
          {"out32", "out64", "code", "scale32", "scale64", "zero", "y32", "y64", "dx32", "dx64", "dw32",
           "dw64", "db32", "db64", "mismatches_32_vs_64", "mismatches_vs_bundled_class"})
@@ -158,7 +154,7 @@ class QuantizerReplay {
   }
   template <class Number>
   void write_whole(const char* key, const std::vector<Number>& values) {
-    text_ += fmt::format(",\"{}\":{}", key, json(values).dump());
+    text_ += fmt::format(",\"{}\":{}", key, Json(values).dump());
   }
   void write_result(const char* stem, const std::vector<T>& values) {
     write(fmt::format("{}{}", stem, kBits), values);
@@ -257,8 +253,8 @@ class QuantizerReplay {
     return {};
   }
 
-  const json& recorded_;
-  const json& hyper_;
+  const Json& recorded_;
+  const Json& hyper_;
   const std::string& where_;
   std::string text_;
 };
@@ -277,7 +273,7 @@ bool is_quantizer(std::string_view method) {
                              [&](const MethodName& name) { return name.name == method; });
 }
 
-Result<std::string> replay_quantizer(const json& recorded, const json& hyper, const std::string& where,
+Result<std::string> replay_quantizer(const Json& recorded, const Json& hyper, const std::string& where,
                                      const std::string& method, const ReplayOptions& options) {
   if (options.dtype == DType::float64)
     return QuantizerReplay<double>(recorded, hyper, where).run(method, options);

@@ -1,7 +1,6 @@
 // Recorded values through fake_quantize, and recorded linear layers through both directions with it.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +22,7 @@ bool is_quantizer(std::string_view method);
 /// What a case is recorded from is told by its settings: INT4 with `topk` or `stochastic` are activations,
 /// other INT4 weights (`operand` overrides). Under compat=released, E1M2 without a `grid` of its own is as
 /// the authors' code has it. Errors: as of `replay`.
-Result<std::string> replay_quantizer(const nlohmann::json& recorded, const nlohmann::json& hyper,
-                                     const std::string& where, const std::string& method,
-                                     const ReplayOptions& options);
+Result<std::string> replay_quantizer(const Json& recorded, const Json& hyper, const std::string& where,
+                                     const std::string& method, const ReplayOptions& options);
 
 }  // namespace gradstab::lab

@@ -13,8 +13,6 @@
 namespace gradstab::lab {
 namespace {
 
-using nlohmann::json;
-
 Status invalid(std::string message) {
   return {StatusCode::invalid_argument, std::move(message)};
 }
@@ -24,7 +22,7 @@ template <class T>
 class Replay {
  public:
   /// `hyper`: an object.
-  Replay(const json& recorded, const json& hyper, std::string where)
+  Replay(const Json& recorded, const Json& hyper, std::string where)
       : recorded_(recorded), hyper_(hyper), where_(std::move(where)) {}
 
   /// The case as text.
@@ -45,7 +43,7 @@ class Replay {
                                            : method->transform->init(*parameters, run);
     if (!bound.ok()) return in_case(bound);
 
-    json head = recorded_;
+    Json head = recorded_;
     head.erase("steps");
     head["hyper"] = settings.values();
     head["computed_with"] = fmt::format("gradstab {}", GRADSTAB_VERSION);
@@ -53,7 +51,7 @@ class Replay {
     text.pop_back();  // its closing brace
     text += ",\"steps\":[";
     bool first = true;
-    for (const json& step : recorded_["steps"]) {
+    for (const Json& step : recorded_["steps"]) {
       const auto line = one_step(*method, step);
       if (!line) return line.status();
       text += (first ? "\n" : ",\n") + *line;
@@ -71,7 +69,7 @@ class Replay {
   }
 
   /// A list of numbers as long as a tensor.
-  Status read_list(const json& list, std::size_t tensor, const std::string& what,
+  Status read_list(const Json& list, std::size_t tensor, const std::string& what,
                    std::vector<T>& values) const {
     const auto count = static_cast<std::size_t>(element_count(parameters_[tensor].sizes));
     return read_numbers(list, count,
@@ -82,10 +80,10 @@ class Replay {
     if (!recorded_.contains("tensors") || !recorded_["tensors"].is_array())
       return corrupt(where_ + ": has no list 'tensors'");
     has_values_ = true;
-    for (const json& tensor : recorded_["tensors"]) {
-      if (!tensor.is_object() || !tensor.value("name", json()).is_string() || !tensor.contains("shape"))
-        return corrupt(where_ + ": a tensor needs 'name' and 'shape'");
-      Parameter parameter{tensor["name"].get<std::string>(), {}};
+    for (const Json& tensor : recorded_["tensors"]) {
+      const auto name = tensor.is_object() ? as_text(tensor.value("name", Json())) : std::nullopt;
+      if (!name || !tensor.contains("shape")) return corrupt(where_ + ": a tensor needs 'name' and 'shape'");
+      Parameter parameter{*name, {}};
       auto sizes =
           read_shape(tensor["shape"], fmt::format("{}: shape of tensor '{}'", where_, parameter.name));
       if (!sizes) return sizes.status();
@@ -110,11 +108,12 @@ class Replay {
   Status check_steps() {
     if (!recorded_.contains("steps") || !recorded_["steps"].is_array() || recorded_["steps"].empty())
       return corrupt(where_ + ": has no list 'steps' of at least one step");
-    for (const json& step : recorded_["steps"]) {
+    for (const Json& step : recorded_["steps"]) {
       if (!step.is_object())
         return corrupt(fmt::format("{}: a step is {}, expected an object", where_, shown(step)));
-      const json t = step.value("t", json());
-      if (!t.is_number_unsigned() || t.get<std::uint64_t>() - 1 >= std::uint64_t{1} << 62)
+      const Json t = step.value("t", Json());
+      const auto number_of_step = as_whole(t);
+      if (!number_of_step || *number_of_step < 1 || *number_of_step > std::int64_t{1} << 62)
         return corrupt(
             fmt::format("{}: 't' of a step must be a whole number from 1, got {}", where_, shown(t)));
       // Those of a quadratic are as many as its curvature.
@@ -136,7 +135,7 @@ class Replay {
   bool is_quadratic() const { return hyper_.contains("curvature"); }
 
   /// Those of the step; without any, of the objective that the case describes.
-  Status read_gradients(const json& step) {
+  Status read_gradients(const Json& step) {
     const std::string t = step["t"].dump();
     const std::string what = fmt::format("'grad' of step {}", t);
     if (!step.contains("grad") && is_quadratic()) return gradients_of_quadratic(t);
@@ -154,12 +153,12 @@ class Replay {
     std::vector<T> curvature;
     std::vector<T> target;
     GRADSTAB_RETURN_IF_ERROR(read_list(hyper_["curvature"], 0, "'curvature'", curvature));
-    GRADSTAB_RETURN_IF_ERROR(read_list(hyper_.value("target", json()), 0, "'target'", target));
-    const json multipliers = hyper_.value("multipliers", json::object());
+    GRADSTAB_RETURN_IF_ERROR(read_list(hyper_.value("target", Json()), 0, "'target'", target));
+    const Json multipliers = hyper_.value("multipliers", Json::object());
     if (!multipliers.is_object())
       return corrupt(
           fmt::format("{}: 'multipliers' must be an object of numbers, got {}", where_, shown(multipliers)));
-    const json recorded = multipliers.value(t, json(1.0));
+    const Json recorded = multipliers.value(t, Json(1.0));
     const auto multiplier = number(recorded);
     if (!multiplier)
       return corrupt(
@@ -170,9 +169,9 @@ class Replay {
     return {};
   }
 
-  Result<std::string> one_step(ReplayedMethod& method, const json& step) {
+  Result<std::string> one_step(ReplayedMethod& method, const Json& step) {
     GRADSTAB_RETURN_IF_ERROR(read_gradients(step));
-    const auto number_of_step = step["t"].get<std::int64_t>();
+    const std::int64_t number_of_step = as_whole(step["t"]).value();
     if (method.before_step) method.before_step(*method.optimizer, number_of_step);
     auto gradients = refs(gradients_);
     auto values = refs(values_);
@@ -278,8 +277,8 @@ class Replay {
     line += '}';
   }
 
-  const json& recorded_;
-  const json& hyper_;
+  const Json& recorded_;
+  const Json& hyper_;
   std::string where_;
   std::vector<Parameter> parameters_;
   bool has_values_ = false;
@@ -288,9 +287,9 @@ class Replay {
   std::map<std::size_t, double> rho_;  // norms last applied
 };
 
-Result<std::string> replay_case(const json& recorded, const std::string& where, const std::string& method,
+Result<std::string> replay_case(const Json& recorded, const std::string& where, const std::string& method,
                                 const ReplayOptions& options) {
-  const json hyper = recorded.value("hyper", json::object());
+  const Json hyper = recorded.value("hyper", Json::object());
   if (!hyper.is_object())
     return corrupt(fmt::format("{}: 'hyper' must be an object, got {}", where, shown(hyper)));
   if (is_quantizer(method)) return replay_quantizer(recorded, hyper, where, method, options);
@@ -300,30 +299,29 @@ Result<std::string> replay_case(const json& recorded, const std::string& where, 
 
 }  // namespace
 
-Result<std::string> replay(const json& recording, const ReplayOptions& options) {
-  if (!recording.is_object() || recording.value("format", json()) != 1)
+Result<std::string> replay(const Json& recording, const ReplayOptions& options) {
+  if (!recording.is_object() || recording.value("format", Json()) != 1)
     return corrupt("the recording must be a JSON object with \"format\": 1");
   if (!recording.contains("cases") || !recording["cases"].is_array() || recording["cases"].empty())
     return corrupt("the recording has no list 'cases'");
   std::string method = options.method;
   if (method.empty()) {
-    const json named = recording.value("method", json());
-    if (!named.is_string())
-      return corrupt(fmt::format("'method' of the recording must be a word, got {}", shown(named)));
-    method = named.get<std::string>();
+    const Json named = recording.value("method", Json());
+    const auto word = as_text(named);
+    if (!word) return corrupt(fmt::format("'method' of the recording must be a word, got {}", shown(named)));
+    method = *word;
   }
   if (const Status known = check_method(method); !known.ok()) return known;
 
-  std::string text = fmt::format("{{\"format\":1,\"method\":{},\n\"cases\":[", json(method).dump());
+  std::string text = fmt::format("{{\"format\":1,\"method\":{},\n\"cases\":[", Json(method).dump());
   bool first = true;
-  for (const json& recorded : recording["cases"]) {
+  for (const Json& recorded : recording["cases"]) {
     if (!recorded.is_object()) return corrupt("a case is not a JSON object");
-    const json name = recorded.value("name", json(""));
-    if (!name.is_string())
-      return corrupt(fmt::format("'name' of a case must be a text, got {}", shown(name)));
-    if (!options.only_case.empty() && name != options.only_case) continue;
-    const auto one =
-        replay_case(recorded, fmt::format("case '{}'", name.get<std::string>()), method, options);
+    const Json named = recorded.value("name", Json(""));
+    const auto name = as_text(named);
+    if (!name) return corrupt(fmt::format("'name' of a case must be a text, got {}", shown(named)));
+    if (!options.only_case.empty() && *name != options.only_case) continue;
+    const auto one = replay_case(recorded, fmt::format("case '{}'", *name), method, options);
     if (!one) return one.status();
     text += (first ? "\n" : ",\n") + *one;
     first = false;

@@ -5,11 +5,11 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "gradstab/dtype.hpp"
 #include "gradstab/status.hpp"
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 
@@ -25,6 +25,6 @@ struct ReplayOptions {
 /// "out64" (transforms) or "param64", "elem64" (optimizers) and "state64"; 32 in place of 64 for float32.
 /// Numbers of the input stand for the nearest float32, as the format says. Errors: what is wrong with the
 /// recording, naming case and step; an unknown method or setting; what the method itself refuses.
-Result<std::string> replay(const nlohmann::json& recording, const ReplayOptions& options);
+Result<std::string> replay(const Json& recording, const ReplayOptions& options);
 
 }  // namespace gradstab::lab

@@ -10,21 +10,21 @@
 
 namespace gradstab::lab {
 
-Settings::Settings(nlohmann::json recorded, const std::map<std::string, std::string>& overrides)
+Settings::Settings(Json recorded, const std::map<std::string, std::string>& overrides)
     : values_(std::move(recorded)) {
   for (const auto& [name, text] : overrides) {
-    auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    values_[name] = parsed.is_discarded() ? nlohmann::json(text) : std::move(parsed);
+    auto parsed = parse_json(text, "");
+    values_[name] = parsed ? *std::move(parsed) : Json(text);
     overrides_.insert(name);
   }
 }
 
-nlohmann::json Settings::take(const std::string& name) {
+Json Settings::take(const std::string& name) {
   known_.insert(name);
-  return values_.value(name, nlohmann::json());
+  return values_.value(name, Json());
 }
 
-void Settings::refuse(const std::string& name, const nlohmann::json& value, const char* expected) {
+void Settings::refuse(const std::string& name, const Json& value, const char* expected) {
   if (!error_.ok()) return;
   error_ = {overridden(name) ? StatusCode::invalid_argument : StatusCode::corrupt_data,
             fmt::format("setting {} must be {}, got {}", name, expected, shown(value))};
@@ -36,8 +36,8 @@ bool Settings::has(const std::string& name) const {
 
 void Settings::read(const std::string& name, double& field) {
   const auto value = take(name);
-  if (value.is_number()) {
-    field = value.get<double>();
+  if (const auto number = as_number(value)) {
+    field = *number;
   } else if (value == "inf" || (value.is_null() && has(name))) {
     field = std::numeric_limits<double>::infinity();
   } else if (!value.is_null()) {
@@ -45,31 +45,33 @@ void Settings::read(const std::string& name, double& field) {
   }
 }
 
-void Settings::read(const std::string& name, std::int64_t& field) {
+/// What every other type has in common: `as` says whether a value is one.
+template <class T>
+void Settings::read_typed(const std::string& name, std::optional<T> (*as)(const Json&), const char* expected,
+                       T& field) {
   const auto value = take(name);
-  if (value.is_number_integer()) {
-    field = value.get<std::int64_t>();
-  } else if (!value.is_null()) {
-    refuse(name, value, "a whole number");
+  if (value.is_null()) return;
+  if (auto found = as(value)) {
+    field = *std::move(found);
+  } else {
+    refuse(name, value, expected);
   }
+}
+
+void Settings::read(const std::string& name, std::int64_t& field) {
+  read_typed(name, as_whole, "a whole number", field);
+}
+
+void Settings::read(const std::string& name, std::uint64_t& field) {
+  read_typed(name, as_unsigned, "a whole number of at least 0", field);
 }
 
 void Settings::read(const std::string& name, bool& field) {
-  const auto value = take(name);
-  if (value.is_boolean()) {
-    field = value.get<bool>();
-  } else if (!value.is_null()) {
-    refuse(name, value, "true or false");
-  }
+  read_typed(name, as_truth, "true or false", field);
 }
 
 void Settings::read(const std::string& name, std::string& field) {
-  const auto value = take(name);
-  if (value.is_string()) {
-    field = value.get<std::string>();
-  } else if (!value.is_null()) {
-    refuse(name, value, "a word");
-  }
+  read_typed(name, as_text, "a word", field);
 }
 
 std::optional<std::string> Settings::text(const std::string& name, SettingKind kind) {

@@ -87,7 +87,7 @@ std::string json_for_script(const nlohmann::json& value) {
 }
 
 std::string plain_text(const nlohmann::json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  if (const auto* const text = value.get_ptr<const nlohmann::json::string_t*>()) return *text;
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -4,15 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "lab/support/files.hpp"
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-using nlohmann::json;
 
 constexpr std::int64_t kFormat = 1;
 
@@ -20,109 +21,15 @@ Status corrupt(const std::string& where, const std::string& what) {
   return {StatusCode::corrupt_data, where + ": " + what};
 }
 
-/// The parser's message without its "[json.exception...]" prefix, on one line.
-std::string parser_reason(const json::exception& error) {
-  std::string text = error.what();
-  if (const auto end = text.find("] "); end != std::string::npos) text.erase(0, end + 2);
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  constexpr std::size_t kLongest = 200;  // the parser quotes its input, which may be a whole foreign file
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
-  return text;
-}
-
-Result<json> parse_object(std::string_view text, const std::string& where) {
-  json value;
-  try {
-    value = json::parse(text);
-  } catch (const json::exception& error) {
-    return corrupt(where, "expected a JSON object, but it does not parse: " + parser_reason(error));
-  }
-  if (!value.is_object()) {
-    return corrupt(where, std::string("expected a JSON object, found ") + value.type_name());
-  }
-  return value;
-}
-
-/// Reads typed members of one object and keeps the first complaint, so that a caller checks once at the end.
-class Members {
- public:
-  Members(const json& object, std::string where) : object_(object), where_(std::move(where)) {}
-
-  double number(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr || value->is_null()) return kNoValue;
-    if (value->is_number()) return value->get<double>();
-    complain(key, "a number or null", *value);
-    return kNoValue;
-  }
-
-  std::int64_t step() {
-    const json* value = find("step");
-    if (value != nullptr && value->is_number_integer() && value->get<std::int64_t>() >= 0) {
-      return value->get<std::int64_t>();
-    }
-    complain("step", "a non-negative integer", value == nullptr ? json("nothing") : *value);
-    return 0;
-  }
-
-  std::string text(const char* key, const char* otherwise) {
-    const json* value = find(key);
-    if (value == nullptr || value->is_null()) return otherwise;
-    if (value->is_string()) return value->get<std::string>();
-    complain(key, "a string", *value);
-    return otherwise;
-  }
-
-  bool flag(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr || value->is_null()) return false;
-    if (value->is_boolean()) return value->get<bool>();
-    complain(key, "true or false", *value);
-    return false;
-  }
-
-  json object(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr || value->is_null()) return json::object();
-    if (value->is_object()) return *value;
-    complain(key, "an object", *value);
-    return json::object();
-  }
-
-  Status status() const { return status_; }
-
- private:
-  const json* find(const char* key) const {
-    const auto member = object_.find(key);
-    return member == object_.end() ? nullptr : &*member;
-  }
-
-  void complain(const char* key, const char* expected, const json& found) {
-    if (!status_.ok()) return;
-    std::string shown = found.dump(-1, ' ', false, json::error_handler_t::replace);
-    if (shown.size() > 60) shown = shown.substr(0, 60) + "...";
-    status_ = corrupt(where_, fmt::format("expected '{}' to be {}, found {}", key, expected, shown));
-  }
-
-  const json& object_;
-  std::string where_;
-  Status status_;
-};
-
 /// The object in `path` after its format number was checked.
-Result<json> read_versioned(const std::filesystem::path& path) {
-  Result<std::string> text = read_file(path, kDescriptionFile);
-  if (!text) return text.status();
-  Result<json> object = parse_object(*text, path.string());
+Result<Json> read_versioned(const std::filesystem::path& path) {
+  auto object = read_json_object(path);
   if (!object) return object;
-  const auto format = object->find("format");
-  if (format == object->end() || !format->is_number_integer()) {
-    return corrupt(path.string(), "not written by gradstab: expected an integer 'format'");
-  }
-  if (format->get<std::int64_t>() != kFormat) {
-    return Status(StatusCode::version_mismatch, fmt::format("{}: format {} is not known, expected {}",
-                                                            path.string(), format->dump(), kFormat));
+  const auto format = as_whole(object->value("format", Json()));
+  if (!format) return corrupt(path.string(), "not written by gradstab: expected an integer 'format'");
+  if (*format != kFormat) {
+    return Status(StatusCode::version_mismatch,
+                  fmt::format("{}: format {} is not known, expected {}", path.string(), *format, kFormat));
   }
   return object;
 }
@@ -140,31 +47,31 @@ void append_in_order(std::vector<Point>& points, const Point& point, std::size_t
   points.push_back(point);
 }
 
-Status add_metrics_line(const json& object, const std::string& where, std::size_t line, RunRecord& run) {
-  Members members(object, where);
-  const std::string kind = members.text("kind", "");
-  GRADSTAB_RETURN_IF_ERROR(members.status());
+Status add_metrics_line(const Json& object, const std::string& where, std::size_t line, RunRecord& run) {
+  const JsonReader json(object, where);
+  const std::string kind = json["kind"].text_or("");
+  GRADSTAB_RETURN_IF_ERROR(json.status());
   if (kind.empty()) return corrupt(where, "expected a 'kind' such as \"step\" or \"eval\"");
   if (kind == "step") {
     StepPoint point;
-    point.step = members.step();
-    point.loss = members.number("loss");
-    point.learning_rate = members.number("lr");
-    point.tokens = members.number("tokens");
-    point.tokens_per_second = members.number("tokens_per_second");
-    point.seconds = members.number("seconds");
-    point.grad_norm = members.number("grad_norm");
-    point.stabilized_norm = members.number("stabilized_norm");
-    point.spikes = members.number("spikes");
-    point.nonfinite = members.number("nonfinite");
-    GRADSTAB_RETURN_IF_ERROR(members.status());
+    point.step = json["step"].whole(0);
+    point.loss = json["loss"].number_or_nan();
+    point.learning_rate = json["lr"].number_or_nan();
+    point.tokens = json["tokens"].number_or_nan();
+    point.tokens_per_second = json["tokens_per_second"].number_or_nan();
+    point.seconds = json["seconds"].number_or_nan();
+    point.grad_norm = json["grad_norm"].number_or_nan();
+    point.stabilized_norm = json["stabilized_norm"].number_or_nan();
+    point.spikes = json["spikes"].number_or_nan();
+    point.nonfinite = json["nonfinite"].number_or_nan();
+    GRADSTAB_RETURN_IF_ERROR(json.status());
     append_in_order(run.steps, point, line, run.notes);
   } else if (kind == "eval") {
     EvalPoint point;
-    point.step = members.step();
-    point.loss = members.number("loss");
-    point.perplexity = members.number("perplexity");
-    GRADSTAB_RETURN_IF_ERROR(members.status());
+    point.step = json["step"].whole(0);
+    point.loss = json["loss"].number_or_nan();
+    point.perplexity = json["perplexity"].number_or_nan();
+    GRADSTAB_RETURN_IF_ERROR(json.status());
     append_in_order(run.evaluations, point, line, run.notes);
   }
   return {};
@@ -186,7 +93,7 @@ Status read_metrics(const std::filesystem::path& path, RunRecord& run) {
     rest.remove_prefix(cut_off ? rest.size() : end + 1);
     if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{} line {}", path.string(), line);
-    Result<json> object = parse_object(content, where);
+    const auto object = parse_json_object(content, where);
     if (!object && cut_off) {
       run.notes.push_back(fmt::format("metrics.jsonl line {}, the last, is cut off and was skipped.", line));
       return {};
@@ -200,30 +107,48 @@ Status read_metrics(const std::filesystem::path& path, RunRecord& run) {
 Status read_summary(const std::filesystem::path& path, RunRecord& run) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return {};
-  Result<json> object = read_versioned(path);
+  const auto object = read_versioned(path);
   if (!object) return object.status();
-  Members members(*object, path.string());
+  const JsonReader json(*object, path.string());
   RunSummary summary;
-  summary.state = members.text("state", "");
-  summary.step = members.step();
-  summary.final_validation_loss = members.number("final_validation_loss");
-  summary.final_perplexity = members.number("final_perplexity");
-  summary.best_validation_loss = members.number("best_validation_loss");
-  summary.spikes = members.number("spikes");
-  summary.nonfinite = members.number("nonfinite");
-  summary.diverged = members.flag("diverged");
-  summary.seconds = members.number("seconds");
-  summary.tokens_per_second = members.number("tokens_per_second");
-  GRADSTAB_RETURN_IF_ERROR(members.status());
-  if (summary.state != "finished" && summary.state != "interrupted") {
-    return corrupt(path.string(), "expected 'state' to be \"finished\" or \"interrupted\", found " +
-                                      json(summary.state).dump());
-  }
+  summary.state = json["state"].text_or("");
+  summary.step = json["step"].whole(0);
+  summary.final_validation_loss = json["final_validation_loss"].number_or_nan();
+  summary.final_perplexity = json["final_perplexity"].number_or_nan();
+  summary.best_validation_loss = json["best_validation_loss"].number_or_nan();
+  summary.spikes = json["spikes"].number_or_nan();
+  summary.nonfinite = json["nonfinite"].number_or_nan();
+  summary.diverged = json["diverged"].truth_or(false);
+  summary.seconds = json["seconds"].number_or_nan();
+  summary.tokens_per_second = json["tokens_per_second"].number_or_nan();
+  if (summary.state != "finished" && summary.state != "interrupted")
+    json["state"].refuse("\"finished\" or \"interrupted\"");
+  GRADSTAB_RETURN_IF_ERROR(json.status());
   run.summary = summary;
   return {};
 }
 
 }  // namespace
+
+Status check_common_data(std::span<const RunRecord> runs) {
+  using nlohmann::json;
+  std::map<json, const RunRecord*> first;  // by what names the data
+  for (const RunRecord& run : runs) {
+    const json sum = run.data.value("sha256", json());
+    if (sum.is_null()) continue;
+    json named = json::array();
+    for (const char* key : {"data", "tokenizer", "vocab_size"})
+      named.push_back(run.settings.value(key, json()));
+    const RunRecord& other = *first.try_emplace(std::move(named), &run).first->second;
+    if (other.data.value("sha256", json()) == sum) continue;
+    return {
+        StatusCode::failed_precondition,
+        fmt::format("runs '{}' and '{}' were trained on different data: the text has changed between them, "
+                    "and they cannot be compared",
+                    other.name, run.name)};
+  }
+  return {};
+}
 
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -251,25 +176,21 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("'{}' is not a run directory: it holds no run.json", directory.string()));
   }
-  Result<json> object = read_versioned(run_file);
+  const auto object = read_versioned(run_file);
   if (!object) return object.status();
 
   RunRecord run;
   run.directory = directory;
-  Members members(*object, run_file.string());
-  run.name = members.text("name", "");
-  run.task = members.text("task", "");
-  run.command = members.text("command", "");
-  run.settings = members.object("settings");
-  run.model = members.object("model");
-  run.data = members.object("data");
-  run.environment = members.object("environment");
-  GRADSTAB_RETURN_IF_ERROR(members.status());
-  if (run.command.empty()) {
-    Members settings(run.settings, run_file.string() + " settings");
-    run.command = settings.text("command", "");
-    GRADSTAB_RETURN_IF_ERROR(settings.status());
-  }
+  const JsonReader json(*object, run_file.string());
+  run.name = json["name"].text_or("");
+  run.task = json["task"].text_or("");
+  run.command = json["command"].text_or("");
+  run.settings = json["settings"].object_or_empty();
+  run.model = json["model"].object_or_empty();
+  run.data = json["data"].object_or_empty();
+  run.environment = json["environment"].object_or_empty();
+  if (run.command.empty() && json["settings"].exists()) run.command = json["settings"]["command"].text_or("");
+  GRADSTAB_RETURN_IF_ERROR(json.status());
   if (run.name.empty())
     run.name = std::filesystem::absolute(directory, ignored).lexically_normal().filename().string();
   GRADSTAB_RETURN_IF_ERROR(read_metrics(directory / "metrics.jsonl", run));

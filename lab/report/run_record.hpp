@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,10 @@ struct RunRecord {
 /// line cut off in the middle are what a running or killed run leaves: tolerated, with a note. Unknown keys
 /// and kinds are skipped. Anything else is an error that names the path, the line and what was expected.
 Result<RunRecord> read_run(const std::filesystem::path& directory);
+
+/// Whether runs with the same settings of data and tokenizer read the same data, as far as they recorded its
+/// SHA-256: the runs of a sweep are compared with each other. The error names two that did not.
+Status check_common_data(std::span<const RunRecord> runs);
 
 /// The run directories that a path stands for: those directly in it, by name, where it is none itself, as a
 /// sweep and a reproduction leave them; else the path, whatever read_run says of it.

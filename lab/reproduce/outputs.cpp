@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "lab/reproduce/item_page.hpp"
 #include "lab/support/files.hpp"
@@ -11,18 +12,21 @@
 namespace gradstab::lab {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json json_in(const std::filesystem::path& file) {
-  const auto text = read_file(file, kDescriptionFile);
-  return text ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+/// The elements of a list in a file, each an object; none where the file does not read.
+std::vector<Json> objects_in(const std::filesystem::path& file, const char* list) {
+  const auto document = read_json_object(file);
+  std::vector<Json> objects;
+  if (!document || !document->contains(list)) return objects;
+  for (const Json& element : (*document)[list])
+    if (element.is_object()) objects.push_back(element);
+  return objects;
 }
 
-std::string verdict_counts(const Json& verdicts) {
+std::string verdict_counts(const std::vector<Json>& verdicts) {
   std::string text;
   for (const Verdict verdict : {Verdict::reproduced, Verdict::not_reproduced, Verdict::undecided}) {
     const auto count = std::ranges::count_if(
-        verdicts, [&](const Json& claim) { return claim.value("verdict", "") == to_string(verdict); });
+        verdicts, [&](const Json& claim) { return claim.value("verdict", Json()) == to_string(verdict); });
     if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, to_string(verdict));
   }
   return text;
@@ -49,14 +53,13 @@ Status write_outputs(const Item& item, const Records& records, const std::vector
 }
 
 std::string state_of_reproduction(const std::filesystem::path& directory) {
-  const Json results = json_in(directory / "results.json");
-  if (!results.is_object() || !results.contains("runs")) return "";
-  const Json& runs = results["runs"];
+  const auto runs = objects_in(directory / "results.json", "runs");
+  if (runs.empty()) return "";
   const auto finished =
-      std::ranges::count_if(runs, [](const Json& run) { return run.value("state", "") == "finished"; });
+      std::ranges::count_if(runs, [](const Json& run) { return run.value("state", Json()) == "finished"; });
   std::string text = fmt::format("{} of {} runs", finished, runs.size());
-  const Json verdicts = json_in(directory / kVerdictsName);
-  if (verdicts.is_object() && verdicts.contains("claims")) text += "; " + verdict_counts(verdicts["claims"]);
+  const auto claims = objects_in(directory / kVerdictsName, "claims");
+  if (!claims.empty()) text += "; " + verdict_counts(claims);
   return text;
 }
 

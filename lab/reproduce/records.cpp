@@ -12,8 +12,6 @@
 namespace gradstab::lab {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr int kFormat = 1;
 
 /// `value` with so many digits after the point ('f') or in all ('g').
@@ -28,16 +26,6 @@ Json rounded(const std::vector<double>& values, int digits, char style) {
   Json list = Json::array();
   for (const double value : values) list.push_back(rounded(value, digits, style));
   return list;
-}
-
-double number_of(const Json& value) {
-  return value.is_number() ? value.get<double>() : kNoValue;
-}
-
-std::vector<double> numbers_of(const Json& list) {
-  std::vector<double> values;
-  for (const Json& value : list) values.push_back(number_of(value));
-  return values;
 }
 
 /// The settings that are not the defaults.
@@ -61,7 +49,8 @@ void take_figures(const RunRecord& record, ItemRun& run) {
     run.grad_norm.push_back(point.grad_norm);
     run.stabilized_norm.push_back(point.stabilized_norm);
   }
-  run.uninformed_loss = std::log(record.model.value("vocab_size", 0.0));
+  const auto vocab_size = as_number(record.model.value("vocab_size", nlohmann::json()));
+  run.uninformed_loss = vocab_size ? std::log(*vocab_size) : kNoValue;
 }
 
 Json to_json(const ItemRun& run) {
@@ -92,34 +81,56 @@ Json to_json(const ItemRun& run) {
           {"stabilized_norm", rounded(run.stabilized_norm, 4, 'g')}};
 }
 
-ItemRun run_from_json(const Json& json) {
-  ItemRun run;
-  run.name = json.at("run");
-  run.part = json.at("part");
-  run.horizon = json.at("horizon");
-  run.arm = json.at("method");
-  for (const auto& [key, value] : json.at("context").items()) run.coordinates.emplace_back(key, value);
-  run.seed = json.at("seed");
-  run.state = json.at("state");
-  run.error = json.at("error");
-  Json settings = lab::to_json(TrainOptions());
-  settings.update(json.at("settings"));
-  run.options = train_options_from_json(settings).value();
-  run.diverged = json.at("diverged");
-  run.final_loss = number_of(json.at("final_loss"));
-  run.uninformed_loss = number_of(json.at("uninformed_loss"));
-  run.seconds = number_of(json.at("seconds"));
-  run.weights_checksum = json.at("weights_checksum");
-  const Json& evaluations = json.at("evaluations");
-  for (std::size_t i = 0; i < evaluations.at("step").size(); ++i) {
+/// As many numbers as there are losses; measures and charts go through them together.
+std::vector<double> one_per_update(const JsonReader& list, std::size_t updates) {
+  std::vector<double> values = list.numbers();
+  if (values.size() != updates)
+    list.refuse(fmt::format("a list of {} numbers, as many as training_loss", updates));
+  return values;
+}
+
+std::vector<EvalPoint> evaluations_from_json(const JsonReader& json) {
+  const JsonReader steps = json["step"];
+  const std::vector<double> losses = json["loss"].numbers();
+  if (losses.size() != steps.size())
+    json["loss"].refuse(fmt::format("a list of {} numbers, as many as evaluations.step", steps.size()));
+  std::vector<EvalPoint> evaluations;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
     EvalPoint point;
-    point.step = evaluations.at("step").at(i);
-    point.loss = number_of(evaluations.at("loss").at(i));
-    run.evaluations.push_back(point);
+    point.step = steps.item(i).whole(0);
+    point.loss = losses[i];
+    evaluations.push_back(point);
   }
-  run.training_loss = numbers_of(json.at("training_loss"));
-  run.grad_norm = numbers_of(json.at("grad_norm"));
-  run.stabilized_norm = numbers_of(json.at("stabilized_norm"));
+  return evaluations;
+}
+
+Result<ItemRun> run_from_json(const Json& line, const std::string& name) {
+  const JsonReader json(line, name);
+  ItemRun run;
+  run.name = json["run"].text();
+  run.part = json["part"].text();
+  run.horizon = json["horizon"].text();
+  run.arm = json["method"].text();
+  for (const std::string& key : json["context"].keys())
+    run.coordinates.emplace_back(key, json["context"][key].text());
+  json["seed"].read(run.seed);
+  run.state = json["state"].text();
+  if (run.state != "finished" && run.state != "failed" && run.state != "pending")
+    json["state"].refuse("\"finished\", \"failed\" or \"pending\"");
+  run.error = json["error"].text();
+  run.diverged = json["diverged"].truth();
+  run.final_loss = json["final_loss"].number_or_nan();
+  run.uninformed_loss = json["uninformed_loss"].number_or_nan();
+  run.seconds = json["seconds"].number_or_nan();
+  run.weights_checksum = json["weights_checksum"].text();
+  run.evaluations = evaluations_from_json(json["evaluations"]);
+  run.training_loss = json["training_loss"].numbers();
+  run.grad_norm = one_per_update(json["grad_norm"], run.training_loss.size());
+  run.stabilized_norm = one_per_update(json["stabilized_norm"], run.training_loss.size());
+  auto options = train_options_from_json(json["settings"]);
+  GRADSTAB_RETURN_IF_ERROR(json.status());
+  if (!options) return Status(options.status().code(), name + ": " + options.status().message());
+  run.options = *std::move(options);
   return run;
 }
 
@@ -142,6 +153,7 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
   records.item = item;
   records.scale = to_string(scale);
   double uninformed_loss = kNoValue;
+  std::vector<RunRecord> finished;  // without their curves
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const Part& part = plan.parts[planned[i].part];
     ItemRun& run = records.runs.emplace_back();
@@ -165,12 +177,17 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
                       run.name, item));
     }
     take_figures(*record, run);
-    run.weights_checksum = results[i].summary.value("weights_checksum", "");
+    RunRecord& kept = finished.emplace_back();
+    kept.name = run.name;
+    kept.settings = record->settings;
+    kept.data = record->data;
+    run.weights_checksum = as_text(results[i].summary.value("weights_checksum", Json())).value_or("");
     uninformed_loss = run.uninformed_loss;
     if (!records.environment.is_null()) continue;
     records.environment = record->environment;
     records.data = record->data;
   }
+  GRADSTAB_RETURN_IF_ERROR(check_common_data(finished));
   // A run that failed has no model to take it from.
   for (ItemRun& run : records.runs)
     if (run.state == "failed") run.uninformed_loss = uninformed_loss;
@@ -199,24 +216,25 @@ Result<Records> records_from_json_lines(const std::string& text) {
   };
   for (std::string line; std::getline(lines, line);) {
     ++number;
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) return wrong("expected a JSON object; the file may be cut off");
-    try {
-      if (number > 1) {
-        records.runs.push_back(run_from_json(json));
-        continue;
-      }
-      if (json.value("kind", "") != "reproduction" || json.value("format", 0) != kFormat)
-        return wrong("expected the header of a reproduction, format 1");
-      records.item = json.at("item");
-      records.scale = json.at("scale");
-      records.environment = json.at("environment");
-      records.data = json.at("data");
-    } catch (const Error& error) {
-      return wrong(error.what());
-    } catch (const Json::exception&) {
-      return wrong("expected the record of a run, with all of its fields");
+    const std::string name = fmt::format("line {}", number);
+    const auto json = parse_json_object(line, "");
+    if (!json)
+      return wrong("expected a JSON object; the file may be cut off (" + json.status().message() + ")");
+    if (number > 1) {
+      auto run = run_from_json(*json, name);
+      if (!run) return run.status();
+      records.runs.push_back(*std::move(run));
+      continue;
     }
+    if (json->value("kind", Json()) != "reproduction" || json->value("format", Json()) != kFormat)
+      return wrong("expected the header of a reproduction, format 1");
+    const JsonReader header(*json, name);
+    records.item = header["item"].text();
+    records.scale = header["scale"].text();
+    // Null without a run that has finished.
+    if (header["environment"].exists()) records.environment = header["environment"].object();
+    if (header["data"].exists()) records.data = header["data"].object();
+    GRADSTAB_RETURN_IF_ERROR(header.status());
   }
   if (number == 0) return Status(StatusCode::corrupt_data, "no lines");
   return records;

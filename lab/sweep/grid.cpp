@@ -4,18 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "lab/support/numbers.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// More runs than anyone waits for: a slip in a range.
 constexpr std::size_t kMostRuns = 10000;
@@ -61,31 +58,10 @@ Status check_key(const std::string& key) {
 std::optional<std::pair<std::int64_t, std::int64_t>> parse_range(const std::string& text) {
   const std::size_t dots = text.find("..");
   if (dots == std::string::npos) return {};
-  std::int64_t first = 0;
-  std::int64_t last = 0;
-  const char* const end = text.data() + text.size();
-  const auto left = std::from_chars(text.data(), text.data() + dots, first);
-  const auto right = std::from_chars(text.data() + dots + 2, end, last);
-  if (left.ec != std::errc() || left.ptr != text.data() + dots || right.ec != std::errc() || right.ptr != end)
-    return {};
-  return std::pair(first, last);
-}
-
-/// A word becomes what the setting holds: a number, a truth value or a word.
-Result<Json> value_like(const Json& present, const std::string& text) {
-  if (present.is_string()) return Json(text);
-  const Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const bool fits = present.is_boolean()           ? parsed.is_boolean()
-                    : present.is_number_float()    ? parsed.is_number()
-                    : present.is_number_unsigned() ? parsed.is_number_unsigned()
-                                                   : parsed.is_number_integer();
-  if (fits) return parsed;
-  return invalid(fmt::format("expected {}, got '{}'",
-                             present.is_boolean()           ? "true or false"
-                             : present.is_number_float()    ? "a number"
-                             : present.is_number_unsigned() ? "a whole number of at least 0"
-                                                            : "a whole number",
-                             text));
+  const auto first = parse_number<std::int64_t>(text.substr(0, dots));
+  const auto last = parse_number<std::int64_t>(text.substr(dots + 2));
+  if (!first || !last) return {};
+  return std::pair(*first, *last);
 }
 
 /// What separators stand between that are outside of parentheses and brackets: semicolons, or else commas.
@@ -103,9 +79,11 @@ std::vector<std::string> values_of(const std::string& text) {
         value += character;
       }
     }
-    if (!value.empty()) values.push_back(value);
+    // A semicolon at the end says that commas are part of a value.
+    if (!value.empty() || separator == ',') values.push_back(value);
     return values;
   };
+  if (text.empty()) return {};
   auto values = split(';');
   return values.size() > 1 || text.ends_with(';') ? values : split(',');
 }
@@ -119,35 +97,64 @@ std::string name_of(const std::vector<std::pair<std::string, std::string>>& sett
   return name;
 }
 
-Result<Json> overlaid(const TrainOptions& base,
-                      const std::vector<std::pair<std::string, std::string>>& settings) {
-  Json json = to_json(base);
+/// The last of a name counts.
+void put_over(std::vector<std::pair<std::string, std::string>>& given,
+              std::pair<std::string, std::string> setting) {
+  std::erase_if(given, [&](const auto& earlier) { return earlier.first == setting.first; });
+  given.push_back(std::move(setting));
+}
+
+Status put_over(TrainOptions& options, const std::vector<std::pair<std::string, std::string>>& settings) {
   for (const auto& [key, value] : settings) {
     GRADSTAB_RETURN_IF_ERROR(check_key(key));
-    if (key == "transform") {
-      json[key] = for_keeping(value);
-      continue;
-    }
     if (find_shorthand(key) != nullptr) {
-      const auto [name, said] = in_words_of_today(key, value);
-      json[name] = said;
-      continue;
+      put_over(options.shorthand, in_words_of_today(key, value));
+    } else if (const Status set = set_setting(options, key, value); !set.ok()) {
+      return invalid(fmt::format("{}: {}", key, set.message()));
     }
-    const auto typed = value_like(json.at(key), value);
-    if (!typed) return invalid(fmt::format("{}: {}", key, typed.status().message()));
-    json[key] = *typed;
   }
-  return json;
+  return {};
+}
+
+/// Takes the settings of methods into the transform.
+Status complete(TrainOptions& options) {
+  auto transform = with_shorthands(options.transform, std::exchange(options.shorthand, {}));
+  if (!transform) return transform.status();
+  options.transform = *std::move(transform);
+  return options.validate();
+}
+
+/// What the setting holds after it was given this text; the text itself where it cannot hold it, which
+/// make_grid refuses with the name of the run.
+Json value_of(const std::string& key, const std::string& text) {
+  TrainOptions options;
+  const Shorthand* const shorthand = find_shorthand(key);
+  if (shorthand != nullptr) options.transform = shorthand->method;
+  if (!put_over(options, {{key, text}}).ok()) return text;
+  if (shorthand == nullptr && key != "transform") return to_json(options).at(key);
+  const auto transform = with_shorthands(options.transform, options.shorthand);
+  return transform ? Json(*transform) : Json(text);
+}
+
+/// A value in another spelling is the same run.
+std::vector<std::string> without_repetitions(const std::string& key, const std::vector<std::string>& texts) {
+  std::vector<std::string> kept;
+  std::vector<Json> values;
+  for (const std::string& text : texts) {
+    Json value = value_of(key, text);
+    if (std::ranges::count(values, value) > 0) continue;
+    kept.push_back(text);
+    values.push_back(std::move(value));
+  }
+  return kept;
 }
 
 Result<SweepPoint> make_point(const TrainOptions& base,
                               std::vector<std::pair<std::string, std::string>> settings) {
   SweepPoint point{name_of(settings), std::move(settings), base};
-  const auto json = overlaid(base, point.settings);
-  if (!json) return json.status();
-  auto options = train_options_from_json(*json);
-  if (!options) return invalid(fmt::format("run '{}': {}", point.name, options.status().message()));
-  point.options = *std::move(options);
+  GRADSTAB_RETURN_IF_ERROR(put_over(point.options, point.settings));
+  if (const Status valid = complete(point.options); !valid.ok())
+    return invalid(fmt::format("run '{}': {}", point.name, valid.message()));
   return point;
 }
 
@@ -155,8 +162,10 @@ Result<SweepPoint> make_point(const TrainOptions& base,
 
 Result<TrainOptions> with_settings(const TrainOptions& base,
                                    const std::vector<std::pair<std::string, std::string>>& settings) {
-  const auto json = overlaid(base, settings);
-  return json ? train_options_from_json(*json) : json.status();
+  TrainOptions options = base;
+  GRADSTAB_RETURN_IF_ERROR(put_over(options, settings));
+  GRADSTAB_RETURN_IF_ERROR(complete(options));
+  return options;
 }
 
 Result<SweepAxis> parse_axis(const std::string& text) {
@@ -169,10 +178,13 @@ Result<SweepAxis> parse_axis(const std::string& text) {
   GRADSTAB_RETURN_IF_ERROR(check_key(axis.key));
   const std::string values = text.substr(equals + 1);
   if (const auto range = parse_range(values)) {
-    if (range->first > range->second || range->second - range->first >= static_cast<std::int64_t>(kMostRuns))
+    // Of unsigned numbers, since the distance may need all 64 bits.
+    const std::uint64_t more =
+        static_cast<std::uint64_t>(range->second) - static_cast<std::uint64_t>(range->first);
+    if (range->first > range->second || more >= kMostRuns)
       return invalid(fmt::format("{}: the range '{}' is empty or too long", axis.key, values));
-    for (std::int64_t value = range->first; value <= range->second; ++value)
-      axis.values.push_back(std::to_string(value));
+    for (std::uint64_t i = 0; i <= more; ++i)
+      axis.values.push_back(std::to_string(range->first + static_cast<std::int64_t>(i)));
     return axis;
   }
   axis.values = values_of(values);
@@ -181,6 +193,7 @@ Result<SweepAxis> parse_axis(const std::string& text) {
   std::ranges::sort(sorted);
   if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
     return invalid(fmt::format("{}: '{}' is there twice", axis.key, *twice));
+  axis.values = without_repetitions(axis.key, axis.values);
   return axis;
 }
 

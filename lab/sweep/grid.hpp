@@ -17,8 +17,9 @@ struct SweepAxis {
 };
 
 /// "lr=1e-3,3e-3", "seed=0..4" (whole numbers, both ends included), "inject-spikes=100:10;100:10,200:10"
-/// (values that contain commas are separated by semicolons). Errors: no value, a value twice, a key that is
-/// no setting, with the nearest one that is.
+/// (values that contain commas are separated by semicolons). Of a value in several spellings, "0.01,0.010",
+/// the first one stays. Errors: no value, a value twice in the same spelling, a key that is no setting, with
+/// the nearest one that is.
 Result<SweepAxis> parse_axis(const std::string& text);
 
 struct SweepPoint {

@@ -16,7 +16,6 @@ namespace gradstab::lab {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
 
 constexpr int kInterrupted = 130;  // of a run that was asked to stop
 
@@ -29,7 +28,7 @@ std::vector<std::string> flags_of(const TrainOptions& options) {
     if (value == defaults.at(key)) continue;
     std::string flag = "--" + key;
     std::ranges::replace(flag, '_', '-');
-    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string text = as_text(value).value_or(value.dump());
     if (!value.is_boolean()) flag += "=" + text;
     flags.push_back(std::move(flag));
   }
@@ -121,6 +120,7 @@ Status Sweep::start(std::size_t index) {
     if (state.kind == RunState::Kind::begun) command.emplace_back("--force");
   }
   const std::uintmax_t log_begin = size_of(directory_.log_path(point));
+  if (request_.ignore_limits) command.emplace_back("--ignore-limits");
   auto process = Process::start(command, directory_.log_path(point));
   if (!process) return process.status();
   running_.push_back({index, log_begin, *std::move(process)});
@@ -254,6 +254,15 @@ std::string_view to_string(SweepResult::State state) {
       return "failed";
   }
   return "unknown";
+}
+
+Status check_machine(const std::vector<SweepPoint>& points, const Machine& machine, int jobs) {
+  const int at_once = std::min(jobs, static_cast<int>(points.size()));
+  for (const SweepPoint& point : points) {
+    const Status fits = check_machine(point.options, machine, at_once);
+    if (!fits.ok()) return {fits.code(), fmt::format("run '{}': {}", point.name, fits.message())};
+  }
+  return {};
 }
 
 Result<std::vector<SweepResult>> run_sweep(const SweepDirectory& directory,

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "gradstab/status.hpp"
 #include "lab/sweep/grid.hpp"
 #include "lab/sweep/sweep_directory.hpp"
+#include "lab/train/machine_limits.hpp"
 
 namespace gradstab::lab {
 
@@ -24,6 +24,7 @@ struct SweepProgress {
 struct SweepRequest {
   std::string program;  ///< the one that `train llm` is given to
   int jobs = 1;         ///< runs at the same time, which divide the cores among them unless told otherwise
+  bool ignore_limits = false;  ///< given to the runs
   std::function<void(const SweepProgress&)> on_progress;
   std::function<bool()> should_stop;
 };
@@ -33,13 +34,17 @@ struct SweepResult {
   enum class State { pending, finished, failed };
   SweepPoint point;
   State state = State::pending;
-  bool skipped = false;    ///< had finished in an earlier call
-  int exit_code = 0;       ///< of a failed run
-  std::string error;       ///< its last words, or the signal that ended it
-  nlohmann::json summary;  ///< of a finished one; "diverged" is a result like any other
+  bool skipped = false;  ///< had finished in an earlier call
+  int exit_code = 0;     ///< of a failed run
+  std::string error;     ///< its last words, or the signal that ended it
+  Json summary;          ///< of a finished one; "diverged" is a result like any other
 };
 
 std::string_view to_string(SweepResult::State state);
+
+/// Whether every run can fit this machine with as many others at its side; the error names the first that
+/// cannot.
+Status check_machine(const std::vector<SweepPoint>& points, const Machine& machine, int jobs);
 
 /// Runs what has not finished: from its checkpoint where it has one, afresh otherwise. A run that fails does
 /// not keep the others from running. Stopped, it lets the runs write their checkpoints; the rest is pending.

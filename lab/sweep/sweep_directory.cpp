@@ -11,8 +11,6 @@
 namespace gradstab::lab {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr const char* kCheckpointName = "checkpoint.gsck";
 
 /// "with lr 0.01, not 0.001"
@@ -23,10 +21,10 @@ std::string first_difference(const Json& ours, const Json& theirs) {
     if (value.is_object() && found.is_object() && key == "settings") {
       for (const auto& [name, setting] : value.items()) {
         const Json other = found.value(name, Json());
-        if (other != setting) return fmt::format("with {} {}, not {}", name, other.dump(), setting.dump());
+        if (other != setting) return fmt::format("with {} {}, not {}", name, shown(other), shown(setting));
       }
     }
-    return fmt::format("{} {}, not {}", key, found.dump(), value.dump());
+    return fmt::format("{} {}, not {}", key, shown(found), shown(value));
   }
   return "of another version";
 }
@@ -40,9 +38,8 @@ std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
   if (end == std::string::npos) return 0;
   const std::size_t previous = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
   const std::size_t start = previous == std::string::npos ? 0 : previous + 1;
-  const Json line = Json::parse(tail.substr(start, end - start), nullptr, /*allow_exceptions=*/false);
-  if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return 0;
-  return line["step"].get<std::int64_t>();
+  const auto line = parse_json_object(tail.substr(start, end - start), "");
+  return line ? as_whole(line->value("step", Json())).value_or(0) : 0;
 }
 
 /// A sweep that is older than a setting did not write it; its runs had the default. Older words become
@@ -76,10 +73,14 @@ Status check_or_begin(const std::filesystem::path& path, const Json& sweep) {
   if (!std::filesystem::exists(file)) return write_file_atomically(file, sweep.dump(2) + "\n");
   const auto text = read_file(file, kDescriptionFile);
   if (!text) return text.status();
-  const Json found = with_defaults(Json::parse(*text, nullptr, /*allow_exceptions=*/false), sweep);
+  const auto read = parse_json_object(*text, file.string());
+  if (!read) {
+    return {StatusCode::corrupt_data, fmt::format("'{}' is not the description of a sweep: {}", file.string(),
+                                                  read.status().message())};
+  }
+  const Json found = with_defaults(*read, sweep);
+  // Unlike Json, this type does not mind the order of keys.
   if (nlohmann::json(found) == nlohmann::json(sweep)) return {};
-  if (!found.is_object())
-    return {StatusCode::corrupt_data, fmt::format("'{}' is not the description of a sweep", file.string())};
   return {StatusCode::failed_precondition,
           fmt::format("'{}' holds another sweep, {}; choose another --output", path.string(),
                       first_difference(sweep, found))};
@@ -123,11 +124,11 @@ RunState SweepDirectory::state_of(const SweepPoint& point) const {
   state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunState::Kind::resumable
                                                                        : RunState::Kind::begun;
   if (const auto text = read_file(run / "summary.json", kDescriptionFile)) {
-    auto summary = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-    if (summary.is_object() && summary.value("state", "") == "finished") {
+    auto summary = parse_json_object(*text, "");
+    if (summary && summary->value("state", Json()) == "finished") {
       state.kind = RunState::Kind::finished;
       state.step = point.options.steps;
-      state.summary = std::move(summary);
+      state.summary = *std::move(summary);
       return state;
     }
   }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,13 +16,13 @@ namespace gradstab::lab {
 struct RunState {
   enum class Kind { untouched, begun, resumable, finished };
   Kind kind = Kind::untouched;
-  std::int64_t step = 0;   ///< updates recorded so far
-  nlohmann::json summary;  ///< of a finished run
+  std::int64_t step = 0;  ///< updates recorded so far
+  Json summary;           ///< of a finished run
 };
 
 /// What two calls must agree on to be the same sweep: the axes and all other settings but threads, which
 /// change no result.
-nlohmann::ordered_json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes);
+Json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes);
 
 /// One sweep at a time works in it, and only this sweep.
 class SweepDirectory {
@@ -31,8 +30,7 @@ class SweepDirectory {
   /// Opens or begins the sweep and locks the folder, also for the processes that this one starts.
   /// `description` is an object that only this sweep has. Errors: the folder holds another sweep or something
   /// else, another process works in it, it cannot be written.
-  static Result<SweepDirectory> open(const std::filesystem::path& path,
-                                     const nlohmann::ordered_json& description);
+  static Result<SweepDirectory> open(const std::filesystem::path& path, const Json& description);
 
   std::filesystem::path run_path(const SweepPoint& point) const { return path_ / point.name; }
   std::filesystem::path log_path(const SweepPoint& point) const {
@@ -41,7 +39,7 @@ class SweepDirectory {
   RunState state_of(const SweepPoint& point) const;
   /// Frees the disk of a finished run's weights; what it measured stays.
   void drop_checkpoint(const SweepPoint& point) const;
-  Status write_results(const nlohmann::ordered_json& results) const;
+  Status write_results(const Json& results) const;
   /// Empty; or, where nothing can keep other processes out, what the user must be told.
   const std::string& warning() const noexcept { return lock_.warning(); }
 

@@ -81,6 +81,7 @@ class LlmTask final : public Task {
             {"vocab_size", dataset_.vocab_size()},
             {"train_tokens", dataset_.counts(CorpusPart::train).tokens},
             {"validation_tokens", dataset_.counts(CorpusPart::validation).tokens},
+            {"sha256", dataset_.sha256()},
             {"validation_bytes_per_token", dataset_.validation_bytes_per_token()}};
   }
 

@@ -3,18 +3,24 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include <cstdint>
-#include <cstring>
-#include <string_view>
+#include <bit>
+#include <optional>
+#include <utility>
 
+#include "gradstab/parameter_set.hpp"
+#include "lab/support/byte_reader.hpp"
 #include "lab/support/files.hpp"
+#include "lab/train/old_checkpoint.hpp"
 
 namespace gradstab::lab {
 namespace {
 
+static_assert(std::endian::native == std::endian::little, "checkpoints are little-endian");
+
 constexpr std::string_view kMagic = "GSTBCKPT";
-constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;
+constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersionOfArchives = 1;
+constexpr std::size_t kPreambleBytes = 8 + 4 + 4 + 8;
 
 template <class T>
 void put(std::string& bytes, T value) {
@@ -26,21 +32,17 @@ void put_block(std::string& bytes, std::string_view block) {
   bytes.append(block);
 }
 
-template <class T>
-T take(std::string_view& bytes) {
-  T value{};
-  if (bytes.size() < sizeof value) throw std::out_of_range("field");
-  std::memcpy(&value, bytes.data(), sizeof value);
-  bytes.remove_prefix(sizeof value);
-  return value;
+void put_tensor(std::string& bytes, const StoredTensor& tensor) {
+  put_block(bytes, to_string(tensor.dtype));
+  put(bytes, static_cast<std::uint64_t>(tensor.sizes.size()));
+  for (const std::int64_t size : tensor.sizes) put(bytes, size);
+  put_block(bytes, tensor.bytes);
 }
 
-std::string_view take_block(std::string_view& bytes) {
-  const auto size = take<std::uint64_t>(bytes);
-  if (size > bytes.size()) throw std::out_of_range("block");
-  const std::string_view block = bytes.substr(0, size);
-  bytes.remove_prefix(size);
-  return block;
+std::optional<DType> dtype_named(std::string_view name) {
+  for (std::size_t i = 0; i < kDTypeCount; ++i)
+    if (name == to_string(static_cast<DType>(i))) return static_cast<DType>(i);
+  return {};
 }
 
 std::uint32_t checksum(std::string_view bytes) {
@@ -48,61 +50,128 @@ std::uint32_t checksum(std::string_view bytes) {
       crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
+Status corrupt(std::string what) {
+  return {StatusCode::corrupt_data, std::move(what)};
+}
+
+Result<StoredTensor> read_tensor(ByteReader& bytes) {
+  StoredTensor tensor;
+  const auto dtype = dtype_named(bytes.block());
+  if (!dtype) return corrupt("it is of a dtype that is not known");
+  tensor.dtype = *dtype;
+  const auto rank = bytes.number<std::uint64_t>();
+  if (rank > bytes.left() / sizeof(std::int64_t))
+    return corrupt("it has more dimensions than there are bytes");
+  for (std::uint64_t i = 0; i < rank; ++i) tensor.sizes.push_back(bytes.number<std::int64_t>());
+  tensor.bytes = bytes.block();
+  const auto expected = byte_count(tensor.dtype, tensor.sizes);
+  if (!expected || *expected != tensor.bytes.size())
+    return corrupt(fmt::format("it is {} and has {} bytes", tensor.type(), tensor.bytes.size()));
+  return tensor;
+}
+
+/// Of a payload whose checksum is right. Errors say what is wrong with it.
+Result<Checkpoint> read_payload(std::string_view payload, const std::string& header_name) {
+  ByteReader bytes(payload);
+  auto header = parse_json_object(bytes.block(), header_name);
+  if (!header) return header.status();
+  Checkpoint checkpoint;
+  checkpoint.header = *std::move(header);
+  for (auto count = bytes.number<std::uint64_t>(); count > 0 && bytes.ok(); --count) {
+    const std::string name(bytes.block());
+    auto tensor = read_tensor(bytes);
+    if (!bytes.ok()) break;
+    if (!tensor) return corrupt(fmt::format("is damaged: tensor '{}': {}", name, tensor.status().message()));
+    if (!checkpoint.tensors.emplace(name, *std::move(tensor)).second)
+      return corrupt(fmt::format("is damaged: tensor '{}' is there twice", name));
+  }
+  for (auto count = bytes.number<std::uint64_t>(); count > 0 && bytes.ok(); --count) {
+    const std::string name(bytes.block());
+    if (!checkpoint.blobs.emplace(name, bytes.block()).second)
+      return corrupt(fmt::format("is damaged: state '{}' is there twice", name));
+  }
+  if (!bytes.ok() || bytes.left() > 0) return corrupt("is damaged: its content does not parse");
+  return checkpoint;
+}
+
 }  // namespace
 
-Status write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  std::string payload;
-  put_block(payload, checkpoint.header.dump());
-  put(payload, static_cast<std::uint64_t>(checkpoint.blobs.size()));
-  for (const auto& [name, blob] : checkpoint.blobs) {
-    put_block(payload, name);
-    put_block(payload, blob);
+std::string StoredTensor::type() const {
+  return fmt::format("{} {}", to_string(dtype), shape_text(sizes));
+}
+
+std::optional<std::uint64_t> byte_count(DType dtype, const std::vector<std::int64_t>& sizes) {
+  std::uint64_t count = size_of(dtype);
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || __builtin_mul_overflow(count, static_cast<std::uint64_t>(size), &count)) return {};
   }
+  return count;
+}
+
+Status write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   std::string file(kMagic);
   put(file, kVersion);
-  put(file, checksum(payload));
-  put(file, static_cast<std::uint64_t>(payload.size()));
-  file += payload;
+  put(file, std::uint32_t{0});  // of the checksum and the length, which are known at the end
+  put(file, std::uint64_t{0});
+  std::size_t expected = 1 << 20;
+  for (const auto& [name, tensor] : checkpoint.tensors) expected += tensor.bytes.size();
+  for (const auto& [name, blob] : checkpoint.blobs) expected += blob.size();
+  file.reserve(expected);
+  put_block(file, checkpoint.header.dump(-1, ' ', false, Json::error_handler_t::replace));
+  put(file, static_cast<std::uint64_t>(checkpoint.tensors.size()));
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    put_block(file, name);
+    put_tensor(file, tensor);
+  }
+  put(file, static_cast<std::uint64_t>(checkpoint.blobs.size()));
+  for (const auto& [name, blob] : checkpoint.blobs) {
+    put_block(file, name);
+    put_block(file, blob);
+  }
+  const std::string_view payload = std::string_view(file).substr(kPreambleBytes);
+  std::string measures;
+  put(measures, checksum(payload));
+  put(measures, static_cast<std::uint64_t>(payload.size()));
+  file.replace(kMagic.size() + sizeof kVersion, measures.size(), measures);
   return write_file_atomically(path, file);
 }
 
 Result<Checkpoint> read_checkpoint(const std::filesystem::path& path) {
-  auto file = read_file(path, kCheckpointFile);
-  if (!file) return file.status();
-  const auto corrupt = [&](std::string_view what) {
-    return Status(StatusCode::corrupt_data, fmt::format("checkpoint '{}' {}", path.string(), what));
+  auto bytes = read_file(path, kCheckpointFile);
+  return bytes ? parse_checkpoint(*std::move(bytes), path) : bytes.status();
+}
+
+Result<Checkpoint> parse_checkpoint(std::string bytes, const std::filesystem::path& path) {
+  const auto file = std::make_shared<const std::string>(std::move(bytes));
+  const auto refuse = [&](std::string_view what) {
+    return corrupt(fmt::format("checkpoint '{}' {}", path.string(), what));
   };
-  std::string_view rest = *file;
-  if (!rest.starts_with(kMagic))
-    return corrupt("is not a gradstab checkpoint: it does not begin with GSTBCKPT");
-  if (rest.size() < kHeaderBytes) return corrupt("is truncated: its header is incomplete");
-  rest.remove_prefix(kMagic.size());
-  const auto version = take<std::uint32_t>(rest);
-  const auto expected_checksum = take<std::uint32_t>(rest);
-  const auto length = take<std::uint64_t>(rest);
-  if (version != kVersion) {
+  if (!file->starts_with(kMagic))
+    return refuse("is not a gradstab checkpoint: it does not begin with GSTBCKPT");
+  if (file->size() < kPreambleBytes) return refuse("is truncated: its header is incomplete");
+  ByteReader preamble(std::string_view(*file).substr(kMagic.size()));
+  const auto version = preamble.number<std::uint32_t>();
+  const auto expected_checksum = preamble.number<std::uint32_t>();
+  const auto length = preamble.number<std::uint64_t>();
+  if (version != kVersion && version != kVersionOfArchives) {
     return Status(StatusCode::version_mismatch,
-                  fmt::format("checkpoint '{}' has format version {}, this program reads version {}",
-                              path.string(), version, kVersion));
+                  fmt::format("checkpoint '{}' has format version {}, this program reads versions {} and {}",
+                              path.string(), version, kVersionOfArchives, kVersion));
   }
-  if (rest.size() < length) {
-    return corrupt(fmt::format("is truncated: {} of {} bytes are there", rest.size(), length));
+  const std::string_view payload = std::string_view(*file).substr(kPreambleBytes);
+  if (payload.size() < length)
+    return refuse(fmt::format("is truncated: {} of {} bytes are there", payload.size(), length));
+  if (payload.size() > length || checksum(payload) != expected_checksum)
+    return refuse("is damaged: its checksum does not match its content");
+  const std::string header_name = fmt::format("checkpoint '{}'", path.string());
+  auto checkpoint = version == kVersion ? read_payload(payload, header_name)
+                                        : read_payload_of_archives(payload, header_name);
+  if (!checkpoint) {
+    const std::string& what = checkpoint.status().message();
+    return what.starts_with(header_name) ? checkpoint.status() : refuse(what);
   }
-  if (rest.size() > length || checksum(rest) != expected_checksum) {
-    return corrupt("is damaged: its checksum does not match its content");
-  }
-  try {
-    Checkpoint checkpoint;
-    checkpoint.header = nlohmann::ordered_json::parse(take_block(rest));
-    const auto blobs = take<std::uint64_t>(rest);
-    for (std::uint64_t i = 0; i < blobs; ++i) {
-      const std::string name(take_block(rest));
-      checkpoint.blobs[name] = take_block(rest);
-    }
-    return checkpoint;
-  } catch (const std::exception&) {
-    return corrupt("is damaged: its content does not parse");
-  }
+  checkpoint->memory = file;
+  return checkpoint;
 }
 
 }  // namespace gradstab::lab

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
-#include <sstream>
+
+#include "lab/support/numbers.hpp"
+#include "lab/support/split.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -28,12 +29,6 @@ double uniform(std::uint64_t bits) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-template <class Number>
-bool parse(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 std::optional<InjectedSpike> parse_spike(std::string_view text) {
   constexpr std::string_view kRandom = "random:";
   InjectedSpike spike;
@@ -42,10 +37,10 @@ std::optional<InjectedSpike> parse_spike(std::string_view text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos) return {};
   const std::string_view when = text.substr(0, colon);
-  if (!(random ? parse(when, spike.probability) : parse(when, spike.update))) return {};
+  if (!(random ? read_value(when, spike.probability) : read_value(when, spike.update)).ok()) return {};
   if (random ? !(spike.probability > 0.0 && spike.probability <= 1.0) : spike.update < 1) return {};
   const std::string_view factor = text.substr(colon + 1);
-  if (!parse(factor, spike.factor) || std::isinf(spike.factor)) return {};
+  if (!read_value(factor, spike.factor).ok() || std::isinf(spike.factor)) return {};
   return spike;
 }
 
@@ -53,8 +48,8 @@ std::optional<InjectedSpike> parse_spike(std::string_view text) {
 
 Result<std::vector<InjectedSpike>> parse_injected_spikes(const std::string& text) {
   std::vector<InjectedSpike> spikes;
-  std::istringstream list(text);
-  for (std::string part; std::getline(list, part, ',');) {
+  if (text.empty()) return spikes;
+  for (const std::string& part : split(text, ',')) {
     const auto spike = parse_spike(part);
     if (!spike) {
       return Status(StatusCode::invalid_argument,

@@ -1,6 +1,7 @@
 #include "lab/train/loss_scaler.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace gradstab::lab {
 
@@ -19,17 +20,21 @@ void LossScaler::update(bool found_inf) noexcept {
   if (std::isfinite(grown)) scale_ = grown;
 }
 
-nlohmann::ordered_json LossScaler::state() const {
+Json LossScaler::state() const {
   return {{"scale", scale_}, {"growth_count", growth_count_}, {"skipped_steps", skipped_steps_}};
 }
 
-void LossScaler::restore(const nlohmann::ordered_json& state) {
-  const auto scale = state.at("scale").get<float>();
-  const auto growth_count = state.at("growth_count").get<std::int64_t>();
-  const auto skipped_steps = state.at("skipped_steps").get<std::int64_t>();
-  scale_ = scale;
+Status LossScaler::restore(const JsonReader& state) {
+  const double scale = state["scale"].number();
+  const std::int64_t growth_count = state["growth_count"].whole(0, options_.growth_interval - 1);
+  const std::int64_t skipped_steps = state["skipped_steps"].whole(0);
+  if (!(scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max()))
+    state["scale"].refuse("a number that is normal in f32, above 0");
+  GRADSTAB_RETURN_IF_ERROR(state.status());
+  scale_ = static_cast<float>(scale);
   growth_count_ = growth_count;
   skipped_steps_ = skipped_steps;
+  return {};
 }
 
 }  // namespace gradstab::lab

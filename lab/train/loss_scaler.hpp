@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 
@@ -40,9 +41,10 @@ class LossScaler {
   std::int64_t skipped_steps() const noexcept { return skipped_steps_; }
 
   /// What a checkpoint needs beside the options.
-  nlohmann::ordered_json state() const;
-  /// Throws nlohmann::json::exception on a missing key or a wrong type; nothing is changed then.
-  void restore(const nlohmann::ordered_json& state);
+  Json state() const;
+  /// What state() gave. Errors: a missing key, a wrong type, a number that no run with these options has;
+  /// nothing is changed then.
+  Status restore(const JsonReader& state);
 
  private:
   LossScalerOptions options_;

@@ -5,6 +5,7 @@
 
 #include "gradstab/libtorch_fused.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/libtorch_state.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
@@ -14,22 +15,57 @@ RunOptions run_options(const TrainOptions& options) {
   return {.nonfinite = nonfinite_policy(options)};
 }
 
+/// What LibTorch keeps per parameter for its optimizers.
+template <class Optimizer>
+struct StateOf;
+template <>
+struct StateOf<torch::optim::SGD> {
+  using Type = torch::optim::SGDParamState;
+};
+template <>
+struct StateOf<torch::optim::Adam> {
+  using Type = torch::optim::AdamParamState;
+};
+template <>
+struct StateOf<torch::optim::AdamW> {
+  using Type = torch::optim::AdamWParamState;
+};
+
 /// LibTorch's own optimizer behind the transform.
 template <class Optimizer>
 class LibTorchOptimizer final : public TrainingOptimizer {
  public:
+  using State = typename StateOf<Optimizer>::Type;
+
   template <class Settings>
   LibTorchOptimizer(const TrainOptions& options, const torch::nn::Module& model, const Settings& settings)
-      : optimizer_(make_transform(options), run_options(options), model.named_parameters(), settings) {}
+      : named_(model.named_parameters()),
+        optimizer_(make_transform(options), run_options(options), named_, settings) {}
 
   torch::optim::Optimizer& optimizer() override { return optimizer_; }
+  Status save(CheckpointFiller& filler) const override {
+    filler.add_blob(kTransformBlob, optimizer_.save_transform_state());
+    return save_libtorch_state<State>(optimizer_, named_, filler);
+  }
+  Status expect(const Checkpoint& checkpoint, CheckpointLoader& loader) override {
+    const auto blob = blob_named(checkpoint, kTransformBlob);
+    if (!blob) return blob.status();
+    GRADSTAB_RETURN_IF_ERROR(loaded_.expect(named_, JsonReader(checkpoint.header, ""), loader));
+    return loader.expect_nothing_else(kOptimizerPrefix);
+  }
+  void load(const Checkpoint& checkpoint) override {
+    optimizer_.load_transform_state(blob_named(checkpoint, kTransformBlob).value());
+    loaded_.adopt(optimizer_);
+  }
   void before_backward(bool) override {}
   void step() override { optimizer_.step(); }
   const StepReport& report() const override { return optimizer_.report(); }
   const ParameterSet& parameters() const override { return optimizer_.registered_parameters(); }
 
  private:
+  NamedParameters named_;
   Stabilized<Optimizer> optimizer_;
+  LibTorchState<State> loaded_;
 };
 
 /// The library's own optimizer, stepping after backward or in it.
@@ -47,6 +83,17 @@ class LibraryOptimizer final : public TrainingOptimizer {
   }
 
   torch::optim::Optimizer& optimizer() override { return optimizer_; }
+  Status save(CheckpointFiller& filler) const override {
+    filler.add_blob(kOptimizerBlob, optimizer_.save_state());
+    return {};
+  }
+  Status expect(const Checkpoint& checkpoint, CheckpointLoader& loader) override {
+    const auto blob = blob_named(checkpoint, kOptimizerBlob);
+    return blob ? loader.expect_nothing_else(kOptimizerPrefix) : blob.status();
+  }
+  void load(const Checkpoint& checkpoint) override {
+    optimizer_.load_state(blob_named(checkpoint, kOptimizerBlob).value());
+  }
   void before_backward(bool last) override {
     if (stepper_) stepper_->hold(!last);
   }

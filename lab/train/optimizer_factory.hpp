@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "gradstab/libtorch.hpp"
+#include "lab/train/stored_state.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {
@@ -15,8 +16,17 @@ class TrainingOptimizer {
  public:
   virtual ~TrainingOptimizer() = default;
 
-  /// For learning rates and checkpoints.
+  /// For learning rates.
   virtual torch::optim::Optimizer& optimizer() = 0;
+
+  /// Adds its state.
+  virtual Status save(CheckpointFiller& filler) const = 0;
+
+  /// Looks at all of its state in a checkpoint, and changes nothing: what `load` and then `loader.load()`
+  /// will do. Errors: state of other parameters or of another optimizer.
+  virtual Status expect(const Checkpoint& checkpoint, CheckpointLoader& loader) = 0;
+  /// After `expect`. Throws gradstab::Error where the library's own state does not fit.
+  virtual void load(const Checkpoint& checkpoint) = 0;
 
   /// Before the backward of a micro-batch; `last` is the one after which the parameters are updated.
   virtual void before_backward(bool last) = 0;

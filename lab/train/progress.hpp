@@ -3,7 +3,8 @@
 
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
+
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 
@@ -19,11 +20,11 @@ struct Progress {
 };
 
 /// Null for what is not finite, which JSON cannot say.
-nlohmann::ordered_json number(double value);
+Json number(double value);
 
-nlohmann::ordered_json to_json(const Progress& progress);
+Json to_json(const Progress& progress);
 
-/// Throws nlohmann::json::exception on a missing key or a wrong type.
-Progress progress_from_json(const nlohmann::ordered_json& json);
+/// Of a run of so many updates. What is missing or does not fit is a complaint of `json`.
+Progress progress_from_json(const JsonReader& json, std::int64_t steps);
 
 }  // namespace gradstab::lab

@@ -20,8 +20,8 @@ constexpr const char* kSummary = "summary.json";
 constexpr std::array<const char*, 4> kFiles = {kRun, kMetrics, kSummary, "checkpoint.gsck"};
 
 /// JSON has no NaN; nlohmann writes null for it, and odd bytes in names are replaced rather than refused.
-std::string dump(const nlohmann::ordered_json& value, int indent) {
-  return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 /// Locks the folder and clears it of what killed writers have left.
@@ -35,32 +35,33 @@ Result<FolderLock> begin_work_in(const std::filesystem::path& path) {
 }  // namespace
 
 bool is_finished(const std::filesystem::path& directory) {
-  const auto text = read_file(directory / kSummary, kDescriptionFile);
-  const auto summary = nlohmann::json::parse(text ? *text : std::string(), nullptr, false);
-  return summary.is_object() && summary.value("state", nlohmann::json()) == "finished";
+  const auto summary = read_json_object(directory / kSummary);
+  return summary && summary->value("state", Json()) == "finished";
 }
 
-Result<nlohmann::ordered_json> read_run_json(const std::filesystem::path& directory) {
+Result<Json> read_run_json(const std::filesystem::path& directory) {
   const auto text = read_file(directory / kRun, kDescriptionFile);
   if (!text) {
     return Status(text.status().code(), fmt::format("'{}' is not a run directory: {}", directory.string(),
                                                     text.status().message()));
   }
-  auto run = nlohmann::ordered_json::parse(*text, nullptr, false);
-  if (!run.is_object() || !run.contains("settings") || !run.contains("format")) {
+  auto run = parse_json_object(*text, (directory / kRun).string());
+  if (!run) return run.status();
+  for (const char* key : {"format", "settings"}) {
+    if (run->contains(key)) continue;
     return Status(StatusCode::corrupt_data,
-                  fmt::format("'{}' is not the run.json of a gradstab run", (directory / kRun).string()));
+                  fmt::format("'{}' is not the run.json of a gradstab run: it has no '{}'",
+                              (directory / kRun).string(), key));
   }
-  if (run["format"] != kFormat) {
+  if ((*run)["format"] != kFormat) {
     return Status(StatusCode::version_mismatch,
                   fmt::format("'{}' has format {}, this program reads format {}", (directory / kRun).string(),
-                              run["format"].dump(), kFormat));
+                              shown((*run)["format"]), kFormat));
   }
   return run;
 }
 
-Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path,
-                                          const nlohmann::ordered_json& run, bool force) {
+Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path, const Json& run, bool force) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error || !std::filesystem::is_directory(path)) {
@@ -103,9 +104,11 @@ Status RunDirectory::go_back_to(std::int64_t step) {
   std::istringstream lines(*text);
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const auto parsed = nlohmann::json::parse(line, nullptr, false);
     // A line cut off by a crash does not parse; it lies after the checkpoint by construction.
-    if (parsed.is_object() && parsed.value("step", step + 1) <= step) kept += line + "\n";
+    const auto parsed = parse_json_object(line, "");
+    if (!parsed) continue;
+    const auto of_step = as_whole(parsed->value("step", Json()));
+    if (of_step && *of_step <= step) kept += line + "\n";
   }
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
   std::error_code ignored;
@@ -120,11 +123,11 @@ Status RunDirectory::open_metrics() {
   return {};
 }
 
-Status RunDirectory::append_metrics(const nlohmann::ordered_json& line) {
+Status RunDirectory::append_metrics(const Json& line) {
   return write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n");
 }
 
-Status RunDirectory::write_summary(const nlohmann::ordered_json& summary) {
+Status RunDirectory::write_summary(const Json& summary) {
   return write_file_atomically(path_ / kSummary, dump(summary, 2) + "\n");
 }
 

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "gradstab/status.hpp"
 #include "lab/support/descriptor.hpp"
 #include "lab/support/folder_lock.hpp"
+#include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 
@@ -18,8 +18,7 @@ class RunDirectory {
  public:
   /// A new run. Errors: another process is at work in the folder, the path holds a run already (unless
   /// `force`, which removes that run's files and nothing else), it is a file, or it cannot be written.
-  static Result<RunDirectory> create(const std::filesystem::path& path, const nlohmann::ordered_json& run,
-                                     bool force);
+  static Result<RunDirectory> create(const std::filesystem::path& path, const Json& run, bool force);
 
   /// An existing run, as it is. Errors: another process is at work in it, or it cannot be written.
   static Result<RunDirectory> open(const std::filesystem::path& path);
@@ -34,8 +33,8 @@ class RunDirectory {
   const std::string& warning() const noexcept { return lock_.warning(); }
 
   /// Appends one line to metrics.jsonl.
-  Status append_metrics(const nlohmann::ordered_json& line);
-  Status write_summary(const nlohmann::ordered_json& summary);
+  Status append_metrics(const Json& line);
+  Status write_summary(const Json& summary);
 
  private:
   RunDirectory(std::filesystem::path path, FolderLock lock)
@@ -51,6 +50,6 @@ class RunDirectory {
 bool is_finished(const std::filesystem::path& directory);
 
 /// The parsed run.json of a directory. Errors: not a run, another format version.
-Result<nlohmann::ordered_json> read_run_json(const std::filesystem::path& directory);
+Result<Json> read_run_json(const std::filesystem::path& directory);
 
 }  // namespace gradstab::lab

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "gradstab/methods.hpp"
+#include "lab/support/numbers.hpp"
 #include "lab/train/injected_spikes.hpp"
 #include "lab/train/transform_factory.hpp"
 
@@ -36,6 +36,12 @@ Status at_least(std::string_view name, std::int64_t minimum, std::int64_t value)
   return invalid(name, fmt::format("at least {}", minimum), value);
 }
 
+/// Sizes far beyond any use, so that products of them fit 64 bits.
+Status within(std::string_view name, std::int64_t minimum, std::int64_t maximum, std::int64_t value) {
+  GRADSTAB_RETURN_IF_ERROR(at_least(name, minimum, value));
+  return value <= maximum ? Status() : invalid(name, fmt::format("at most {}", maximum), value);
+}
+
 Status decay(std::string_view name, double value) {
   return value >= 0.0 && value < 1.0 ? Status() : invalid(name, "in [0, 1)", value);
 }
@@ -53,11 +59,9 @@ bool is_device(std::string_view name) {
   if (name == "cpu" || name == "cuda") return true;
   constexpr std::string_view kPrefix = "cuda:";
   if (!name.starts_with(kPrefix)) return false;
-  const std::string_view digits = name.substr(kPrefix.size());
-  int number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return error == std::errc() && end == digits.data() + digits.size() && std::to_string(number) == digits &&
-         number >= 0 && number <= 127;
+  const std::string digits(name.substr(kPrefix.size()));
+  const auto number = parse_number<int>(digits);
+  return number && std::to_string(*number) == digits && *number >= 0 && *number <= 127;
 }
 
 constexpr std::array<std::string_view, 2> kTokenizers = {"bpe", "bytes"};
@@ -79,20 +83,50 @@ Status check_device(const TrainOptions& options) {
   return {};
 }
 
-/// Takes the settings of methods out that older versions, and axes of sweeps, have beside the transform.
-std::vector<std::pair<std::string, std::string>> take_shorthands(nlohmann::ordered_json& settings) {
-  std::vector<std::pair<std::string, std::string>> given;
+using Shorthands = std::vector<std::pair<std::string, std::string>>;
+
+/// A setting of a method as the text of its shorthand; nothing for what can be none.
+std::optional<std::string> shorthand_text(const Json& value) {
+  if (auto text = as_text(value)) return text;
+  if (value.is_number_float()) return setting_text(as_number(value).value());
+  if (value.is_number() || value.is_boolean()) return value.dump();
+  return {};
+}
+
+/// Calls visit(name) for every word, of today or formerly, that older versions and axes of sweeps have beside
+/// the transform for a setting of a method.
+template <class Visit>
+void for_each_shorthand_name(Visit visit) {
   for (const Shorthand& shorthand : shorthands()) {
-    for (const std::string_view name : {shorthand.formerly, shorthand.name}) {
-      const auto found = settings.find(std::string(name));
-      if (found == settings.end()) continue;
-      const std::string value = found->is_string()         ? found->get<std::string>()
-                                : found->is_number_float() ? setting_text(found->get<double>())
-                                                           : found->dump();
-      given.push_back(in_words_of_today(std::string(name), value));
-      settings.erase(found);
-    }
+    for (const std::string_view name : {shorthand.formerly, shorthand.name})
+      if (!name.empty()) visit(std::string(name));
   }
+}
+
+/// The settings of methods that stand beside the transform. Their names are taken out of `unknown`.
+Shorthands shorthands_in(const JsonReader& settings, std::vector<std::string>& unknown) {
+  Shorthands given;
+  for_each_shorthand_name([&](const std::string& name) {
+    if (std::erase(unknown, name) == 0) return;
+    if (const auto text = shorthand_text(settings.object().at(name))) {
+      given.push_back(in_words_of_today(name, *text));
+    } else {
+      settings[name].refuse("a number, true or false, or a word");
+    }
+  });
+  return given;
+}
+
+/// The same, taken out of the settings; what cannot be such a setting stays.
+Shorthands take_shorthands(Json& settings) {
+  Shorthands given;
+  for_each_shorthand_name([&](const std::string& name) {
+    const auto found = settings.find(name);
+    const auto text = found != settings.end() ? shorthand_text(*found) : std::nullopt;
+    if (!text) return;
+    given.push_back(in_words_of_today(name, *text));
+    settings.erase(name);
+  });
   return given;
 }
 
@@ -136,21 +170,21 @@ Status TrainOptions::validate() const {
   std::ranges::copy(names_of(NonFinitePolicy{}), std::back_inserter(policies));
   GRADSTAB_RETURN_IF_ERROR(one_of("nonfinite", policies, nonfinite));
   GRADSTAB_RETURN_IF_ERROR(at_least("vocab_size", 1, vocab_size));
-  GRADSTAB_RETURN_IF_ERROR(at_least("layers", 0, layers));
-  GRADSTAB_RETURN_IF_ERROR(at_least("context", 1, context));
+  GRADSTAB_RETURN_IF_ERROR(within("layers", 0, 1'000'000, layers));
+  GRADSTAB_RETURN_IF_ERROR(within("context", 1, 1'000'000'000, context));
   GRADSTAB_RETURN_IF_ERROR(positive("lr", lr));
   GRADSTAB_RETURN_IF_ERROR(not_negative("weight_decay", weight_decay));
   GRADSTAB_RETURN_IF_ERROR(decay("beta1", beta1));
   GRADSTAB_RETURN_IF_ERROR(decay("beta2", beta2));
   GRADSTAB_RETURN_IF_ERROR(positive("adam_epsilon", adam_epsilon));
   if (const auto spikes = parse_injected_spikes(inject_spikes); !spikes) return spikes.status();
-  GRADSTAB_RETURN_IF_ERROR(at_least("steps", 1, steps));
+  GRADSTAB_RETURN_IF_ERROR(within("steps", 1, 1'000'000'000'000, steps));
   GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));
   if (warmup >= steps) return invalid("warmup", fmt::format("below steps ({})", steps), warmup);
   if (!(min_lr_ratio >= 0.0 && min_lr_ratio <= 1.0))
     return invalid("min_lr_ratio", "in [0, 1]", min_lr_ratio);
-  GRADSTAB_RETURN_IF_ERROR(at_least("batch", 1, batch));
-  GRADSTAB_RETURN_IF_ERROR(at_least("accumulation", 1, accumulation));
+  GRADSTAB_RETURN_IF_ERROR(within("batch", 1, 1'000'000'000, batch));
+  GRADSTAB_RETURN_IF_ERROR(within("accumulation", 1, 1'000'000, accumulation));
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", 1, eval_every));
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_batches", 1, eval_batches));
   GRADSTAB_RETURN_IF_ERROR(at_least("final_eval_batches", 0, final_eval_batches));
@@ -194,8 +228,8 @@ LossScalerOptions loss_scaler_options(const TrainOptions& options) {
   return result;
 }
 
-nlohmann::ordered_json to_json(const TrainOptions& options) {
-  nlohmann::ordered_json settings;
+Json to_json(const TrainOptions& options) {
+  Json settings;
   for_each_setting(options,
                    [&](const char* name, const auto& field, const char*) { settings[name] = field; });
   settings["transform"] = for_keeping(options.transform);
@@ -203,26 +237,17 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
   return settings;
 }
 
-Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings) {
-  if (!settings.is_object()) return Status(StatusCode::corrupt_data, "the settings are no JSON object");
+Result<TrainOptions> train_options_from_json(const JsonReader& settings) {
   TrainOptions options;
-  Status status;
-  auto unknown = settings;
-  const auto given = take_shorthands(unknown);
+  std::vector<std::string> unknown = settings.keys();
+  const auto given = shorthands_in(settings, unknown);
   for_each_setting(options, [&](const char* name, auto& field, const char*) {
-    if (unknown.erase(name) == 0) return;
-    try {
-      settings.at(name).get_to(field);
-    } catch (const nlohmann::json::exception&) {
-      status = {StatusCode::corrupt_data,
-                fmt::format("setting '{}' is of the wrong type: {}", name, settings.at(name).dump())};
-    }
+    if (std::erase(unknown, name) > 0) settings[name].read(field);
   });
-  GRADSTAB_RETURN_IF_ERROR(status);
+  GRADSTAB_RETURN_IF_ERROR(settings.status());
   if (!unknown.empty())
-    return Status(
-        StatusCode::corrupt_data,
-        fmt::format("unknown setting '{}'; was it written by a newer version?", unknown.begin().key()));
+    return Status(StatusCode::corrupt_data,
+                  fmt::format("unknown setting '{}'; was it written by a newer version?", unknown.front()));
   auto transform = with_shorthands(as_older_versions_meant(options.transform), given);
   if (!transform) return transform.status();
   options.transform = *std::move(transform);
@@ -230,18 +255,29 @@ Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& setti
   return options;
 }
 
-nlohmann::ordered_json in_words_of_today(nlohmann::ordered_json settings) {
+Result<TrainOptions> train_options_from_json(const Json& settings) {
+  return train_options_from_json(JsonReader(settings, ""));
+}
+
+Status set_setting(TrainOptions& options, std::string_view name, std::string_view text) {
+  Status status(StatusCode::invalid_argument, fmt::format("'{}' is not a setting", name));
+  for_each_setting(options, [&](const char* known, auto& field, const char*) {
+    if (name == known) status = read_value(text, field);
+  });
+  return status;
+}
+
+Json in_words_of_today(Json settings) {
   if (!settings.is_object()) return settings;
-  const auto given = take_shorthands(settings);
-  for (const auto& [name, value] : given) {
+  for (const auto& [name, value] : take_shorthands(settings)) {
     if (!is_default(name, value)) settings[name] = value;
   }
-  if (const auto found = settings.find("transform"); found != settings.end() && found->is_string())
-    *found = for_keeping(as_older_versions_meant(found->get<std::string>()));
+  if (const auto transform = as_text(settings.value("transform", Json())))
+    settings["transform"] = for_keeping(as_older_versions_meant(*transform));
   return settings;
 }
 
-bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings) {
+bool are_settings_of(const TrainOptions& options, const Json& settings) {
   auto theirs = train_options_from_json(settings);
   if (!theirs) return false;
   theirs->threads = options.threads;

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +12,7 @@
 #include "lab/models/llama_config.hpp"
 #include "lab/models/precision.hpp"
 #include "lab/models/projection_quantizers.hpp"
+#include "lab/support/json.hpp"
 #include "lab/train/loss_scaler.hpp"
 
 namespace gradstab::lab {
@@ -144,19 +145,25 @@ LossScalerOptions loss_scaler_options(const TrainOptions& options);
 /// How the projections' operands are rounded; nothing unless the precision is fp4 or int4.
 std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& options);
 
-nlohmann::ordered_json to_json(const TrainOptions& options);
+Json to_json(const TrainOptions& options);
 
 /// Also what older versions and axes of sweeps have beside the transform, which is taken into it.
 /// A setting that is missing has its default: the run is older than it. Errors: a setting of the wrong type,
-/// one that is not known, a value that does not fit.
-Result<TrainOptions> train_options_from_json(const nlohmann::ordered_json& settings);
+/// one that is not known, a value that does not fit; also an earlier complaint about the same document.
+Result<TrainOptions> train_options_from_json(const JsonReader& settings);
+Result<TrainOptions> train_options_from_json(const Json& settings);
+
+/// Gives one setting the value that `text` says, as a command line would. Errors: no such setting; what the
+/// setting cannot hold ("expected a whole number, got '1e3'"). Whether the value is a good one, `validate`
+/// tells.
+Status set_setting(TrainOptions& options, std::string_view name, std::string_view text);
 
 /// `settings`, as any version wrote them, in the words of today: what older versions had beside the transform
 /// is there where it was not the default. What is no such setting stays as it is.
-nlohmann::ordered_json in_words_of_today(nlohmann::ordered_json settings);
+Json in_words_of_today(Json settings);
 
 /// Whether `settings`, as a run wrote them, are these. Threads may differ: they change the order of sums
 /// inside LibTorch, not what is learned. The device may not: it rounds in other places.
-bool are_settings_of(const TrainOptions& options, const nlohmann::ordered_json& settings);
+bool are_settings_of(const TrainOptions& options, const Json& settings);
 
 }  // namespace gradstab::lab

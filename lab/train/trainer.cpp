@@ -7,7 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <sstream>
+#include <optional>
+#include <utility>
 
 #include "lab/train/checkpoint.hpp"
 #include "lab/train/device.hpp"
@@ -17,14 +18,15 @@
 #include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
 #include "lab/train/progress.hpp"
+#include "lab/train/resume.hpp"
 #include "lab/train/run_directory.hpp"
 #include "lab/train/schedule.hpp"
 #include "lab/train/step_line.hpp"
+#include "lab/train/stored_state.hpp"
 
 namespace gradstab::lab {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -46,28 +48,6 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-template <class Value>
-std::string archive_of(const Value& value) {
-  std::ostringstream stream;
-  torch::save(value, stream);
-  return std::move(stream).str();
-}
-
-/// As Module::save, but of tensors on a device it writes copies on the host: the weights in a checkpoint can
-/// be read where there is no device.
-void save_weights(const torch::nn::Module& module, torch::serialize::OutputArchive& archive) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& parameter : module.named_parameters(/*recurse=*/false))
-    archive.write(parameter.key(), parameter.value().cpu());
-  for (const auto& buffer : module.named_buffers(/*recurse=*/false))
-    archive.write(buffer.key(), buffer.value().cpu(), /*is_buffer=*/true);
-  for (const auto& child : module.named_children()) {
-    torch::serialize::OutputArchive part(archive.compilation_unit());
-    save_weights(*child.value(), part);
-    archive.write(child.key(), part);
-  }
-}
-
 class Run {
  public:
   Run(Task& task, TrainRequest request)
@@ -87,8 +67,9 @@ class Run {
   Json describe() const;
   Status restore();
   Status checkpoint() const;
-  Result<double> update();
+  Result<std::optional<double>> update();
   Result<torch::Tensor> backward();
+  bool stopping() const { return request_.should_stop && request_.should_stop(); }
   bool unscale();
   void inject_spike();
   Status evaluate();
@@ -121,60 +102,62 @@ Json Run::describe() const {
 }
 
 Status Run::checkpoint() const {
-  Checkpoint checkpoint;
-  checkpoint.header = {{"progress", to_json(progress_)},
-                       {"task", task_.name()},
-                       {"model", task_.describe_model()},
-                       {"settings", lab::to_json(options_)}};
-  if (loss_scaler_) checkpoint.header["loss_scaler"] = loss_scaler_->state();
-  std::ostringstream model;
-  torch::serialize::OutputArchive archive;
-  save_weights(task_.model(), archive);
-  archive.save_to(model);
-  checkpoint.blobs["model"] = std::move(model).str();
-  checkpoint.blobs["optimizer"] = archive_of(optimizer_->optimizer());
-  return write_checkpoint(directory_->checkpoint_path(), checkpoint);
+  CheckpointFiller filler;
+  filler.header() = {{"progress", to_json(progress_)},
+                     {"task", task_.name()},
+                     {"model", task_.describe_model()},
+                     {"settings", lab::to_json(options_)}};
+  if (loss_scaler_) filler.header()["loss_scaler"] = loss_scaler_->state();
+  GRADSTAB_RETURN_IF_ERROR(for_each_weight(
+      task_.model(),
+      [&](const std::string& name, const torch::Tensor& weight) { return filler.add(name, weight); }));
+  GRADSTAB_RETURN_IF_ERROR(optimizer_->save(filler));
+  return write_checkpoint(directory_->checkpoint_path(), filler.checkpoint());
 }
 
+/// Everything that the checkpoint holds is looked at before any of it is taken.
 Status Run::restore() {
+  const auto run = read_run_json(directory_->path());
+  if (!run) return run.status();
+  GRADSTAB_RETURN_IF_ERROR(check_same_data(run->value("data", Json()), task_.describe_data(),
+                                           directory_->path(), request_.on_warning));
   const std::filesystem::path path = directory_->checkpoint_path();
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
-  const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
-    return Status(StatusCode::shape_mismatch,
-                  fmt::format("checkpoint '{}' is of another {}: {}, expected {}", path.string(), what,
-                              found.dump(), expected.dump()));
-  };
-  try {
-    const Json& header = checkpoint->header;
-    if (header.at("model") != task_.describe_model()) {
-      return mismatch("model", task_.describe_model(), header.at("model"));
+  auto resumed = resumed_progress(checkpoint->header, path, options_, task_.describe_model());
+  if (!resumed) return resumed.status();
+
+  CheckpointLoader loader(*checkpoint);
+  const auto expect_all = [&]() -> Status {
+    GRADSTAB_RETURN_IF_ERROR(for_each_weight(
+        task_.model(),
+        [&](const std::string& name, const torch::Tensor& weight) { return loader.expect(name, weight); }));
+    GRADSTAB_RETURN_IF_ERROR(loader.expect_nothing_else(kWeightPrefix));
+    GRADSTAB_RETURN_IF_ERROR(optimizer_->expect(*checkpoint, loader));
+    try {
+      optimizer_->load(*checkpoint);
+    } catch (const Error& error) {
+      return {error.code(), error.what()};
     }
-    if (!are_settings_of(options_, header.at("settings")))
-      return mismatch("run", lab::to_json(options_), header.at("settings"));
-    progress_ = progress_from_json(header.at("progress"));
-    if (loss_scaler_) loss_scaler_->restore(header.at("loss_scaler"));
-    std::istringstream model(checkpoint->blobs.at("model"));
-    torch::serialize::InputArchive archive;
-    archive.load_from(model);
-    task_.model().load(archive);
-    task_.model().to(device_);  // loading has replaced the parameters by the copies on the host
-    std::istringstream optimizer(checkpoint->blobs.at("optimizer"));
-    torch::load(optimizer_->optimizer(), optimizer);
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    return {StatusCode::corrupt_data, fmt::format("checkpoint '{}' does not fit this run: {}", path.string(),
-                                                  text.substr(0, text.find('\n')))};
+    return {};
+  };
+  if (const Status fits = expect_all(); !fits.ok()) {
+    return {fits.code(),
+            fmt::format("checkpoint '{}' does not fit this run: {}", path.string(), fits.message())};
   }
+  loader.load();
+  progress_ = resumed->progress;
+  loss_scaler_ = std::move(resumed->loss_scaler);
   return {};
 }
 
 /// Scaled gradients of all micro-batches, accumulated. Returns the unscaled loss, a double on the device:
-/// whoever reads it waits for the device.
+/// whoever reads it waits for the device. An undefined tensor: told to stop between two of them.
 Result<torch::Tensor> Run::backward() {
   drop_gradients(task_.model());
   torch::Tensor loss = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
+    if (i > 0 && stopping()) return torch::Tensor();
     const auto index = static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
     torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
     optimizer_->before_backward(i + 1 == options_.accumulation);
@@ -206,8 +189,8 @@ void Run::inject_spike() {
   gradients.at(poisoned_gradient(options_.seed, update, gradients.size())).view(-1)[0] = kNaN;
 }
 
-/// One optimizer update. Returns the training loss.
-Result<double> Run::update() {
+/// One optimizer update. Returns the training loss; nothing if the run was told to stop before it.
+Result<std::optional<double>> Run::update() {
   const auto begin = Clock::now();
   const double lr = schedule_.at(progress_.step);
   for (auto& group : optimizer_->optimizer().param_groups()) group.options().set_lr(lr);
@@ -216,6 +199,7 @@ Result<double> Run::update() {
   };
   const auto loss_on_device = backward();
   if (!loss_on_device) return failed(loss_on_device.status());
+  if (!loss_on_device->defined()) return std::optional<double>();
   step_.skipped = !unscale();
   step_.injected.reset();
   if (!step_.skipped) {
@@ -250,7 +234,7 @@ Result<double> Run::update() {
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
   GRADSTAB_RETURN_IF_ERROR(
       directory_->append_metrics(step_line(progress_, step_, report, optimizer_->parameters())));
-  return loss;
+  return std::optional(loss);
 }
 
 Status Run::evaluate() {
@@ -301,13 +285,17 @@ Result<TrainResult> Run::train() {
   while (progress_.step < options_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
+    if (!*loss) {
+      if (progress_.step > 0) GRADSTAB_RETURN_IF_ERROR(checkpoint());
+      return finish(TrainOutcome::interrupted);
+    }
     const bool done = progress_.step == options_.steps;
     if (done || progress_.step % options_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
-      request_.on_step({progress_.step, options_.steps, *loss, progress_.validation_loss, step_.grad_norm,
+      request_.on_step({progress_.step, options_.steps, **loss, progress_.validation_loss, step_.grad_norm,
                         speeds_.back(), static_cast<std::size_t>(progress_.spikes)});
     }
-    const bool stop = !done && request_.should_stop && request_.should_stop();
+    const bool stop = !done && stopping();
     if (done || stop || progress_.step % options_.checkpoint_every == 0)
       GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (stop) return finish(TrainOutcome::interrupted);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -34,10 +33,11 @@ struct TrainRequest {
   bool force = false;               ///< replace an existing run
   /// The run to continue, if it is not a new one; the options must be those it was started with.
   std::optional<RunDirectory> resumed;
-  /// Told what the user must know before the first update.
+  /// Told what the user must know before the first update and what stops nothing.
   std::function<void(const std::string&)> on_warning;
   std::function<void(const TrainProgress&)> on_step;
-  /// Asked after every update; true makes the trainer write a checkpoint and return.
+  /// Asked after every update, and between the micro-batches of one; true makes the trainer write a
+  /// checkpoint and return. An update that was not complete is left out.
   std::function<bool()> should_stop;
 };
 
@@ -45,7 +45,7 @@ enum class TrainOutcome { finished, interrupted };
 
 struct TrainResult {
   TrainOutcome outcome = TrainOutcome::finished;
-  nlohmann::ordered_json summary;  ///< as written to summary.json
+  Json summary;  ///< as written to summary.json
 };
 
 /// Trains `task` and fills the run directory (docs/run-format.md). Errors: the directory, the checkpoint, a

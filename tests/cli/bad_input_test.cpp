@@ -99,6 +99,80 @@ TEST_F(BadInputTest, Settings) {
   refused("--loss-scale-growth-interval", "0", "loss_scale_growth_interval must be at least 1, got 0");
 }
 
+TEST_F(BadInputTest, NumbersAreReadExactlyAndInFull) {
+  const auto refused = [&](const char* flag, const char* value, const std::string& expected) {
+    expect_refused({"train", "llm", "--output", "run", flag, value}, 2,
+                   HasSubstr(std::string(flag) + ": expected " + expected + ", got '" + value + "'"));
+    expect_no_run("run");
+  };
+  for (const char* flag : {"--gamma1", "--weight-decay", "--lr", "--kappa"})
+    for (const char* value : {"", "0x1p-3", "+1", "1 ", "0.5x", "INF"}) refused(flag, value, "a number");
+  for (const char* flag : {"--steps", "--layers", "--threads", "--vocab-size"})
+    for (const char* value : {"", "1e3", "10.0", "0x10", "+5", "ten"}) refused(flag, value, "a whole number");
+  for (const char* value : {"", "-1", "1e3"}) refused("--seed", value, "a whole number of at least 0");
+  refused("--steps", "99999999999999999999",
+          "a whole number from -9223372036854775808 to 9223372036854775807");
+  refused("--seed", "18446744073709551616", "a whole number from 0 to 18446744073709551615");
+  refused("--threads", "2147483648", "a whole number from -2147483648 to 2147483647");
+  refused("--lr", "1e999", "a number that 64-bit floating point can hold");
+  // Of every verb that takes numbers.
+  const auto refused_by = [&](const std::vector<std::string>& arguments, const char* flag) {
+    expect_refused(arguments, 2, AllOf(HasSubstr(flag), HasSubstr("got ''")));
+  };
+  for (const char* flag : {"--gamma1", "--gamma2", "--kappa", "--history"})
+    refused_by({"bounds", flag, ""}, flag);
+  refused_by({"data", "corpus.txt", "--vocab-size", ""}, "--vocab-size");
+}
+
+TEST_F(BadInputTest, CountsOfRunsAndSeeds) {
+  for (const char* value : {"", "0x2", "1e1", "0", "-1", "2.5"}) {
+    expect_refused({"reproduce", "figure-1", "--seeds", value}, 2, HasSubstr("--seeds"));
+    expect_refused({"reproduce", "figure-1", "--jobs", value}, 2, HasSubstr("--jobs"));
+    expect_refused({"sweep", "llm", "--over", "seed=0..1", "--output", "sweep", "--jobs", value}, 2,
+                   HasSubstr("--jobs"));
+    expect_no_run("sweep");
+  }
+}
+
+TEST_F(BadInputTest, WhatCannotFitThisMachineIsRefusedAtOnce) {
+  const auto refused = [&](const char* flag, const char* value, int exit_code,
+                           const testing::Matcher<std::string>& message) {
+    expect_refused({"train", "llm", "--data", "corpus.txt", "--output", "run", flag, value}, exit_code,
+                   message);
+    expect_no_run("run");
+  };
+  const auto memory = AllOf(HasSubstr("this run needs at least"), HasSubstr("this machine has"),
+                            HasSubstr("bytes)"), HasSubstr("--ignore-limits"));
+  refused("--layers", "1000000", 1, memory);
+  refused("--batch", "1000000000", 1, memory);
+  refused("--threads", "100000", 2,
+          AllOf(HasSubstr("threads must be at most"), HasSubstr("--ignore-limits")));
+  refused("--accumulation", "2147483648", 2, HasSubstr("accumulation must be at most 1000000"));
+  expect_refused(
+      {"sweep", "llm", "--over", "layers=1,1000000", "--output", "sweep"}, 1,
+      AllOf(HasSubstr("run 'layers=1000000': this run needs at least"), HasSubstr("this machine has")));
+  expect_no_run("sweep");
+  EXPECT_EQ(folder_.run(Folder::train("run", {"--steps", "3", "--ignore-limits"})).exit_code, 0);
+}
+
+TEST_F(BadInputTest, FilesThatAreNestedDeep) {
+  make_run("run");
+  const std::string deep = "{\"format\":1,\"settings\":" + std::string(100'000, '[');
+  const std::string good = read(folder_.path() / "run" / "run.json");
+  write(folder_.path() / "run" / "run.json", deep);
+  expect_refused({"report", "run"}, 1, AllOf(HasSubstr("run.json"), HasSubstr("nested too deep")));
+  expect_refused({"train", "llm", "--resume", "run"}, 1,
+                 AllOf(HasSubstr("run.json"), HasSubstr("nested too deep")));
+  write(folder_.path() / "run" / "run.json", good);
+  write(folder_.path() / "run" / "metrics.jsonl", deep + "\n");
+  expect_refused({"report", "run"}, 1,
+                 AllOf(HasSubstr("metrics.jsonl line 1"), HasSubstr("nested too deep")));
+  write(folder_.path() / "deep.json", deep);
+  expect_refused({"replay", "--input", "deep.json", "--output", "out.json"}, 1, HasSubstr("nested too deep"));
+  expect_refused({"reproduce", "figure-1", "--records", "deep.json", "--output", "again"}, 1,
+                 HasSubstr("nested too deep"));
+}
+
 TEST_F(BadInputTest, LossScalingCannotStepInBackward) {
   expect_refused(
       Folder::train("run", {"--precision", "fp16", "--step-in-backward"}), 2,

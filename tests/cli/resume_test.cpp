@@ -145,6 +145,60 @@ TEST_F(ResumeTest, AnotherSeedGivesOtherWeights) {
   EXPECT_NE(summary(folder_, "whole")["weights_checksum"], summary(folder_, "other")["weights_checksum"]);
 }
 
+/// A run that was stopped, and the corpus that it read.
+class ResumeDataTest : public ResumeTest {
+ protected:
+  ResumeDataTest() {
+    Child child(Folder::train("stopped", kSettings), folder_.path());
+    EXPECT_TRUE(wait_until([&] { return line_count(folder_, "stopped") >= 7; }));
+    child.signal(SIGINT);
+    EXPECT_EQ(child.wait().exit_code, 130);
+  }
+  Outcome resume() const { return folder_.run({"train", "llm", "--resume", "stopped"}); }
+
+  const std::filesystem::path corpus_ = folder_.path() / "corpus.txt";
+  const std::string text_ = read(corpus_);
+};
+
+TEST_F(ResumeDataTest, AnotherTextIsRefused) {
+  const std::string before = read(folder_.path() / "stopped" / "metrics.jsonl");
+  write(corpus_, text_ + "\n\nOne more document.\n");
+  const Outcome longer = resume();
+  EXPECT_EQ(longer.exit_code, 1);
+  EXPECT_THAT(longer.err, HasSubstr("'stopped' was trained on other data: its train_tokens was"));
+  // As long as before, and with the same number of tokens.
+  std::string other = text_;
+  const std::size_t letter = other.find_first_of("abcdefghijklm");
+  ASSERT_NE(letter, std::string::npos);
+  other[letter] = 'z';
+  write(corpus_, other);
+  const Outcome changed = resume();
+  EXPECT_EQ(changed.exit_code, 1);
+  EXPECT_THAT(changed.err, HasSubstr("'stopped' was trained on other data: its sha256 was"));
+  EXPECT_EQ(read(folder_.path() / "stopped" / "metrics.jsonl"), before) << "nothing was written";
+}
+
+TEST_F(ResumeDataTest, TheSameTextUnderAnotherDateGoesOn) {
+  run_whole();
+  write(corpus_, text_);
+  std::filesystem::last_write_time(corpus_, std::filesystem::file_time_type::clock::now());
+  const Outcome resumed = resume();
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_equal_runs(folder_, "whole", "stopped");
+}
+
+TEST_F(ResumeDataTest, ARunThatIsOlderThanTheSumGoesOnWithANote) {
+  const auto path = folder_.path() / "stopped" / "run.json";
+  auto run = nlohmann::ordered_json::parse(read(path));
+  ASSERT_EQ(run["data"]["sha256"].get<std::string>().size(), 64u);
+  run["data"].erase("sha256");
+  write(path, run.dump());
+  const Outcome resumed = resume();
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err,
+              HasSubstr("note: 'stopped' was begun by a version that did not record the SHA-256"));
+}
+
 TEST_F(ResumeTest, FinishedRunSaysSo) {
   run_whole({"--steps", "3"});
   const Outcome again = folder_.run({"train", "llm", "--resume", "whole"});

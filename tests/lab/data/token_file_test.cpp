@@ -1,5 +1,7 @@
 #include "lab/data/token_file.hpp"
 
+#include <cstring>
+
 #include "test_files.hpp"
 
 namespace gradstab::lab {
@@ -121,11 +123,55 @@ TEST_F(TokenFileTest, ForeignOtherVersionAndDamagedHeadersAreRefused) {
   write(256, 9);
   EXPECT_THAT(error_with(0, 1).message(), HasSubstr("changed' is foreign"));
   EXPECT_EQ(error_with(8, 2).code(), StatusCode::version_mismatch);
-  EXPECT_THAT(error_with(8, 2).message(), HasSubstr("has format version 3, expected 1"));
-  for (const std::size_t offset : {12u, 16u, 24u, 32u, 60u, 80u}) {
+  EXPECT_THAT(error_with(8, 2).message(), HasSubstr("has format version 0, expected 2"));
+  for (const std::size_t offset : {12u, 16u, 24u, 32u, 60u, 80u, 100u, 112u, 120u}) {
     EXPECT_EQ(error_with(offset, 4).code(), StatusCode::corrupt_data) << offset;
     EXPECT_THAT(error_with(offset, 4).message(), HasSubstr("damaged header")) << offset;
   }
+}
+
+TEST_F(TokenFileTest, EveryChangedByteOfTheTokensIsSeen) {
+  for (const std::uint64_t vocab_size : {std::uint64_t{256}, kMaxNarrowVocabSize + 1}) {
+    write(vocab_size, 255);
+    const std::size_t bytes = read_all(path_).size();
+    const std::size_t tokens = 6 * (vocab_size > kMaxNarrowVocabSize ? 4 : 2);
+    for (std::size_t offset = bytes - tokens; offset < bytes; ++offset) {
+      const Status status = error_with(offset, 1);
+      EXPECT_EQ(status.code(), StatusCode::corrupt_data) << offset;
+      EXPECT_THAT(status.message(), HasSubstr("has damaged tokens")) << offset;
+    }
+  }
+}
+
+TEST_F(TokenFileTest, TheDigestIsThatOfTheTokensInFileOrder) {
+  write(256, 255);
+  const std::string bytes = read_all(path_);
+  Sha256 sum;
+  sum.update(std::string_view(bytes).substr(bytes.size() - 12));
+  EXPECT_EQ(to_hex(TokenFile::open(path_).value().sha256()), to_hex(sum.digest()));
+  const Sha256Digest before = TokenFile::open(path_).value().sha256();
+  write(256, 255);
+  EXPECT_EQ(TokenFile::open(path_).value().sha256(), before);
+  write(256, 254);
+  EXPECT_NE(TokenFile::open(path_).value().sha256(), before);
+}
+
+/// Somebody who means harm makes checksums right, too: the second header field, its vocabulary, is lowered,
+/// and counts are raised until their sum wraps around.
+TEST_F(TokenFileTest, HeadersThatWereMadeUpAreRefused) {
+  write(256, 255);
+  const auto made_up = [&](std::initializer_list<std::pair<std::size_t, std::uint64_t>> fields) {
+    std::string bytes = read_all(path_);
+    for (const auto& [offset, value] : fields) std::memcpy(bytes.data() + offset, &value, sizeof value);
+    constexpr std::size_t kHeaderBytes = 120;
+    const std::uint64_t sum = fnv1a64(std::string_view(bytes).substr(0, kHeaderBytes));
+    std::memcpy(bytes.data() + kHeaderBytes, &sum, sizeof sum);
+    return TokenFile::open(directory_.write("changed", bytes)).status();
+  };
+  EXPECT_TRUE(made_up({}).ok()) << "the control";
+  EXPECT_THAT(made_up({{16, 200}}).message(), HasSubstr("holds token 255, expected tokens below 200"));
+  EXPECT_THAT(made_up({{32, (std::uint64_t{1} << 63) + 3}, {56, (std::uint64_t{1} << 63) + 3}}).message(),
+              HasSubstr("counts more tokens than any file holds"));
 }
 
 }  // namespace

@@ -124,9 +124,10 @@ TEST_F(ReadRunTest, LinesThatGoBackReplaceTheLaterOnes) {
 TEST_F(ReadRunTest, WrongTypesNameTheKeyAndWhatWasExpected) {
   directory_.write("metrics.jsonl", "{\"kind\":\"step\",\"step\":1,\"loss\":\"high\"}\n");
   EXPECT_THAT(error(StatusCode::corrupt_data),
-              HasSubstr("expected 'loss' to be a number or null, found \"high\""));
+              HasSubstr("metrics.jsonl line 1: loss must be a number or null, got \"high\""));
   directory_.write("metrics.jsonl", "{\"kind\":\"step\",\"step\":-1}\n");
-  EXPECT_THAT(error(StatusCode::corrupt_data), HasSubstr("expected 'step' to be a non-negative integer"));
+  EXPECT_THAT(error(StatusCode::corrupt_data),
+              HasSubstr("metrics.jsonl line 1: step must be a whole number of at least 0, got -1"));
   directory_.write("metrics.jsonl", "{\"loss\":1}\n");
   EXPECT_THAT(error(StatusCode::corrupt_data), HasSubstr("expected a 'kind'"));
 }
@@ -139,7 +140,7 @@ TEST_F(ReadRunTest, ForeignJsonIsNotARun) {
   directory_.write("run.json", "hello\nworld");
   EXPECT_THAT(error(StatusCode::corrupt_data), HasSubstr("does not parse"));
   directory_.write("run.json", R"({"format":1,"name":7})");
-  EXPECT_THAT(error(StatusCode::corrupt_data), HasSubstr("'name'"));
+  EXPECT_THAT(error(StatusCode::corrupt_data), HasSubstr("run.json: name must be a text, got 7"));
 }
 
 TEST_F(ReadRunTest, OtherFormatVersionsAreRefused) {
@@ -181,6 +182,23 @@ TEST(RunDirectoriesTest, OfAFolderOfRunsAreThoseInIt) {
   EXPECT_THAT(run_directories(folder.path() / "logs"), ElementsAre(folder.path() / "logs"));
   EXPECT_THAT(run_directories(folder.path() / "nowhere"), ElementsAre(folder.path() / "nowhere"));
   EXPECT_THAT(run_directories(folder.path() / "sweep.json"), ElementsAre(folder.path() / "sweep.json"));
+}
+
+TEST(CommonDataTest, RunsOfOneTextHaveOneSum) {
+  const auto run = [](const std::string& name, const std::string& data, const char* sum) {
+    RunRecord record;
+    record.name = name;
+    record.settings = {{"data", data}, {"tokenizer", "bytes"}};
+    if (sum != nullptr) record.data = {{"sha256", sum}};
+    return record;
+  };
+  EXPECT_TRUE(check_common_data({}).ok());
+  std::vector<RunRecord> runs = {run("a", "x.txt", "1"), run("b", "y.txt", "2"), run("c", "x.txt", nullptr),
+                                 run("d", "x.txt", "1")};
+  EXPECT_TRUE(check_common_data(runs).ok()) << "older runs, and other texts, have nothing to compare";
+  runs.push_back(run("e", "x.txt", "3"));
+  EXPECT_THAT(check_common_data(runs).message(),
+              HasSubstr("runs 'a' and 'e' were trained on different data"));
 }
 
 TEST_F(ReadRunTest, CommandMayStandInTheSettings) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <sstream>
 
 #include "test_records.hpp"
 
@@ -72,13 +73,40 @@ TEST(RecordsTest, SayWhichLineIsWrong) {
   EXPECT_EQ(refused(""), "no lines");
   EXPECT_THAT(refused("{}\n"), HasSubstr("line 1: expected the header of a reproduction, format 1"));
   EXPECT_THAT(refused(text.substr(0, text.size() - 30)), HasSubstr("line 3: expected a JSON object"));
-  EXPECT_THAT(refused(text + "{\"run\":\"x\"}\n"), HasSubstr("line 4: expected the record of a run"));
+  EXPECT_THAT(refused(text + "{\"run\":\"x\"}\n"), HasSubstr("line 4: part must be a text, got nothing"));
   std::string other = text;
   other.replace(other.find("\"format\":1"), 10, "\"format\":2");
   EXPECT_THAT(refused(other), HasSubstr("format 1"));
   std::string wrong = text;
   wrong.replace(wrong.find("\"lr\":0.003,"), 11, "\"lr\":-1.00,");
   EXPECT_THAT(refused(wrong), HasSubstr("line 2: lr must be finite and above 0"));
+}
+
+// Measures and charts go through the lists of a run together.
+TEST(RecordsTest, ListsOfARunAreOfOneLength) {
+  const auto refused_with = [](const char* key, const Json& list) {
+    std::istringstream lines(to_json_lines(two_runs()));
+    std::string header, run;
+    std::getline(lines, header);
+    std::getline(lines, run);
+    Json json = Json::parse(run);
+    json.at(Json::json_pointer(key)) = list;
+    return refused(header + "\n" + json.dump() + "\n");
+  };
+  EXPECT_EQ(refused_with("/grad_norm", {1.5, 2, 3}), "") << "the control";
+  EXPECT_EQ(refused_with("/grad_norm", Json::array()),
+            "line 2: grad_norm must be a list of 3 numbers, as many as training_loss, got []");
+  EXPECT_EQ(refused_with("/stabilized_norm", {1, 2}),
+            "line 2: stabilized_norm must be a list of 3 numbers, as many as training_loss, got [1,2]");
+  EXPECT_THAT(refused_with("/training_loss", {1, 2, 3, 4}),
+              HasSubstr("line 2: grad_norm must be a list of 4"));
+  EXPECT_EQ(refused_with("/evaluations/loss", {1}),
+            "line 2: evaluations.loss must be a list of 2 numbers, as many as evaluations.step, got [1]");
+  EXPECT_EQ(refused_with("/evaluations/step", {1, 2, 3}),
+            "line 2: evaluations.loss must be a list of 3 numbers, as many as evaluations.step, got "
+            "[2.5,2.12346]");
+  EXPECT_EQ(refused_with("/state", "asleep"),
+            "line 2: state must be \"finished\", \"failed\" or \"pending\", got \"asleep\"");
 }
 
 }  // namespace

@@ -39,6 +39,20 @@ TEST(SweepAxisTest, ValuesAreKeptAsWritten) {
   EXPECT_THAT(parse_axis("data=a=b.txt").value().values, ElementsAre("a=b.txt"));
 }
 
+TEST(SweepAxisTest, AValueInTwoSpellingsIsOneRun) {
+  EXPECT_THAT(parse_axis("lr=0.01,0.010,1e-2,0.02").value().values, ElementsAre("0.01", "0.02"));
+  EXPECT_THAT(parse_axis("seed=1,01,2").value().values, ElementsAre("1", "2"));
+  EXPECT_THAT(parse_axis("transform=none,None").value().values, ElementsAre("none", "None")) << "words";
+  EXPECT_EQ(make_grid({}, axes({"lr=0.01,0.010", "seed=0..1"})).value().size(), 2u);
+}
+
+TEST(SweepAxisTest, RangesReachTheEndsOf64Bits) {
+  EXPECT_THAT(parse_axis("steps=9223372036854775806..9223372036854775807").value().values,
+              ElementsAre("9223372036854775806", "9223372036854775807"));
+  EXPECT_EQ(refused("steps=-9223372036854775808..9223372036854775807"),
+            "steps: the range '-9223372036854775808..9223372036854775807' is empty or too long");
+}
+
 TEST(SweepAxisTest, WhatCannotBeIsNamed) {
   EXPECT_EQ(refused("lr"), "an axis must be KEY=VALUE,VALUE,..., got 'lr'");
   EXPECT_EQ(refused("=1"), "an axis must be KEY=VALUE,VALUE,..., got '=1'");
@@ -96,6 +110,12 @@ TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
   EXPECT_EQ(refused_grid({"seed=0,fast"}), "seed: expected a whole number of at least 0, got 'fast'");
   EXPECT_EQ(refused_grid({"seed=-1"}), "seed: expected a whole number of at least 0, got '-1'");
   EXPECT_EQ(refused_grid({"steps=1.5"}), "steps: expected a whole number, got '1.5'");
+  EXPECT_EQ(refused_grid({"steps=1e3"}), "steps: expected a whole number, got '1e3'");
+  EXPECT_EQ(refused_grid({"lr=0.01,"}), "lr: expected a number, got ''");
+  EXPECT_EQ(refused_grid({"lr=0x1p3"}), "lr: expected a number, got '0x1p3'");
+  EXPECT_EQ(refused_grid({"steps=99999999999999999999"}),
+            "steps: expected a whole number from -9223372036854775808 to 9223372036854775807, got "
+            "'99999999999999999999'");
   EXPECT_EQ(refused_grid({"lr=quick"}), "lr: expected a number, got 'quick'");
   EXPECT_EQ(refused_grid({"step_in_backward=1"}), "step_in_backward: expected true or false, got '1'");
   EXPECT_THAT(refused_grid({"transform=none,magic"}),

@@ -75,6 +75,7 @@ TEST(InjectedSpikesTest, TheRestIsRefused) {
                            "random:1.5:5", "random:nan:5", "1.5:2", "3:2x", "3:2,,"})
     EXPECT_THAT(refused(text), HasSubstr("inject_spikes must be UPDATE:FACTOR")) << text;
   EXPECT_THAT(refused("1:2,x:3"), HasSubstr("got 'x:3'"));
+  EXPECT_THAT(refused("5:10,"), HasSubstr("got ''"));
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ TEST(LossScalerTest, StateBringsEverythingBack) {
   scaler.update(true);
   good_steps(scaler, 4);
   LossScaler restored(options);
-  restored.restore(nlohmann::ordered_json::parse(scaler.state().dump()));
+  const Json state = Json::parse(scaler.state().dump());
+  ASSERT_TRUE(restored.restore(JsonReader(state, "")).ok());
   EXPECT_EQ(restored.scale(), scaler.scale());
   EXPECT_EQ(restored.growth_count(), 4);
   EXPECT_EQ(restored.skipped_steps(), 1);
@@ -80,9 +81,21 @@ TEST(LossScalerTest, StateBringsEverythingBack) {
 
 TEST(LossScalerTest, IncompleteStateChangesNothing) {
   LossScaler scaler;
-  EXPECT_THROW(scaler.restore({{"scale", 2.0}, {"growth_count", 1}}), nlohmann::json::exception);
-  EXPECT_THROW(scaler.restore({{"scale", "2"}, {"growth_count", 1}, {"skipped_steps", 0}}),
-               nlohmann::json::exception);
+  const auto refused = [&](const Json& state) {
+    const Status status = scaler.restore(JsonReader(state, "state"));
+    EXPECT_FALSE(status.ok());
+    return status.message();
+  };
+  EXPECT_EQ(refused({{"scale", 2.0}, {"growth_count", 1}}),
+            "state: skipped_steps must be a whole number of at least 0, got nothing");
+  EXPECT_EQ(refused({{"scale", "2"}, {"growth_count", 1}, {"skipped_steps", 0}}),
+            "state: scale must be a number, got \"2\"");
+  EXPECT_EQ(refused({{"scale", 2.0}, {"growth_count", 2000}, {"skipped_steps", 0}}),
+            "state: growth_count must be a whole number from 0 to 1999, got 2000");
+  for (const double scale : {0.0, -2.0, 1e-40, 1e40})
+    EXPECT_NE(refused({{"scale", scale}, {"growth_count", 1}, {"skipped_steps", 0}})
+                  .find("state: scale must be a number that is normal in f32, above 0"),
+              std::string::npos);
   EXPECT_EQ(scaler.scale(), 65536.0F);
 }
 

@@ -52,11 +52,13 @@ struct Record {
   Checkpoint checkpoint;
   std::vector<float> weights;
 
-  /// The tensors of the optimizer's archive: its moments and the transform's state. Behind them LibTorch
-  /// writes names made of addresses.
+  /// The optimizer's moments and the transform's state.
   std::string optimizer_tensors() const {
-    const std::string& archive = checkpoint.blobs.at("optimizer");
-    return archive.substr(0, archive.find("archive/data.pkl"));
+    std::string state;
+    for (const auto& [name, tensor] : checkpoint.tensors)
+      if (name.starts_with(kOptimizerPrefix)) state += name + std::string(tensor.bytes);
+    for (const auto& [name, blob] : checkpoint.blobs) state += name + std::string(blob);
+    return state;
   }
 
   std::vector<double> column(const char* key) const {

@@ -99,7 +99,16 @@ TEST(TrainOptionsJsonTest, WhatIsNotKnownOrNoSettingIsRefused) {
   settings = to_json(TrainOptions());
   settings["steps"] = "many";
   EXPECT_EQ(train_options_from_json(settings).status().message(),
-            "setting 'steps' is of the wrong type: \"many\"");
+            "steps must be a whole number, got \"many\"");
+  const nlohmann::ordered_json run = {{"settings", settings}};
+  EXPECT_EQ(train_options_from_json(JsonReader(run, "run.json")["settings"]).status().message(),
+            "run.json: settings.steps must be a whole number, got \"many\"");
+  settings["steps"] = 10.0;
+  EXPECT_EQ(train_options_from_json(settings).status().message(), "steps must be a whole number, got 10.0");
+  settings["steps"] = 10;
+  settings["seed"] = -1;
+  EXPECT_EQ(train_options_from_json(settings).status().message(),
+            "seed must be a whole number of at least 0, got -1");
   EXPECT_EQ(train_options_from_json(nullptr).status().code(), StatusCode::corrupt_data);
 }
 

@@ -10,9 +10,11 @@
 #include <torch/optim/lbfgs.h>
 #include <torch/optim/optimizer.h>
 #include <torch/serialize.h>
+#include <torch/version.h>
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -27,6 +29,15 @@ namespace gradstab {
 
 /// Named parameters as torch::nn::Module::named_parameters() returns them.
 using NamedParameters = torch::OrderedDict<std::string, at::Tensor>;
+
+/// Under which LibTorch's optimizers keep the state of a parameter in `state()`.
+inline auto state_key(const at::Tensor& parameter) {
+#if TORCH_VERSION_MAJOR >= 2
+  return parameter.unsafeGetTensorImpl();
+#else
+  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+#endif
+}
 
 /// Applies a transform to the gradients of parameters that an optimizer owns. The common part of
 /// Stabilized<>.
@@ -52,17 +63,25 @@ class GradientBridge {
   /// See TensorTransform::backend_name.
   std::string backend_name() const { return transform_.backend_name(); }
 
-  void save(torch::serialize::OutputArchive& archive) const;
+  /// The transform's state as bytes that hold no code (docs/state-format.md).
+  std::vector<std::byte> save_state(const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
+  /// Into the transform of parameters in these groups. Errors leave it with fresh state.
+  void load_state(std::span<const std::byte> bytes,
+                  const std::vector<torch::optim::OptimizerParamGroup>& groups);
+
+  void save(torch::serialize::OutputArchive& archive,
+            const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
   /// An archive of a plain optimizer, without state of ours, starts the statistics afresh.
   void load(torch::serialize::InputArchive& archive,
             const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
  private:
-  void bind(const std::vector<torch::optim::OptimizerParamGroup>& groups);
+  void bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
 
-  // Mutable, as is the report: looking at either may have to fetch it from a device.
+  // Mutable, as is the report: looking at either may have to fetch it from a device, and what is registered
+  // follows the groups, to which LibTorch's own functions add at any time.
   mutable TensorTransform transform_;
-  GroupParameters parameters_;
+  mutable GroupParameters parameters_;
   std::vector<at::Tensor> gradients_;
   mutable StepReport report_;
 };
@@ -120,9 +139,17 @@ class Stabilized : public Optimizer {
   /// The names and shapes behind the entries of report().tensors.
   const ParameterSet& registered_parameters() const noexcept { return bridge_.parameters(); }
 
+  /// State of the transform alone, as bytes that hold no code; LibTorch's optimizer keeps its own in
+  /// `state()`. Whoever reads files of strangers needs this: loading a LibTorch archive runs the code in it.
+  std::vector<std::byte> save_transform_state() const { return bridge_.save_state(this->param_groups_); }
+  /// What save_transform_state gave, for parameters of the same names and shapes. Throws gradstab::Error.
+  void load_transform_state(std::span<const std::byte> bytes) {
+    bridge_.load_state(bytes, this->param_groups_);
+  }
+
   void save(torch::serialize::OutputArchive& archive) const override {
     Optimizer::save(archive);
-    bridge_.save(archive);
+    bridge_.save(archive, this->param_groups_);
   }
   void load(torch::serialize::InputArchive& archive) override {
     Optimizer::load(archive);

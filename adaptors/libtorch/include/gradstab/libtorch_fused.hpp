@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -49,6 +50,14 @@ class FusedOptimizer : public torch::optim::Optimizer {
 
   /// The names and shapes behind the entries of report().tensors.
   const ParameterSet& registered_parameters() const noexcept { return fused_.parameters(); }
+
+  /// State of every parameter and of the transform, as bytes that hold no code (docs/state-format.md).
+  /// Settings are not part of it. Whoever reads files of strangers needs this: loading a LibTorch archive
+  /// runs the code in it.
+  std::vector<std::byte> save_state() const;
+  /// What save_state gave, for parameters of the same names and shapes. Throws gradstab::Error, after which
+  /// the state is as it was.
+  void load_state(std::span<const std::byte> bytes);
 
   void save(torch::serialize::OutputArchive& archive) const override;
   /// Reads what `save` wrote, or a checkpoint of LibTorch's own optimizer of this kind. Of the latter the

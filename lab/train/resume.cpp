@@ -1,0 +1,51 @@
+#include "lab/train/resume.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace gradstab::lab {
+
+Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
+                                         const TrainOptions& options, const Json& model) {
+  const std::string name = fmt::format("checkpoint '{}'", path.string());
+  const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
+    return Status(StatusCode::shape_mismatch, fmt::format("{} is of another {}: {}, expected {}", name, what,
+                                                          shown(found), shown(expected)));
+  };
+  if (const Json found = header.value("model", Json()); found != model)
+    return mismatch("model", model, found);
+  const JsonReader json(header, name);
+  const Json& settings = json["settings"].object();
+  if (json.status().ok() && !are_settings_of(options, settings))
+    return mismatch("run, whose settings are", to_json(options), settings);
+  ResumedProgress resumed;
+  resumed.progress = progress_from_json(json["progress"], options.steps);
+  GRADSTAB_RETURN_IF_ERROR(json.status());
+  if (needs_loss_scaling(options.number_format())) {
+    resumed.loss_scaler.emplace(loss_scaler_options(options));
+    GRADSTAB_RETURN_IF_ERROR(resumed.loss_scaler->restore(json["loss_scaler"]));
+  }
+  return resumed;
+}
+
+Status check_same_data(const Json& began, const Json& now, const std::filesystem::path& directory,
+                       const std::function<void(const std::string&)>& on_note) {
+  if (!now.is_object() || !began.is_object()) return {};
+  for (const char* key : {"tokenizer", "vocab_size", "train_tokens", "validation_tokens", "sha256"}) {
+    if (!began.contains(key) || !now.contains(key) || began[key] == now[key]) continue;
+    return {StatusCode::failed_precondition,
+            fmt::format("'{}' was trained on other data: its {} was {} and is {} now; a run goes on with the "
+                        "data that it began with",
+                        directory.string(), key, shown(began[key]), shown(now[key]))};
+  }
+  if (!began.contains("sha256") && now.contains("sha256") && on_note) {
+    on_note(fmt::format(
+        "'{}' was begun by a version that did not record the SHA-256 of its data; there are as many tokens "
+        "as before, but whether they are the same cannot be told",
+        directory.string()));
+  }
+  return {};
+}
+
+}  // namespace gradstab::lab

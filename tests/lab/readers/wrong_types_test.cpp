@@ -1,0 +1,484 @@
+// Every reader of JSON, given documents in which each value in turn has every other type: what is refused is
+// refused in our own words, which name the field, and nothing crashes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lab/data/corpus.hpp"
+#include "lab/replay/replay.hpp"
+#include "lab/report/run_record.hpp"
+#include "lab/reproduce/outputs.hpp"
+#include "lab/reproduce/records.hpp"
+#include "lab/support/json.hpp"
+#include "lab/sweep/sweep_directory.hpp"
+#include "lab/train/resume.hpp"
+#include "lab/train/run_directory.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// A folder of the test's own.
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (fs::temp_directory_path() / "gradstab_readers_XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const fs::path& path() const { return path_; }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name, std::ios::binary) << text;
+  }
+
+ private:
+  fs::path path_;
+};
+
+const Json kRun = {{"format", 1},
+                   {"name", "adamw"},
+                   {"task", "llm"},
+                   {"command", "gradstab train llm"},
+                   {"settings", to_json(TrainOptions())},
+                   {"model", {{"vocab_size", 257}}},
+                   {"data", {{"train_tokens", 1000}}},
+                   {"environment", {{"threads", 2}}}};
+const Json kSummary = {{"format", 1},
+                       {"state", "finished"},
+                       {"step", 1000},
+                       {"final_validation_loss", 2.5},
+                       {"final_perplexity", 12.2},
+                       {"best_validation_loss", nullptr},
+                       {"spikes", 3},
+                       {"nonfinite", 0},
+                       {"diverged", false},
+                       {"seconds", 61.5},
+                       {"tokens_per_second", 1000.0}};
+const Json kStep = {{"kind", "step"},  {"step", 1},        {"loss", 6.9},
+                    {"lr", 0.006},     {"tokens", 2048},   {"tokens_per_second", 1e4},
+                    {"seconds", 0.25}, {"grad_norm", 1.9}, {"stabilized_norm", 1.7},
+                    {"spikes", 0},     {"nonfinite", 0}};
+const Json kEval = {{"kind", "eval"}, {"step", 1}, {"loss", 5.8}, {"perplexity", 340.4}};
+
+std::string lines(const std::vector<Json>& documents) {
+  std::string text;
+  for (const Json& document : documents) text += document.dump() + "\n";
+  return text;
+}
+
+void write_run(const Folder& folder, const std::string& run, const std::string& metrics,
+               const std::string& summary) {
+  folder.write("run.json", run);
+  folder.write("metrics.jsonl", metrics);
+  folder.write("summary.json", summary);
+}
+
+TrainOptions scaled_options() {
+  TrainOptions options;
+  options.precision = "fp16";
+  return options;
+}
+
+Json checkpoint_header() {
+  Progress progress;
+  progress.step = 100;
+  return {{"progress", to_json(progress)},
+          {"model", {{"name", "1m"}}},
+          {"settings", to_json(scaled_options())},
+          {"loss_scaler", LossScaler(loss_scaler_options(scaled_options())).state()}};
+}
+
+Json record() {
+  return {{"run", "short,clip,seed=0"},
+          {"part", "short"},
+          {"horizon", "short"},
+          {"method", "clip"},
+          {"context", {{"lr", "0.003"}}},
+          {"seed", 0},
+          {"state", "finished"},
+          {"error", ""},
+          {"settings", {{"lr", 0.003}}},
+          {"diverged", false},
+          {"final_loss", 2.1},
+          {"uninformed_loss", 5.5},
+          {"seconds", 12.5},
+          {"weights_checksum", "0123abcd"},
+          {"evaluations", {{"step", {1, 2}}, {"loss", {3.0, nullptr}}}},
+          {"training_loss", {5.5, 2.5}},
+          {"grad_norm", {1.5, nullptr}},
+          {"stabilized_norm", {1.0, 0.5}}};
+}
+const Json kRecordsHeader = {{"format", 1},    {"kind", "reproduction"},        {"item", "figure-1"},
+                             {"scale", "cpu"}, {"environment", {{"cpu", "x"}}}, {"data", {{"source", "y"}}}};
+
+/// One reader: a document that it takes, and how it is given one.
+struct Reader {
+  std::string name;
+  Json valid;
+  std::function<Status(const Folder& folder, const std::string& text)> read;
+  /// Values that it must refuse for some other type: members of the document that are not free to be
+  /// anything. Empty: it never refuses, because it looks for one thing alone.
+  std::vector<std::string> checked;
+  /// What it says of a document that is none of its own, in place of naming a field.
+  std::vector<std::string> says_of_foreign = {"expected a JSON object"};
+};
+
+Status read_run_of(const Folder& folder) {
+  return read_run(folder.path()).status();
+}
+
+std::vector<Reader> all_readers() {
+  const auto report = [](const Folder& folder, const std::string& run, const std::string& metrics,
+                         const std::string& summary) {
+    write_run(folder, run, metrics, summary);
+    return read_run_of(folder);
+  };
+  const std::vector<std::string> run_members = {"/format", "/name", "/settings",
+                                                "/model",  "/data", "/environment"};
+  std::vector<std::string> settings;
+  const TrainOptions defaults;
+  for_each_setting(defaults, [&](const char* name, const auto&, const char*) {
+    settings.push_back("/settings/" + std::string(name));
+  });
+  const SweepPoint point{"seed=0", {{"seed", "0"}}, {}};
+  return {
+      {"RunForReport", kRun,
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, text, lines({kStep}), kSummary.dump());
+       },
+       run_members},
+      {"RunForResume", kRun,
+       [](const Folder& folder, const std::string& text) {
+         folder.write("run.json", text);
+         const auto run = read_run_json(folder.path());
+         if (!run) return run.status();
+         return train_options_from_json(JsonReader(*run, "run.json")["settings"]).status();
+       },
+       settings},
+      {"Summary",
+       kSummary,
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, kRun.dump(), lines({kStep}), text);
+       },
+       {"/format", "/state", "/step", "/final_validation_loss", "/spikes", "/diverged", "/seconds"}},
+      {"MetricsStep",
+       kStep,
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, kRun.dump(), text + "\n" + lines({kEval}), kSummary.dump());
+       },
+       {"/kind", "/step", "/loss", "/lr", "/tokens", "/grad_norm", "/stabilized_norm", "/nonfinite"}},
+      {"MetricsEvaluation",
+       kEval,
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, kRun.dump(), lines({kStep}) + text + "\n" + lines({kStep}), kSummary.dump());
+       },
+       {"/kind", "/step", "/loss", "/perplexity"}},
+      {"MetricsForResume",
+       kStep,
+       [](const Folder& folder, const std::string& text) {
+         folder.write("metrics.jsonl", text + "\n");
+         auto directory = RunDirectory::open(folder.path());
+         return directory ? directory->go_back_to(1) : directory.status();
+       },
+       {}},
+      {"CheckpointHeader",
+       checkpoint_header(),
+       [](const Folder&, const std::string& text) {
+         const auto header = parse_json_object(text, "checkpoint 'x'");
+         if (!header) return header.status();
+         return resumed_progress(*header, "x", scaled_options(), {{"name", "1m"}}).status();
+       },
+       {"/progress", "/progress/step", "/progress/seconds", "/progress/validation_loss", "/model",
+        "/settings", "/settings/lr", "/loss_scaler", "/loss_scaler/scale", "/loss_scaler/growth_count"}},
+      {"Recording",
+       Json::parse(
+           R"({"format":1,"method":"adam","cases":[{"name":"c","hyper":{"lr":0.1,"beta1":0.9},)"
+           R"("tensors":[{"name":"w","shape":[2],"init":[0,0.5]}],"steps":[{"t":1,"grad":[[1,2.5]]}]}]})"),
+       [](const Folder&, const std::string& text) {
+         const auto recording = parse_json(text, "'in.json'");
+         if (!recording) return recording.status();
+         const auto replayed = replay(*recording, {});
+         if (replayed) return Status();
+         return Status(replayed.status().code(), "'in.json': " + replayed.status().message());
+       },
+       {"/format",
+        "/method",
+        "/cases",
+        "/cases/0",
+        "/cases/0/name",
+        "/cases/0/hyper",
+        "/cases/0/hyper/lr",
+        "/cases/0/tensors",
+        "/cases/0/tensors/0",
+        "/cases/0/tensors/0/name",
+        "/cases/0/tensors/0/shape",
+        "/cases/0/tensors/0/shape/0",
+        "/cases/0/tensors/0/init",
+        "/cases/0/tensors/0/init/1",
+        "/cases/0/steps",
+        "/cases/0/steps/0",
+        "/cases/0/steps/0/t",
+        "/cases/0/steps/0/grad",
+        "/cases/0/steps/0/grad/0",
+        "/cases/0/steps/0/grad/0/1"},
+       {"recording must be a JSON object"}},
+      {"QuantizerRecording",
+       Json::parse(R"({"format":1,"method":"int4","cases":[{"name":"c","hyper":{"group":4,"stochastic":true,)"
+                   R"("seed":3},"shape":[4],"input":[0.5,1,2,3],"uniform_noise":[0.5,0.25,0,0.75]}]})"),
+       [](const Folder&, const std::string& text) {
+         const auto recording = parse_json(text, "'in.json'");
+         if (!recording) return recording.status();
+         const auto replayed = replay(*recording, {});
+         if (replayed) return Status();
+         return Status(replayed.status().code(), "'in.json': " + replayed.status().message());
+       },
+       {"/cases/0/hyper/group", "/cases/0/hyper/stochastic", "/cases/0/hyper/seed", "/cases/0/shape",
+        "/cases/0/input", "/cases/0/input/0", "/cases/0/uniform_noise"},
+       {"recording must be a JSON object"}},
+      {"RecordsHeader",
+       kRecordsHeader,
+       [](const Folder&, const std::string& text) {
+         return records_from_json_lines(text + "\n" + lines({record()})).status();
+       },
+       {"/format", "/kind", "/item", "/scale", "/environment", "/data"},
+       {"expected a JSON object", "expected the header of a reproduction"}},
+      {"Record",
+       record(),
+       [](const Folder&, const std::string& text) {
+         return records_from_json_lines(lines({kRecordsHeader}) + text + "\n").status();
+       },
+       {"/run",
+        "/part",
+        "/horizon",
+        "/method",
+        "/context",
+        "/context/lr",
+        "/seed",
+        "/state",
+        "/error",
+        "/settings",
+        "/settings/lr",
+        "/diverged",
+        "/final_loss",
+        "/uninformed_loss",
+        "/seconds",
+        "/weights_checksum",
+        "/evaluations",
+        "/evaluations/step",
+        "/evaluations/step/0",
+        "/evaluations/loss",
+        "/evaluations/loss/1",
+        "/training_loss",
+        "/training_loss/0",
+        "/grad_norm",
+        "/grad_norm/1",
+        "/stabilized_norm"}},
+      {"Sweep",
+       describe_sweep({}, {{"seed", {"0", "1"}}}),
+       [](const Folder& folder, const std::string& text) {
+         folder.write("sweep.json", text);
+         return SweepDirectory::open(folder.path(), describe_sweep({}, {{"seed", {"0", "1"}}})).status();
+       },
+       {"/format", "/kind", "/over", "/over/seed", "/over/seed/0", "/settings", "/settings/lr"},
+       {"is not the description of a sweep"}},
+      {"SummaryOfSweep",
+       kSummary,
+       [=](const Folder& folder, const std::string& text) {
+         write_run(folder, kRun.dump(), lines({kStep}), text);
+         const Json description = {{"format", 1}};
+         folder.write("sweep.json", description.dump());
+         fs::create_directory(folder.path() / "seed=0");
+         std::ofstream(folder.path() / "seed=0" / "summary.json") << text;
+         std::ofstream(folder.path() / "seed=0" / "metrics.jsonl") << text << "\n";
+         const auto directory = SweepDirectory::open(folder.path(), description);
+         if (directory) (void)directory->state_of(point);
+         (void)is_finished(folder.path());
+         return directory.status();
+       },
+       {}},
+      {"StateOfReproduction",
+       {{"runs", {{{"state", "finished"}}}}, {"claims", {{{"verdict", "reproduced"}}}}},
+       [](const Folder& folder, const std::string& text) {
+         folder.write("results.json", text);
+         folder.write("verdicts.json", text);
+         (void)state_of_reproduction(folder.path());
+         return Status();
+       },
+       {}},
+      {"CorpusLine",
+       {{"text", "a document"}, {"source", {1, 2}}},
+       [](const Folder& folder, const std::string& text) {
+         folder.write("corpus.jsonl", text + "\n");
+         const auto source = resolve_source((folder.path() / "corpus.jsonl").string());
+         return source ? for_each_document(*source, [](std::string_view) { return Status(); })
+                       : source.status();
+       },
+       {"/text"},
+       {"JSON object per line"}},
+  };
+}
+
+/// Pointers to every value of a document, itself included.
+void collect(const Json& value, const Json::json_pointer& at, std::vector<Json::json_pointer>& places) {
+  places.push_back(at);
+  if (!value.is_structured()) return;
+  for (const auto& [key, member] : value.items())
+    collect(member, value.is_object() ? at / key : at / std::stoul(key), places);
+}
+
+const std::vector<Json> kOthers = {nullptr,
+                                   true,
+                                   false,
+                                   0,
+                                   7,
+                                   -7,
+                                   1.5,
+                                   -1e300,
+                                   18446744073709551615u,
+                                   "",
+                                   "word",
+                                   "nan",
+                                   Json::array(),
+                                   {1, "x"},
+                                   Json::object(),
+                                   {{"a", 1}},
+                                   {{{"a", {nullptr}}}}};
+
+/// The names on the way to a value, without the numbers in lists; of the whole document those of its members.
+std::vector<std::string> names_on(Json::json_pointer at, const Json& document) {
+  std::vector<std::string> names;
+  if (at.empty() && document.is_object())
+    for (const auto& [key, member] : document.items()) names.push_back(key);
+  for (; !at.empty(); at.pop_back()) {
+    const std::string name = at.back();
+    if (name.find_first_not_of("0123456789") != std::string::npos) names.push_back(name);
+  }
+  return names;
+}
+
+void expect_our_words(const Status& status, const Reader& reader, const Json::json_pointer& at,
+                      const std::string& text) {
+  const std::string& message = status.message();
+  EXPECT_FALSE(message.empty()) << text;
+  EXPECT_THAT(message, Not(AnyOf(HasSubstr("json.exception"), HasSubstr("_error."), HasSubstr("type must be"),
+                                 HasSubstr("\n"))));
+  std::vector<std::string> words = names_on(at, reader.valid);
+  words.insert(words.end(), reader.says_of_foreign.begin(), reader.says_of_foreign.end());
+  words.emplace_back("case '");           // of a recording, the case is named
+  words.emplace_back("unknown setting");  // as is a setting that should not be there
+  EXPECT_TRUE(std::ranges::any_of(
+      words, [&](const std::string& word) { return message.find(word) != std::string::npos; }))
+      << at.to_string() << ": " << message;
+}
+
+/// Keeps the names of tests readable.
+void PrintTo(const Reader& reader, std::ostream* out) {
+  *out << reader.name;
+}
+
+class WrongTypesTest : public ::testing::TestWithParam<Reader> {
+ protected:
+  Status read(const std::string& text) const {
+    const Folder folder;
+    try {
+      return GetParam().read(folder, text);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << "threw " << error.what() << " at " << text;
+      return {};
+    }
+  }
+};
+
+TEST_P(WrongTypesTest, TheDocumentItselfIsTaken) {
+  const Status status = read(GetParam().valid.dump());
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_P(WrongTypesTest, EveryOtherTypeAnywhereIsRefusedInOurWordsOrTaken) {
+  std::vector<Json::json_pointer> places;
+  collect(GetParam().valid, Json::json_pointer(), places);
+  std::vector<std::string> refused;
+  for (const Json::json_pointer& at : places) {
+    for (const Json& other : kOthers) {
+      Json document = GetParam().valid;
+      if (document.at(at) == other) continue;
+      document.at(at) = other;
+      const Status status = read(document.dump());
+      if (status.ok()) continue;
+      refused.push_back(at.to_string());
+      expect_our_words(status, GetParam(), at, document.dump());
+    }
+  }
+  for (const std::string& place : GetParam().checked)
+    EXPECT_GT(std::ranges::count(refused, place), 0) << place << " is not checked";
+}
+
+TEST_P(WrongTypesTest, EveryMemberMayBeMissing) {
+  std::vector<Json::json_pointer> places;
+  collect(GetParam().valid, Json::json_pointer(), places);
+  for (const Json::json_pointer& at : places) {
+    if (at.empty()) continue;
+    Json document = GetParam().valid;
+    Json& parent = document.at(at.parent_pointer());
+    if (!parent.is_object()) continue;
+    parent.erase(at.back());
+    const Status status = read(document.dump());
+    if (!status.ok()) expect_our_words(status, GetParam(), at, document.dump());
+  }
+}
+
+TEST_P(WrongTypesTest, DeepNestingIsRefusedBeforeAnythingRecursesIntoIt) {
+  constexpr int kLevels = 100'000;
+  std::string lists(kLevels, '[');
+  lists += std::string(kLevels, ']');
+  std::string objects;
+  for (int i = 0; i < kLevels; ++i) objects += "{\"a\":";
+  objects += "1" + std::string(kLevels, '}');
+  std::vector<Json::json_pointer> places;
+  collect(GetParam().valid, Json::json_pointer(), places);
+  for (const Json::json_pointer& at : places) {
+    for (const std::string& deep : {lists, objects, std::string(kLevels, '[')}) {
+      Json document = GetParam().valid;
+      document.at(at) = "@";
+      std::string text = document.dump();
+      text.replace(text.find("\"@\""), 3, deep);
+      const Status status = read(text);
+      if (GetParam().checked.empty()) continue;  // nothing of it is looked at; that it returns is the test
+      EXPECT_FALSE(status.ok());
+      // Brackets in the place of the whole document may be refused for not being an object.
+      EXPECT_TRUE(status.message().find("nested too deep") != std::string::npos ||
+                  (at.empty() && status.message().find("JSON object") != std::string::npos))
+          << status.message();
+    }
+  }
+}
+
+TEST_P(WrongTypesTest, EveryTruncationIsRefusedInOurWords) {
+  const std::string text = GetParam().valid.dump();
+  for (std::size_t length = 0; length < text.size(); length += 1 + text.size() / 200) {
+    const Status status = read(text.substr(0, length));
+    EXPECT_THAT(status.message(), Not(HasSubstr("json.exception"))) << length;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WrongTypesTest, ::testing::ValuesIn(all_readers()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace gradstab::lab
