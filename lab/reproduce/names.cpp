@@ -3,11 +3,42 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "lab/reproduce/arms.hpp"
 
 namespace gradstab::lab {
 namespace {
+
+/// A coordinate of a plan of ours, and how it is said.
+struct CoordinateText {
+  std::string_view key;
+  std::string_view value;
+  std::string_view text;
+};
+
+constexpr CoordinateText kCoordinateTexts[] = {
+    {"spikes", "no", "no spikes"},
+    {"spikes", "1in100", "spikes in 1 % of the updates"},
+    {"spike", "no", "no spike"},
+    {"spike", "10", "a spike of 10 times the norm"},
+    {"spike", "100", "a spike of 100 times the norm"},
+    {"spike", "1000", "a spike of 1000 times the norm"},
+    {"nan", "no", "no NaN"},
+    {"nan", "1in100", "a NaN in 1 % of the updates"},
+    {"regime", "calm", "calm"},
+    {"regime", "rate", "high learning rate"},
+    {"regime", "rate+warmup", "high learning rate without warm-up"},
+    {"regime", "rate+fp4", "high learning rate in FP4"},
+    {"regime", "rate+depth", "high learning rate, deeper model"},
+};
+
+/// "lr 0.003" for a setting; words where the value is a name.
+std::string coordinate_text(const std::string& key, const std::string& value) {
+  for (const CoordinateText& known : kCoordinateTexts)
+    if (known.key == key && known.value == value) return std::string(known.text);
+  return key + " " + value;
+}
 
 template <class Value>
 void add_once(std::vector<Value>& values, const Value& value) {
@@ -45,8 +76,7 @@ bool is_control(const std::string& arm) {
 
 std::string context_text(const Settings& context) {
   std::string text;
-  for (const auto& [key, value] : context)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, value);
+  for (const auto& [key, value] : context) text += (text.empty() ? "" : ", ") + coordinate_text(key, value);
   return text;
 }
 

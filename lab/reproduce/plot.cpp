@@ -61,7 +61,8 @@ Line<Update> line_of(const ItemRun& run, SeriesPlot::What what) {
   return line;
 }
 
-/// Where all lines have a point, their mean.
+/// Where all lines have a point, their mean; no number where one of them has none, so that a mean is never
+/// one of the lines that are left.
 template <class X>
 Line<X> mean_of(const std::vector<Line<X>>& lines) {
   std::map<X, std::vector<double>> values;
@@ -71,7 +72,8 @@ Line<X> mean_of(const std::vector<Line<X>>& lines) {
   for (const auto& [x, at] : values) {
     if (at.size() != lines.size()) continue;
     mean.x.push_back(x);
-    mean.y.push_back(spread_of(at).mean);
+    const Spread spread = spread_of(at);
+    mean.y.push_back(spread.finite == spread.total ? spread.mean : kNoValue);
   }
   return mean;
 }
@@ -90,7 +92,9 @@ SeriesText text_of(SeriesPlot::What what) {
               "nats per token", false};
     case SeriesPlot::What::training_loss:
       return {"Training loss",
-              "Averaged over neighbouring updates; mean over seeds. A jump upwards is a loss spike.",
+              "Averaged over neighbouring updates; mean over seeds, as long as all are numbers. A jump "
+              "upwards is a loss "
+              "spike.",
               "nats per token", false};
     case SeriesPlot::What::grad_norm:
       return {"Raw gradient norm",
@@ -118,6 +122,13 @@ std::vector<const ItemRun*> runs_in(const Records& records, const std::string& h
   return runs;
 }
 
+/// For those who compare a chart with the records.
+json context_of(const Settings& coordinates) {
+  json context = json::object();
+  for (const auto& [key, value] : coordinates) context[key] = value;
+  return context;
+}
+
 json series_chart(const SeriesPlot& plot, const Records& records, const std::string& horizon,
                   const Settings& context) {
   const SeriesText text = text_of(plot.what);
@@ -139,6 +150,8 @@ json series_chart(const SeriesPlot& plot, const Records& records, const std::str
   const std::string at = context_text(context);
   return {{"title", fmt::format("{}, {}{}{}", text.title, horizon, at.empty() ? "" : ", ", at)},
           {"caption", text.caption},
+          {"horizon", horizon},
+          {"context", context_of(context)},
           {"x", "update"},
           {"y", text.unit},
           {"log_x", false},
@@ -183,6 +196,8 @@ json curve_chart(const CurvePlot& plot, const Records& records, const std::strin
   return {{"title", fmt::format("Loss against {}, {}", plot.key, horizon)},
           {"caption",
            "After the last update. Large dots are means over seeds, small dots the seeds. Lower is better."},
+          {"horizon", horizon},
+          {"context", context_of(plot.where)},
           {"x", plot.key},
           {"y", "nats per token"},
           {"log_x", plot.key == "lr"},

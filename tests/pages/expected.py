@@ -32,20 +32,13 @@ def smoothed(values):
     return result
 
 
-def mean_line(lines, also_of_gaps):
-    """The mean at each x that all lines have. Values that are missing are left out, or leave a gap."""
+def mean_line(lines):
+    """The mean at each x that all lines have; None where one of them has no number."""
     at = {}
     for line in lines:
         for x, y in line:
             at.setdefault(x, []).append(y)
-    mean = []
-    for x in sorted(at):
-        if len(at[x]) < len(lines):
-            continue
-        there = [y for y in at[x] if finite(y)]
-        whole = len(there) == len(at[x]) or (also_of_gaps and there)
-        mean.append((x, sum(there) / len(there) if whole else None))
-    return mean
+    return [(x, sum(at[x]) / len(at[x]) if all(map(finite, at[x])) else None) for x in sorted(at) if len(at[x]) == len(lines)]
 
 
 # The pages of runs.
@@ -76,14 +69,12 @@ def charts_of_runs(folders, groups):
         if len(runs) < 2:
             continue
         for name in ("validation", "training"):
-            charts[name]["mean", group] = mean_line([charts[name]["run", run] for run in runs], also_of_gaps=False)
+            charts[name]["mean", group] = mean_line([charts[name]["run", run] for run in runs])
     return charts
 
 
 # The pages of items.
 
-# Which runs a curve over a coordinate is made of, where an item has several coordinates: the paper's figure 7 varies one of the two.
-CURVES = {("figure-7", "gamma1"): {"gamma2": "0.999"}, ("figure-7", "gamma2"): {"gamma1": "0.6"}}
 SERIES = {"Evaluation loss": "evaluations", "Training loss": "training_loss", "Raw gradient norm": "grad_norm"}
 
 
@@ -104,18 +95,17 @@ def series_of(run, what):
     return numbered(smoothed(run[what]) if what == "training_loss" else run[what])
 
 
-def chart_of_item(item, runs, title):
-    """The chart of that title: "Loss against lr, short", or "Training loss, short, lr 0.01, ..."."""
-    what, horizon, *context = title.split(", ")
+def chart_of_item(runs, title, horizon, context):
+    """The chart that begins with that title: "Loss against lr", or what is drawn over the updates. The runs of a curve lie in the
+    context, those of another chart are in it."""
+    what = title.split(", ")[0]
     runs = [run for run in runs if run["horizon"] == horizon]
-    chart = {}
     if what.startswith("Loss against "):
         key = what.removeprefix("Loss against ")
-        where = CURVES.get((item, key), {})
-        runs = [run for run in runs if key in run["context"] and all(run["context"].get(k) == v for k, v in where.items())]
+        runs = [run for run in runs if key in run["context"] and all(run["context"].get(k) == v for k, v in context.items())]
     else:
-        context = dict(part.split(" ", 1) for part in context)
         runs = [run for run in runs if run["context"] == context and run["state"] == "finished"]
+    chart = {}
     for method in dict.fromkeys(run["method"] for run in runs):
         of_method = [run for run in runs if run["method"] == method]
         if what.startswith("Loss against "):
@@ -128,7 +118,7 @@ def chart_of_item(item, runs, title):
         if what == "Raw gradient norm":
             chart[method, "mean", 0] = lines[0]
             continue
-        chart[method, "mean", 0] = mean_line(lines, also_of_gaps=True)
+        chart[method, "mean", 0] = mean_line(lines)
         if what != "Training loss":
             chart.update({(method, "seed", i): line for i, line in enumerate(lines)})
     return chart

@@ -91,11 +91,13 @@ class NumbersTest(unittest.TestCase):
         self.assertGreaterEqual(len(folders), 9)
         for folder in folders:
             header, *runs = expected.read_lines(folder / "records.jsonl.gz")
-            drawn = page_data.charts_of_item(page_data.read(folder / "report.html")[0])
+            data = page_data.read(folder / "report.html")[0]
+            self.assertEqual(header["item"], folder.name)
+            drawn = page_data.charts_of_item(data)
             self.assertGreaterEqual(len(drawn), 2, folder.name)
-            for title, chart in drawn.items():
+            for title, horizon, context in page_data.about_charts_of_item(data):
                 with self.subTest(page=folder.name, chart=title):
-                    self.compare(chart, expected.chart_of_item(header["item"], runs, title), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
+                    self.compare(drawn[title], expected.chart_of_item(runs, title, horizon, context), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
 
     def test_bounds(self):
         for name, gamma1, gamma2, kappa in (("bounds", 0.6, 0.999, None), ("bounds_robust", 0.6, 0.999, 3.0), ("bounds_none", 0.97, 0.93, None)):
@@ -124,7 +126,8 @@ class NumbersTest(unittest.TestCase):
             self.assertTrue(same(distance, 10 ** (-1 - j / 20), DIGITS_OF_BOUNDS))
             for i, gamma1 in enumerate(columns):
                 wanted = expected.bound_maps(gamma1, 1 - 10 ** (-1 - j / 20))
-                if kappa and i % 9 == 0 and j % 8 == 0:
+                # A few, since each takes a recursion; near gamma1^2 = gamma2 it takes more steps than either side makes.
+                if kappa and i % 9 == 0 and j % 8 == 0 and gamma1 * gamma1 < 0.99 * (1 - distance):
                     wanted["robust_bound"] = expected.robust_bound(gamma1, 1 - 10 ** (-1 - j / 20), kappa)
                 for name, value in wanted.items():
                     there = data["maps"][name][j * len(columns) + i]
@@ -158,10 +161,15 @@ class ControlTest(unittest.TestCase):
     def test_a_missing_line(self):
         self.assertTrue(all_differences({}, {"a": self.wanted}, 5, 140))
 
+    def test_a_mean_of_those_that_are_left(self):
+        lines = [[(1, 2.0), (2, None)], [(1, 4.0), (2, 5.0)]]
+        self.assertEqual(expected.mean_line(lines), [(1, 3.0), (2, None)])
+        self.assertTrue(differences([(1, 3.0), (2, 5.0)], expected.mean_line(lines), 5, 140))
+
     def test_a_mean_of_other_seeds(self):
         lines = [[(1, 2.0), (2, 3.0)], [(1, 4.0), (2, 5.0)]]
-        self.assertEqual(expected.mean_line(lines, False), [(1, 3.0), (2, 4.0)])
-        self.assertTrue(differences([(1, 2.0), (2, 4.0)], expected.mean_line(lines, False), 5, 140))
+        self.assertEqual(expected.mean_line(lines), [(1, 3.0), (2, 4.0)])
+        self.assertTrue(differences([(1, 2.0), (2, 4.0)], expected.mean_line(lines), 5, 140))
 
 
 if __name__ == "__main__":

@@ -41,3 +41,8 @@ def charts_of_item(data):
 
 def recovery_of_bounds(data):
     return {(curve["rule"], curve["ratio"]): points(curve) for curve in data["curves"]}
+
+
+def about_charts_of_item(data):
+    """[(title, horizon, context)]."""
+    return [(entry["title"], entry["horizon"], entry["context"]) for entry in data["charts"]]

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 import select
@@ -59,6 +60,7 @@ class Page:
         self.errors = []
         self.requests = []
         self._loaded = False
+        self._size = {}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
@@ -72,7 +74,8 @@ class Page:
 
     def resize(self, width, height, scale=1, dark=False):
         """Size of the window in CSS pixels, device pixels per CSS pixel, and the preferred colours."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+        self._size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **self._size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -96,10 +99,13 @@ class Page:
 
     def screenshot(self, clip=None):
         """The PNG of the whole document, or of `clip`: x, y, width and height in CSS pixels of the document."""
-        if clip is None:
-            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip={**clip, "scale": 1})
+        content = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = clip or {"x": 0, "y": 0, "width": content["width"], "height": content["height"]}
+        # A window as high as the document: what lies outside of the window may not have been drawn.
+        self.call("Emulation.setDeviceMetricsOverride", **{**self._size, "height": math.ceil(content["height"])})
+        self.settle()
+        answer = self.call("Page.captureScreenshot", format="png", clip={**clip, "scale": 1})
+        self.call("Emulation.setDeviceMetricsOverride", **self._size)
         return base64.b64decode(answer["data"])
 
     def close(self):

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "lab/reproduce/item_tables.hpp"
+#include "lab/reproduce/names.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/gzip.hpp"
 #include "test_records.hpp"
@@ -118,6 +119,30 @@ TEST(PlotTest, UpdatesAreIntegers) {
   for (ItemRun& run : records.runs) run.evaluations = {{100, 3.0}, {200, run.final_loss}};
   const auto charts = plot_data(find_item("table-1")->plots(), records);
   for (const auto& point : charts[0]["lines"][0]["mean"]) EXPECT_TRUE(point[0].is_number_integer());
+}
+
+TEST(PlotTest, AMeanIsOneOfAllSeeds) {
+  Records records = table_records();
+  for (ItemRun& run : records.runs) run.evaluations = {{100, 3.0}, {200, run.final_loss}};
+  records.runs[0].evaluations[1].loss = kNoValue;
+  const auto line = plot_data(find_item("table-1")->plots(), records)[0]["lines"][0];
+  EXPECT_EQ(line["mean"], nlohmann::json::parse("[[100,3.0],[200,null]]"));
+}
+
+TEST(NamesTest, CoordinatesOfPlansAreSaidInWords) {
+  for (const Item& item : all_items()) {
+    for (const Scale scale : {Scale::smoke, Scale::cpu, Scale::gpu, Scale::paper}) {
+      for (const Part& part : plan_of(item, scale).parts) {
+        for (const Context& context : part.contexts) {
+          const std::string text = context_text(context.coordinates);
+          EXPECT_THAT(text,
+                      Not(::testing::AnyOf(HasSubstr("1in"), HasSubstr("+"), ::testing::EndsWith(" no"))))
+              << item.name;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(context_text({{"lr", "0.003"}, {"nan", "1in100"}}), "lr 0.003, a NaN in 1 % of the updates");
 }
 
 TEST(ClaimTest, EverySourceCanBeLookedUp) {
