@@ -176,7 +176,7 @@ TEST(ControlTest, AMethodThatNeedsParametersIsSeen) {
 class Restless : public Broken {
  public:
   Restless() : Broken(harmless()) {}
-  void save_state(ByteWriter& writer) const override { writer.put(++saved_); }
+  void save_state(ByteWriter& writer, IndexRange) const override { writer.put(++saved_); }
   Status load_state(ByteReader& reader, const SavedParameters&) override {
     reader.get<int>();
     return {};
