@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/step_scalars.hpp"
+#include "core/optimizer/step_scalars.hpp"
 #include "gradstab/moments.hpp"
 #include "gradstab/options.hpp"
 #include "gradstab/report.hpp"
