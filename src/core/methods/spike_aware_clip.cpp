@@ -6,7 +6,7 @@
 #include "core/base/element_access.hpp"
 #include "core/base/option_state.hpp"
 #include "core/base/text.hpp"
-#include "core/optimizer/optimizer_memory.hpp"
+#include "core/base/zeroed_array.hpp"
 #include "core/step/element_transform.hpp"
 #include "gradstab/transforms.hpp"
 

@@ -3,39 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/base/zeroed_array.hpp"
 #include "core/optimizer/optimizer_rule.hpp"
 #include "gradstab/tensor_ref.hpp"
 #include "gradstab/update_rule.hpp"
 
 namespace gradstab {
-
-/// Zeros that cost no memory until they are written.
-class ZeroedArray {
- public:
-  ZeroedArray() = default;
-  /// Throws std::bad_alloc.
-  explicit ZeroedArray(std::size_t bytes) : data_(std::calloc(bytes == 0 ? 1 : bytes, 1)), bytes_(bytes) {
-    if (!data_) throw std::bad_alloc();
-  }
-
-  std::byte* data() const noexcept { return static_cast<std::byte*>(data_.get()); }
-  std::size_t bytes() const noexcept { return bytes_; }
-
- private:
-  struct Free {
-    void operator()(void* pointer) const noexcept { std::free(pointer); }
-  };
-  std::unique_ptr<void, Free> data_;
-  std::size_t bytes_ = 0;
-};
 
 /// State of one parameter. Arrays are in the memory order of the parameter.
 struct ParameterMemory {  // NOLINT(bugprone-reserved-identifier): the compiler's own, to copy arrays
