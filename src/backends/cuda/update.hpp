@@ -238,7 +238,7 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
   if (state.storage == ParameterStorage::bfloat16_stochastic) {
     const std::int64_t start =
         static_cast<std::int64_t>(chunk.segment - plan.first_segment) * plan.segment_elements();
-    const std::int64_t within = (chunk.begin - start) % kRandomBlock;
+    const std::int64_t within = (chunk.begin - start) % kBlockElements;
     arrays.random_first = detail::random_key(tables.seed, numbers.step, chunk.tensor, chunk.begin - within) +
                           static_cast<std::uint32_t>(within);
   }

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/step/step_plan.hpp"
+#include "core/base/block_elements.hpp"
 
 namespace gradstab {
 namespace {

@@ -6,13 +6,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/block_elements.hpp"
 #include "core/step/segments.hpp"
 #include "gradstab/parameter_set.hpp"
 
 namespace gradstab {
-
-/// Elements per block: the unit of summation. Partial sums of blocks are added in order.
-inline constexpr std::int64_t kBlockElements = 64 * 1024;
 
 /// Elements that a batch may hold, unless one tensor alone has more. A batch is measured, decided and applied
 /// before the next one is read, so that what was measured is still in cache when it is scaled.
