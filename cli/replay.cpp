@@ -38,8 +38,8 @@ int run_replay(const ReplayArguments& arguments) {
     return exit_code_for(free);
   const auto text = lab::read_file(arguments.input, lab::kRecordingFile);
   if (!text) return exit_code_for(text.status());
-  const auto recording = lab::parse_json(*text, fmt::format("'{}'", arguments.input),
-                                        lab::kRecordingFile.max_bytes);
+  const auto recording =
+      lab::parse_json(*text, fmt::format("'{}'", arguments.input), lab::kRecordingFile.max_bytes);
   if (!recording) return exit_code_for(recording.status());
   const auto replayed = lab::replay(*recording, options);
   if (!replayed) {

@@ -7,7 +7,7 @@
 
 #include "conformance/checks.hpp"
 #include "conformance/table.hpp"
-#include "core/norm_transform.hpp"
+#include "core/step/norm_transform.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab::testing {
