@@ -113,7 +113,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   const std::int64_t step = summary["step"].whole();
   if (result->outcome == lab::TrainOutcome::interrupted) {
     if (step == 0) {
-      print("interrupted before the first update; there is nothing to go on from\n");
+      print("interrupted before the first update; there is nothing to resume\n");
     } else {
       print("interrupted after update {}; continue with: gradstab train llm --resume {}\n", step,
             arguments.output);

@@ -7,24 +7,9 @@ readonly folder=build-newest-torch
 readonly venv=$folder/venv
 mkdir -p "$folder"
 [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"
-install() { "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install "$@"; }
-
-# torch asks for CUDA's libraries and a compiler for it: gigabytes that a CPU does not need. The rest of what it asks for is
-# read from the installed torch.
-if ! install --upgrade --no-deps torch; then
+# The torch of PyPI is linked with CUDA's libraries, which come with it: 6 GB in all.
+if ! "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install --upgrade torch numpy pytest; then
   echo "SKIPPED, nothing was checked: pip could not install torch"
-  exit 77
-fi
-"$venv/bin/python" - >"$folder/requirements.txt" <<'PYTHON'
-import importlib.metadata
-import re
-
-for requirement in importlib.metadata.requires("torch") or []:
-    if "extra ==" not in requirement and not re.match("cuda|nvidia|triton", requirement):
-        print(requirement)
-PYTHON
-if ! install -r "$folder/requirements.txt" numpy pytest; then
-  echo "SKIPPED, nothing was checked: pip could not install what torch needs"
   exit 77
 fi
 "$venv/bin/python" -c 'import torch; print("torch", torch.__version__)'

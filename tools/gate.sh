@@ -3,12 +3,12 @@
 
 # No build needed.
 readonly quick_checks=(format layers version names documents python_lint browser)
-# The tests, on the torch that the project is built with.
-readonly main_checks=(tests)
+# The tests, on the torch that the project is built with; clang-tidy over what the newest commit changed.
+readonly main_checks=(tests lint_changed)
 # These run if there is time for them (--minutes): the first one always first, since the newest torch is tried nowhere else, then
 # the others in an order that changes with the day.
 readonly first_thorough_check=newest_torch
-readonly thorough_checks=(sanitize_address lint sanitize_thread fuzz lint_torch device wheel site)
+readonly thorough_checks=(sanitize_address lint_library sanitize_thread fuzz lint_lab device lint_torch wheel site)
 
 check_format() { tools/check_format.sh; }
 check_layers() { tools/check_layers.sh; }
@@ -24,7 +24,9 @@ check_tests() {
   grep -hE '^[0-9]+ passed, [0-9]+ skipped' build/Testing/Temporary/LastTest.log || true
 }
 check_newest_torch() { tools/check_newest_torch.sh; }
-check_lint() { tools/check_lint.sh build plain; }
+check_lint_changed() { tools/check_lint.sh build changed; }
+check_lint_library() { tools/check_lint.sh build library; }
+check_lint_lab() { tools/check_lint.sh build lab; }
 check_lint_torch() { tools/check_lint.sh build torch; }
 check_sanitize_address() { test_core_under address,undefined; }
 check_sanitize_thread() { test_core_under thread; }
@@ -101,6 +103,7 @@ run_check() {
 skipped_within() {
   {
     sed -nE 's/^[[:space:]]*[0-9]+ - (.*) \(Skipped\)$/\1/p' "$1"
+    sed -n 's/^not checked: /not checked: /p' "$1"
     sed -nE 's/^([0-9]+: )?[0-9]+ passed, ([0-9]+) skipped.*/\2 tests of pytest/p' "$1"
   } | sort -u | paste -s -d, | sed 's/,/, /g'
 }
