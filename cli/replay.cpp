@@ -61,7 +61,8 @@ std::string list_of_methods() {
 }  // namespace
 
 void add_replay(CLI::App& app, Action& action) {
-  CLI::App* replay = app.add_subcommand("replay", "feed recorded gradients through a method, to compare implementations");
+  CLI::App* replay =
+      app.add_subcommand("replay", "feed recorded gradients through a method, to compare implementations");
   auto arguments = std::make_shared<ReplayArguments>();
   replay->add_option("--method", arguments->options.method,
                      "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the file's]");
