@@ -5,7 +5,7 @@ add_library(gradstab_public_headers INTERFACE)
 target_include_directories(gradstab_public_headers INTERFACE ${PROJECT_SOURCE_DIR}/include)
 
 # gradstab_layer(NAME SEES headers SOURCES files...): the folder that calls this as layer gradstab_NAME. `headers` is what it
-# sees beside its own: gradstab_core_headers, for example. Others see it by gradstab_NAME_headers, as "NAME/file.hpp".
+# sees beside its own: gradstab_core_headers, for example. Others see it by gradstab_NAME_headers, as "NAME/FILE.hpp".
 #
 # For that a link with this name, and nothing else, stands in a folder of the build. In the folder of sources it would have
 # its neighbours beside it.
