@@ -316,7 +316,7 @@ Result<std::string> replay(const Json& recording, const ReplayOptions& options) 
   std::string text = fmt::format("{{\"format\":1,\"method\":{},\n\"cases\":[", Json(method).dump());
   bool first = true;
   for (const Json& recorded : recording["cases"]) {
-    if (!recorded.is_object()) return corrupt("a case is not a JSON object");
+    if (!recorded.is_object()) return corrupt("each of the 'cases' must be a JSON object");
     const Json named = recorded.value("name", Json(""));
     const auto name = as_text(named);
     if (!name) return corrupt(fmt::format("'name' of a case must be a text, got {}", shown(named)));

@@ -249,7 +249,10 @@ Result<TrainOptions> train_options_from_json(const JsonReader& settings) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("unknown setting '{}'; was it written by a newer version?", unknown.front()));
   auto transform = with_shorthands(as_older_versions_meant(options.transform), given);
-  if (!transform) return transform.status();
+  if (!transform) {
+    const Status& status = transform.status();
+    return Status(status.code(), "transform: " + status.message());
+  }
   options.transform = *std::move(transform);
   GRADSTAB_RETURN_IF_ERROR(options.validate());
   return options;

@@ -105,8 +105,18 @@ TEST_F(BadInputTest, NumbersAreReadExactlyAndInFull) {
                    HasSubstr(std::string(flag) + ": expected " + expected + ", got '" + value + "'"));
     expect_no_run("run");
   };
-  for (const char* flag : {"--gamma1", "--weight-decay", "--lr", "--kappa"})
-    for (const char* value : {"", "0x1p-3", "+1", "1 ", "0.5x", "INF"}) refused(flag, value, "a number");
+  for (const char* value : {"", "0x1p-3", "+1", "1 ", "0.5x"}) {
+    for (const char* flag : {"--weight-decay", "--lr"}) refused(flag, value, "a number");
+    // What stands for a setting of the transform is read as there.
+    for (const auto& [flag, setting] :
+         {std::pair("--gamma1", "gamma1"), std::pair("--kappa", "robust_kappa")}) {
+      expect_refused({"train", "llm", "--output", "run", flag, value}, 2,
+                     HasSubstr(std::string(setting) + " of stabilize must be a number, got '" + value + "'"));
+    }
+  }
+  refused("--lr", "INF", "a number");
+  expect_refused({"train", "llm", "--output", "run", "--gamma1", "INF"}, 2,
+                 HasSubstr("gamma1 must be in [0, 1), got inf"));
   for (const char* flag : {"--steps", "--layers", "--threads", "--vocab-size"})
     for (const char* value : {"", "1e3", "10.0", "0x10", "+5", "ten"}) refused(flag, value, "a whole number");
   for (const char* value : {"", "-1", "1e3"}) refused("--seed", value, "a whole number of at least 0");

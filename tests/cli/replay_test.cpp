@@ -281,7 +281,7 @@ TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheCommand) {
 }
 
 TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheRecording) {
-  expect_refused(run("{"), 1, "'in.json' is not JSON");
+  expect_refused(run("{"), 1, "'in.json': expected JSON, but it does not parse from column 2 on");
   expect_refused(run("[]"), 1, "must be a JSON object with \"format\": 1");
   expect_refused(run(R"({"format":2})"), 1, "\"format\": 1");
   expect_refused(run(R"({"format":1})"), 1, "has no list 'cases'");

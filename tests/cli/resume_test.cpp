@@ -187,7 +187,7 @@ TEST_F(ResumeDataTest, TheSameTextUnderAnotherDateGoesOn) {
   expect_equal_runs(folder_, "whole", "stopped");
 }
 
-TEST_F(ResumeDataTest, ARunThatIsOlderThanTheSumGoesOnWithANote) {
+TEST_F(ResumeDataTest, ARunThatIsOlderThanTheSumGoesOnWithAWarning) {
   const auto path = folder_.path() / "stopped" / "run.json";
   auto run = nlohmann::ordered_json::parse(read(path));
   ASSERT_EQ(run["data"]["sha256"].get<std::string>().size(), 64u);
@@ -196,7 +196,7 @@ TEST_F(ResumeDataTest, ARunThatIsOlderThanTheSumGoesOnWithANote) {
   const Outcome resumed = resume();
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_THAT(resumed.err,
-              HasSubstr("note: 'stopped' was begun by a version that did not record the SHA-256"));
+              HasSubstr("warning: 'stopped' was begun by a version that did not record the SHA-256"));
 }
 
 TEST_F(ResumeTest, FinishedRunSaysSo) {
