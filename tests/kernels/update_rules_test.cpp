@@ -1,6 +1,7 @@
 // The update rules on numbers worked out by hand, on every backend.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "update_arrays.hpp"
@@ -58,6 +59,12 @@ std::vector<HandCase> hand_cases() {
   cases.push_back({"lion_down", UpdateRule::lion, s, 4, 6, {-4}, 3 + 0.125, {-1}});  // sign(-2 + 1)
   cases.push_back({"lion_undecided", UpdateRule::lion, s, 4, 6, {-2}, 3, {0.5}});    // sign(-1 + 1)
   return cases;
+}
+
+TEST(UpdateRuleTest, EveryRuleIsWorkedOutByHand) {
+  const std::vector<HandCase> cases = hand_cases();
+  for (const UpdateRule rule : kUpdateRules)
+    EXPECT_TRUE(std::ranges::count(cases, rule, &HandCase::rule) > 0) << to_string(rule);
 }
 
 TEST(UpdateRuleTest, ByHand) {
