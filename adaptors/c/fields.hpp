@@ -20,6 +20,11 @@ struct Field {
 };
 template <class Struct, class T>
 Field(const char*, T Struct::*) -> Field<Struct, T>;
+/// The one of struct S that is called as the setting is.
+#define GRADSTAB_FIELD(name) \
+  gradstab::c::Field {       \
+#name, &S::name          \
+  }
 
 /// The fields of a C struct, a tuple of Field: `fields_of(std::type_identity<Struct>)` beside it.
 template <class Struct, class Visit>

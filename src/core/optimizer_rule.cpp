@@ -26,7 +26,7 @@ UpdateScalars update_scalars(const OptimizerOptions& options, StepPosition posit
   return std::visit([&](const auto& typed) { return scalars_of(step_settings(typed), position); }, options);
 }
 
-std::size_t reset_states(const OptimizerOptions& options, StepPosition position) noexcept {
+std::size_t reset_state_count(const OptimizerOptions& options, StepPosition position) noexcept {
   return std::visit([&](const auto& typed) { return states_to_reset(step_settings(typed), position); },
                     options);
 }

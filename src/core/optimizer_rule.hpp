@@ -38,7 +38,7 @@ UpdateScalars update_scalars(const OptimizerOptions& options, StepPosition posit
 
 /// How many of a parameter's state arrays, from the first on, are zeroed at this step before the gradient is
 /// used (SPAM, Adam with a reset interval).
-std::size_t reset_states(const OptimizerOptions& options, StepPosition position) noexcept;
+std::size_t reset_state_count(const OptimizerOptions& options, StepPosition position) noexcept;
 
 /// Adam-mini: advances the second moment of one unit, whose gradient has this norm, and returns what the step
 /// size is divided by.

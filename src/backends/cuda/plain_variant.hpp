@@ -24,10 +24,10 @@ class PlainVariant {
     std::memcpy(bytes_, &value, sizeof value);
   }
 
-  /// Of whoever knows that it is a T.
+  /// Of whoever knows that it is a T. Where it is not, the kernel ends with an error.
   template <class T>
   GRADSTAB_DEVICE_INLINE const T& get() const {
-    static_assert((std::is_same_v<T, Ts> || ...), "none of these structs");
+    if (which_ != kIndexOf<T>) refused_by_the_host();
     return *reinterpret_cast<const T*>(bytes_);
   }
 
