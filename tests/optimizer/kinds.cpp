@@ -88,6 +88,11 @@ std::vector<Kind> kinds_with_early_resets() {
   auto released = std::get<AdamOptions>(std::ranges::find(kinds, "adam_reset", &Kind::name)->options);
   released.compat = Compat::released;
   kinds.push_back({"adam_reset_released", released});
+  AdamOptions stable_spam = AdamOptions::stable_spam();
+  stable_spam.reset_interval = 3;
+  kinds.push_back({"stable_spam", stable_spam});
+  stable_spam.compat = Compat::released;
+  kinds.push_back({"stable_spam_released", stable_spam});
   return kinds;
 }
 
