@@ -37,6 +37,15 @@ constexpr void for_each_field(Visit visit) {
 template <class T>
 inline constexpr bool kIsScalar = std::is_arithmetic_v<T> || Choice<T>;
 
+/// Whether any setting holds a list.
+template <class Options>
+consteval bool has_lists() {
+  bool lists = false;
+  visit_settings(std::type_identity<Options>{},
+                 [&]<class T>(const Setting&, T Options::*) { lists = lists || !kIsScalar<T>; });
+  return lists;
+}
+
 /// Whether a C struct has a field for every setting, and no other.
 template <class Struct, class Options>
 consteval bool covers() {

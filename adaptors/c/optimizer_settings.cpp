@@ -39,9 +39,10 @@ Result<AdamMiniOptions::Override> read_override(const gradstab_adam_mini_overrid
   return AdamMiniOptions::Override{given.pattern, static_cast<AdamMiniUnit>(given.unit)};
 }
 
-/// What a struct holds beyond its settings.
+/// What a struct holds beyond numbers.
 template <class Struct, class Options>
 Status read_lists(const Struct&, Options&) {
+  static_assert(!has_lists<Options>(), "lists need a read_lists of their own");
   return {};
 }
 Status read_lists(const gradstab_adam_mini_options& given, AdamMiniOptions& options) {
