@@ -23,8 +23,8 @@ namespace gradstab {
 
 // Every optimizer has its options, with the name that texts and messages call it by; beside them
 // `visit_presets`, which calls visit(defaults, summary, name in recorded cases where that is another) for
-// each name that it is made by, and `visit_settings`; and a place in OptimizerOptions. An optimizer that lacks
-// one of them does not compile.
+// each name that it is made by, and `visit_settings`; and a place in OptimizerOptions. An optimizer that
+// lacks one of them does not compile.
 
 /// Stochastic gradient descent, as torch.optim.SGD: the buffer of the first step is the gradient itself, not
 /// damped.

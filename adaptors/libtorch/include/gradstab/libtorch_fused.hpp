@@ -166,15 +166,20 @@ OptimizerOptions library_options(const LibraryTorchOptions<Derived>& options) {
 
 namespace detail {
 
+/// LibraryTorchOptions, for which LibTorch has no optimizer.
+template <class Options>
+concept OptionsOfTheLibrary = requires {
+  Options::kSettings;
+};
+
 /// State of LibTorch's own optimizer with these options out of an archive: see
 /// FusedOptimizer::read_plain.
 template <class Options>
 std::vector<gradstab::Optimizer::ParameterState> read_plain(
     torch::serialize::InputArchive& archive, const std::vector<torch::optim::OptimizerParamGroup>& groups);
-template <class Options>
-requires requires { Options::kSettings; }
-    std::vector<gradstab::Optimizer::ParameterState> read_plain(
-        torch::serialize::InputArchive&, const std::vector<torch::optim::OptimizerParamGroup>&) {
+template <OptionsOfTheLibrary Options>
+std::vector<gradstab::Optimizer::ParameterState> read_plain(
+    torch::serialize::InputArchive&, const std::vector<torch::optim::OptimizerParamGroup>&) {
   no_plain_state(Options::kTitle);
 }
 
