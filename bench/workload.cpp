@@ -5,7 +5,7 @@
 #include <cstring>
 #include <random>
 
-#include "core/element_access.hpp"
+#include "core/base/element_access.hpp"
 
 namespace gradstab::bench {
 namespace {

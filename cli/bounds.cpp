@@ -157,7 +157,7 @@ void add_bounds(CLI::App& app, Action& action) {
   add_value(*bounds, "--gamma2", request.gamma2, "decay of the norm's second moment, in [0, 1)")
       ->capture_default_str();
   add_value(*bounds, "--kappa", request.kappa,
-            "compare with robust moments, above 1; 0: published rule alone")
+            "also show robust moments with this kappa, above 1; 0: only the published rule")
       ->capture_default_str();
   add_value(*bounds, "--history", request.history,
             "steps of constant norm before the spikes of the last table")

@@ -49,7 +49,7 @@ int run_data(const DataArguments& arguments) {
 }  // namespace
 
 void add_data(CLI::App& app, Action& action) {
-  CLI::App* data = app.add_subcommand("data", "prepare a corpus and say what is in it");
+  CLI::App* data = app.add_subcommand("data", "prepare a corpus and print its size");
   auto arguments = std::make_shared<DataArguments>();
   data->add_option("source", arguments->source, "dict-gcide, or a text or JSONL file, plain or gzip")
       ->capture_default_str();

@@ -144,12 +144,12 @@ int run_methods(const MethodsArguments& arguments) {
 }  // namespace
 
 void add_methods(CLI::App& app, Action& action) {
-  CLI::App* verb =
-      app.add_subcommand("methods", "list methods and optimizers, and what can be set about each");
+  CLI::App* verb = app.add_subcommand("methods", "list methods and optimizers with their settings");
   auto arguments = std::make_shared<MethodsArguments>();
-  verb->add_option("name", arguments->name, "one of them, with its settings [all, without]");
-  verb->add_flag("--json", arguments->json, "everything about all of them");
-  verb->add_option("--table", arguments->table, "methods or optimizers: the table of the documents")
+  verb->add_option("name", arguments->name, "show this one with its settings [all, without settings]");
+  verb->add_flag("--json", arguments->json, "show all of them with their settings");
+  verb->add_option("--table", arguments->table,
+                   "methods or optimizers: print the table that the documents show")
       ->check(CLI::IsMember({"methods", "optimizers"}));
   verb->footer("\nExample: gradstab methods zclip");
   verb->callback([&action, arguments] { action = [arguments] { return run_methods(*arguments); }; });

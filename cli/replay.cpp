@@ -38,8 +38,8 @@ int run_replay(const ReplayArguments& arguments) {
     return exit_code_for(free);
   const auto text = lab::read_file(arguments.input, lab::kRecordingFile);
   if (!text) return exit_code_for(text.status());
-  const auto recording = lab::parse_json(*text, fmt::format("'{}'", arguments.input),
-                                        lab::kRecordingFile.max_bytes);
+  const auto recording =
+      lab::parse_json(*text, fmt::format("'{}'", arguments.input), lab::kRecordingFile.max_bytes);
   if (!recording) return exit_code_for(recording.status());
   const auto replayed = lab::replay(*recording, options);
   if (!replayed) {
@@ -61,11 +61,11 @@ std::string list_of_methods() {
 }  // namespace
 
 void add_replay(CLI::App& app, Action& action) {
-  CLI::App* replay = app.add_subcommand("replay", "feed recorded gradients through a method, to compare");
+  CLI::App* replay =
+      app.add_subcommand("replay", "feed recorded gradients through a method, to compare implementations");
   auto arguments = std::make_shared<ReplayArguments>();
   replay->add_option("--method", arguments->options.method,
-                     "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the one that "
-                     "the file names]");
+                     "see below, or a chain with its settings: zclip(z_threshold=3)+stabilize [the file's]");
   add_path(*replay, "--input", arguments->input, "recording: JSON, see tests/golden/README.md")->required();
   add_path(*replay, "--output", arguments->output, "file to write: the recording with this library's results")
       ->required();
@@ -77,7 +77,7 @@ void add_replay(CLI::App& app, Action& action) {
   replay->add_option("--dtype", arguments->dtype, "arithmetic: f64 or f32")
       ->capture_default_str()
       ->check(CLI::IsMember({"f64", "f32"}));
-  replay->add_option("--case", arguments->options.only_case, "replay this case alone [all]");
+  replay->add_option("--case", arguments->options.only_case, "replay only this case [all]");
   replay->add_option("--backend", arguments->options.backend, "kernels [the fastest supported]");
   replay->add_flag("--force", arguments->force, "replace an existing output file");
   replay->footer(

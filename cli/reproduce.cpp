@@ -89,7 +89,7 @@ Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
   const Status usable = check_device(kGpu);
   if (usable.ok()) return {};
   return {usable.code(),
-          fmt::format("--scale {} is made for a GPU, but {}; --on-cpu runs it on the CPU all the same, "
+          fmt::format("--scale {} is made for a GPU, but {}; --on-cpu runs it on the CPU anyway, "
                       "which can take weeks",
                       arguments.scale, usable.message())};
 }
@@ -201,7 +201,7 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   if (!results) return exit_code_for(results.status());
   for (const lab::SweepPoint& point : points) directory->drop_checkpoint(point);
   if (interrupted()) {
-    print("interrupted; the same command goes on from here\n");
+    print("interrupted; the same command continues\n");
     return kExitInterrupted;
   }
   const auto records = lab::collect_records(item.name, scale, plan, *planned, *results, *directory);
@@ -217,7 +217,7 @@ int run_reproduce_verb(const ReproduceArguments& arguments) {
   const lab::Item* const item = lab::find_item(arguments.item);
   if (item == nullptr)
     return exit_code_for(
-        invalid(fmt::format("no item is called '{}'; there are {}", arguments.item, names_of_items())));
+        invalid(fmt::format("unknown item '{}'; known are {}", arguments.item, names_of_items())));
   return arguments.records.empty() ? reproduce(*item, arguments) : judge_again(*item, arguments);
 }
 
@@ -250,7 +250,7 @@ void add_reproduce(CLI::App& app, Action& action) {
                "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
   add_path(*verb, "--overview", arguments->overview,
            "judge the records in every folder of this one, and write its README.md; trains nothing");
-  verb->add_flag("--force", arguments->force, "replace what earlier records were judged to be")
+  verb->add_flag("--force", arguments->force, "replace the verdicts and the page of earlier records")
       ->needs(records);
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");
   verb->callback([&action, arguments] { action = [arguments] { return run_reproduce_verb(*arguments); }; });

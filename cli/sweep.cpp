@@ -104,7 +104,7 @@ int run_sweep_verb(const SweepArguments& arguments) {
   if (!results) return exit_code_for(results.status());
   print_table(*results);
   if (interrupted()) {
-    print("interrupted; the same command goes on from here\n");
+    print("interrupted; the same command continues\n");
     return kExitInterrupted;
   }
   if (const Status written = write_report(*directory, *results, arguments.output); !written.ok())

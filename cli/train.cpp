@@ -74,9 +74,8 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   if (!task) return exit_code_for(task.status());
   const auto described = (*task)->describe_model();
   const lab::JsonReader model(described, "");
-  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n",
-             options.model, model["parameters"].number() / 1e6,
-             model["non_embedding_parameters"].number() / 1e6);
+  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n", options.model,
+        model["parameters"].number() / 1e6, model["non_embedding_parameters"].number() / 1e6);
   if (options.on_device()) {
     const std::string gpu = lab::device_model(*device);
     print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
@@ -114,10 +113,10 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   const std::int64_t step = summary["step"].whole();
   if (result->outcome == lab::TrainOutcome::interrupted) {
     if (step == 0) {
-      print("interrupted before the first update; there is nothing to go on from\n");
+      print("interrupted before the first update; there is nothing to resume\n");
     } else {
       print("interrupted after update {}; continue with: gradstab train llm --resume {}\n", step,
-                 arguments.output);
+            arguments.output);
     }
     return kExitInterrupted;
   }
@@ -126,12 +125,12 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
     return std::isnan(value) ? std::string("not finite") : fmt::format("{:.{}f}", value, digits);
   };
   print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
-             text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].whole(),
-             format_duration(summary["seconds"].number()), text("tokens_per_second", 0),
-             summary["diverged"].truth() ? "  DIVERGED" : "");
+        text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].whole(),
+        format_duration(summary["seconds"].number()), text("tokens_per_second", 0),
+        summary["diverged"].truth() ? "  DIVERGED" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",
-               summary["skipped_steps"].whole(), step);
+          summary["skipped_steps"].whole(), step);
   return kExitOk;
 }
 

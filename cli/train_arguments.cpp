@@ -99,7 +99,7 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
       std::ranges::replace(flag, '_', '-');
       const std::string help = name == shorthand.name ? fmt::format("short for {}({}=...) in the transform",
                                                                     shorthand.method, shorthand.setting)
-                                                      : fmt::format("older word for --{}", shorthand.name);
+                                                      : fmt::format("older name of --{}", shorthand.name);
       verb.add_option_function<std::string>(
           flag,
           [given, name = std::string(name)](const std::string& value) { given->emplace_back(name, value); },
@@ -114,8 +114,9 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
 }
 
 CLI::Option* add_ignore_limits(CLI::App& verb, bool& ignore_limits) {
-  return verb.add_flag("--ignore-limits", ignore_limits,
-                       "start also what needs more memory, or many more threads, than this machine has");
+  return verb.add_flag(
+      "--ignore-limits", ignore_limits,
+      "start even if the run needs more memory, or many more threads, than this machine has");
 }
 
 void add_train(CLI::App& app, Action& action, Train run) {

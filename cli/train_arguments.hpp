@@ -14,7 +14,7 @@ struct TrainArguments {
   std::string name;
   std::string resume;  ///< folder of the run to continue; empty: a new one
   bool force = false;
-  bool ignore_limits = false;  ///< start also what needs more memory or threads than there are
+  bool ignore_limits = false;  ///< start even if the run needs more memory or threads than there are
 };
 
 /// Reads the settings of a run to continue, fills in names that were left out, and checks everything that can

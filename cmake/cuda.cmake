@@ -64,7 +64,8 @@ function(gradstab_find_cuda result)
   endif()
 endfunction()
 
-# gradstab_add_cuda(target): adds the back end to the library, or what stands for it where it is not built.
+# gradstab_add_cuda(layer): adds the driver and the kernels to this layer of the library, or what stands for them where they are
+# not built. What links the objects needs CMAKE_DL_LIBS where GRADSTAB_CUDA_BUILT.
 function(gradstab_add_cuda target)
   set(folder ${PROJECT_SOURCE_DIR}/src/backends/cuda)
   gradstab_find_cuda(found)
@@ -74,13 +75,13 @@ function(gradstab_add_cuda target)
     return()
   endif()
   set(image ${CMAKE_CURRENT_BINARY_DIR}/gradstab_kernels.fatbin)
+  set(headers $<TARGET_PROPERTY:${target}_headers,INTERFACE_INCLUDE_DIRECTORIES>)
   add_custom_command(OUTPUT ${image}
-    COMMAND ${GRADSTAB_NVCC} ${GRADSTAB_CUDA_FLAGS} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/src
+    COMMAND ${GRADSTAB_NVCC} ${GRADSTAB_CUDA_FLAGS} "-I$<JOIN:${headers},;-I>"
             -MD -MF ${image}.d -MT ${image} -fatbin -o ${image} ${folder}/kernels.cu
-    DEPENDS ${folder}/kernels.cu DEPFILE ${image}.d VERBATIM COMMENT "Compiling the CUDA kernels")
+    DEPENDS ${folder}/kernels.cu DEPFILE ${image}.d VERBATIM COMMAND_EXPAND_LISTS COMMENT "Compiling the CUDA kernels")
   target_sources(${target} PRIVATE ${folder}/cuda_device.cpp ${folder}/driver.cpp ${folder}/kernels_image.cpp)
   set_source_files_properties(${folder}/kernels_image.cpp PROPERTIES
     OBJECT_DEPENDS ${image} COMPILE_DEFINITIONS "GRADSTAB_KERNELS_IMAGE=\"${image}\"")
   target_include_directories(${target} SYSTEM PRIVATE ${GRADSTAB_CUDA_INCLUDE})
-  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
 endfunction()

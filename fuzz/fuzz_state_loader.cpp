@@ -2,7 +2,7 @@
 //
 // Input: one byte chooses the transform, one whether the rest is a state as it stands or a payload, around
 // which header, length and checksum are then put so that the parser behind them is reached.
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "input.hpp"
 #include "state_subjects.hpp"
 

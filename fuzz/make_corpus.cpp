@@ -9,7 +9,7 @@
 #include <iostream>
 #include <string>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "lab/reproduce/records.hpp"
 #include "lab/support/files.hpp"
 #include "lab/train/checkpoint.hpp"

@@ -13,14 +13,27 @@ forbid() {
   failed=1
 }
 
-forbid include/gradstab 'core/|backends/|lab/|cli/|torch/|ATen/' 'public headers see the standard library only'
+readonly inside='core/|backends/|cuda/'
+forbid include/gradstab "$inside|lab/|cli/|torch/|ATen/" 'public headers see the standard library only'
 forbid src 'lab/|cli/|torch/|ATen/|c10/|gradstab/libtorch' 'the library knows neither torch nor the lab'
-forbid src/core 'backends/' 'core does not know the backends'
+forbid src '\.\./' 'a layer is seen by the folders that it is given'
+forbid src/core 'backends/|cuda/' 'core does not know the backends'
+forbid src/backends 'cuda/' 'kernels do not know the objects that start them'
 forbid src 'iostream|cstdio|fstream|filesystem|print' 'the library neither prints nor opens files'
-forbid adaptors 'core/|backends/|lab/|cli/' 'adaptors use the public headers'
-forbid lab 'core/|backends/|cli/' 'the lab uses the adaptors and public headers'
-forbid cli 'core/|backends/' 'the program uses the lab and public headers'
-forbid examples 'core/|backends/|lab/|cli/' 'examples use what users use'
+forbid adaptors "$inside|lab/|cli/" 'adaptors use the public headers'
+
+# The rooms of the core; each uses those before it.
+rooms=(base step transform methods optimizer)
+for ((i = 0; i < ${#rooms[@]}; ++i)); do
+  later=$(IFS='|' && echo "${rooms[*]:i+1}")
+  [[ -z $later ]] || forbid "src/core/${rooms[i]}" "core/($later)/" "${rooms[i]} comes before ${later//|/, }"
+done
+[[ $(find src/core -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort) == "$(printf '%s\n' "${rooms[@]}" | sort)" ]] ||
+  { echo "src/core has other rooms than ${rooms[*]}" >&2; failed=1; }
+
+forbid lab "$inside|cli/" 'the lab uses the adaptors and public headers'
+forbid cli "$inside" 'the program uses the lab and public headers'
+forbid examples "$inside|lab/|cli/" 'examples use what users use'
 
 # one_place FOLDER FILES PATTERN REASON: below FOLDER, only FILES (a pattern of paths) may have what matches PATTERN.
 one_place() {

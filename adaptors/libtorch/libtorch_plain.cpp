@@ -56,9 +56,8 @@ bool is_plain(const at::Tensor& tensor) noexcept {
 
 std::string why_not_plain(const at::Tensor& tensor) {
   if (has(tensor, Key::Python)) {
-    return "is a tensor subclass whose memory is known to Python alone (such as DTensor inside of another "
-           "one, "
-           "or FakeTensor); give the plain tensor inside of it";
+    return "is a tensor subclass whose memory only Python knows (such as DTensor inside another one, or "
+           "FakeTensor); pass the plain tensor inside it";
   }
   if (has(tensor, Key::FuncTorchBatched) || has(tensor, Key::FuncTorchGradWrapper))
     return "belongs to a transformation of torch.func such as vmap or grad; step outside of it";
@@ -76,7 +75,7 @@ std::string why_not_plain(const at::Tensor& tensor) {
   if (is_zero_tensor(tensor)) return "is a ZeroTensor, which has no memory; clone it first";
   if (tensor.is_neg() || tensor.is_conj())
     return "is a lazy view (negative or conjugate bit); call resolve_neg or resolve_conj first";
-  return "is no tensor with memory of its own (" + c10::toString(tensor.key_set()) + "); clone it first";
+  return "is a tensor without its own memory (" + c10::toString(tensor.key_set()) + "); clone it first";
 }
 
 std::vector<std::int64_t> registered_shape(at::IntArrayRef sizes, bool is_complex) {
@@ -201,11 +200,11 @@ Result<at::Tensor> PlainTensors::make_plain(std::size_t index, const at::Tensor&
   if (sparse && use_ == TensorUse::transformed_gradients) return tensor;  // its values are transformed
   if (sparse && use_ == TensorUse::optimizers_gradients) {
     if (dense_gradients_) return in_registered_shape(tensor.detach().to_dense());
-    return refuse(
-        name,
-        "is sparse, which of the fused optimizers SGD alone takes; put the transform in front of an "
-        "optimizer for sparse gradients (in Python gs.wrap(torch.optim.SparseAdam(...))), or make "
-        "gradients dense (sparse=False)");
+    return refuse(name,
+                  "is sparse, and SGD is the only fused optimizer that accepts sparse gradients; put the "
+                  "transform in front of an "
+                  "optimizer for sparse gradients (in Python gs.wrap(torch.optim.SparseAdam(...))), or make "
+                  "gradients dense (sparse=False)");
   }
   if (!is_at_most(tensor, plain_or_lazy) || tensor.is_meta() || tensor.layout() != at::kStrided)
     return refuse(name, why_not_plain(tensor));

@@ -23,7 +23,8 @@ import pathlib
 import statistics
 import sys
 import time
-from typing import Any, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ from torch import nn
 import gradient_stabilizer as gs
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "python"))
-from released_class import ReleasedStabilizer  # noqa: E402
+from released_class import ReleasedStabilizer
 
 
 def llama_130m() -> list[list[int]]:
@@ -176,12 +177,12 @@ def adamw_row(shapes: list[list[int]], repeats: int, settings: dict[str, Any], w
 def rows() -> dict[str, Callable[[int], dict[str, Any]]]:
     result: dict[str, Callable[[int], dict[str, Any]]] = {}
     for name, shapes in SHAPES.items():
-        result[f"transform/{name}"] = lambda repeats, shapes=shapes: transform_row(shapes(), repeats)
-        result[f"adamw/{name}"] = lambda repeats, shapes=shapes: adamw_row(shapes(), repeats, {})
+        result[f"transform/{name}"] = lambda repeats, shapes=shapes: transform_row(shapes(), repeats)  # type: ignore[misc]
+        result[f"adamw/{name}"] = lambda repeats, shapes=shapes: adamw_row(shapes(), repeats, {})  # type: ignore[misc]
         if int(torch.__version__.split(".")[0]) < 2:
             continue
         for way in ("", "measured", "plain"):
-            result["adamw_fused" + (way and "_" + way) + "/" + name] = lambda repeats, shapes=shapes, way=way: adamw_row(
+            result["adamw_fused" + (way and "_" + way) + "/" + name] = lambda repeats, shapes=shapes, way=way: adamw_row(  # type: ignore[misc]
                 shapes(), repeats, {"fused": True}, way
             )
     return result

@@ -21,7 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any, Callable
 
 import torch
 
@@ -31,11 +32,12 @@ from released_class import ReleasedStabilizer  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location(
     "gradient_stabilizer_cuda", ROOT / "adaptors/python/gradient_stabilizer/cuda.py")
+assert _spec is not None and _spec.loader is not None
 cuda = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(cuda)
 
 
-def llama(width: int, layers: int, hidden: int, tokens: int = 32000) -> List[List[int]]:
+def llama(width: int, layers: int, hidden: int, tokens: int = 32000) -> list[list[int]]:
     layer = [[width, width]] * 4 + [[hidden, width]] * 2 + [[width, hidden]] + [[width]] * 2
     return [[tokens, width]] + layer * layers + [[width], [tokens, width]]
 
@@ -48,11 +50,11 @@ SHAPES = {
 }
 
 
+package: Any = None
 try:
-    import gradient_stabilizer as package
+    package = importlib.import_module("gradient_stabilizer")
 except ImportError as error:
     print(f"without the Python package: {error}")
-    package = None
 
 
 class CudaReleased(ReleasedStabilizer):
@@ -78,7 +80,7 @@ class Tensors:
         return sum(parameter.numel() for parameter in self.parameters)
 
 
-_flush: List[torch.Tensor] = []
+_flush: list[torch.Tensor] = []
 
 
 def flush_l2() -> None:
@@ -88,13 +90,13 @@ def flush_l2() -> None:
     _flush[0].add_(1)
 
 
-def time_in_turn(ways: Dict[str, Callable[[], Any]], repeats: int) -> Dict[str, Dict[str, float]]:
+def time_in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
     """Milliseconds of device time of each way, in turn."""
     for way in ways.values():
         for _ in range(3):
             way()
     torch.cuda.synchronize()
-    taken: Dict[str, List[float]] = {name: [] for name in ways}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             flush_l2()
@@ -121,7 +123,7 @@ def in_graph(way: Callable[[], Any]) -> Callable[[], Any]:
     return graph.replay
 
 
-def copy_bandwidth() -> Dict[str, float]:
+def copy_bandwidth() -> dict[str, float]:
     """Bytes read plus bytes written per second."""
     source = torch.randint(0, 255, (1 << 30,), dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
@@ -146,13 +148,13 @@ def check_transform(shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> None
             assert error < {torch.float32: 1e-7, torch.float16: 5e-4, torch.bfloat16: 4e-3}[dtype], f"gradient {error}"
 
 
-def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: Dict[str, float]) -> Dict[str, Any]:
+def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: dict[str, float]) -> dict[str, Any]:
     check_transform(SHAPES[name], dtype)
     tensors = Tensors(SHAPES[name], dtype)
     # Without bias correction, because gradients that were stabilized before would have a factor of 1, and a factor of 1
     # is not applied.
     stabilizer = cuda.CudaStabilizer(tensors.parameters, bias_correction=0)
-    ways: Dict[str, Callable[[], Any]] = {"gradstab": stabilizer.step}
+    ways: dict[str, Callable[[], Any]] = {"gradstab": stabilizer.step}
     if package is not None:
         method = package.stabilize(bias_correction=False)
         # The same gradients are stabilized again and again here, which is meant.
@@ -191,8 +193,8 @@ def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: Dict[str, f
     return row
 
 
-def row_adamw(name: str, repeats: int) -> Dict[str, Any]:
-    settings = dict(lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
+def row_adamw(name: str, repeats: int) -> dict[str, Any]:
+    settings: dict[str, Any] = dict(lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
     ours, theirs = Tensors(SHAPES["llama_60m"][:9], torch.float32), Tensors(SHAPES["llama_60m"][:9], torch.float32)
     for ours_parameter, theirs_parameter in zip(ours.parameters, theirs.parameters):
         theirs_parameter.grad = ours_parameter.grad.clone()
@@ -208,7 +210,7 @@ def row_adamw(name: str, repeats: int) -> Dict[str, Any]:
     tensors = Tensors(SHAPES[name], torch.float32)
     stabilized = cuda.CudaOptimizer(tensors.parameters, "adamw", **settings)
     stabilized.step()
-    ways: Dict[str, Callable[[], Any]] = {"gradstab_graph": in_graph(stabilized.step)}
+    ways: dict[str, Callable[[], Any]] = {"gradstab_graph": in_graph(stabilized.step)}
     before = stabilized.counts()
     stabilized.step()
     after = stabilized.counts()
@@ -244,7 +246,7 @@ TARGETS = [
 ]
 
 
-def verdicts(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by_name = {row["row"]: row for row in rows}
     result = []
     for name, path, relation, target in TARGETS:
@@ -276,13 +278,13 @@ def main() -> int:
     driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True,
                             text=True, check=False).stdout.strip()
     copy = copy_bandwidth()
-    result: Dict[str, Any] = {"device": device.name, "multiprocessors": device.multi_processor_count,
+    result: dict[str, Any] = {"device": device.name, "multiprocessors": device.multi_processor_count,
                               "driver": driver, "torch": torch.__version__, "cuda": torch.version.cuda,
                               "python_package": package is not None,
                               "copy": copy, "rows": [], "errors": []}
     print(f"{device.name}, torch {torch.__version__}; copy {copy['gb_per_s']:.0f} GB/s", flush=True)
     repeats = arguments.repeats
-    rows: List[Any] = [
+    rows: list[Any] = [
         ("transform llama_130m float32", lambda: row_transform("llama_130m", torch.float32, repeats, copy)),
         ("transform llama_1b float32", lambda: row_transform("llama_1b", torch.float32, repeats, copy)),
         ("transform llama_1b bfloat16", lambda: row_transform("llama_1b", torch.bfloat16, repeats, copy)),

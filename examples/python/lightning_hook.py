@@ -28,7 +28,7 @@ class Module(lightning.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.layers = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
-        self.losses = []
+        self.losses: list[float] = []
 
     def training_step(self, batch, index):
         x, y = batch

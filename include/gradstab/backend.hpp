@@ -51,8 +51,8 @@ class GRADSTAB_API Backend {
   virtual void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept = 0;
 };
 
-/// Every backend that this build knows, the obvious one first, the fastest last; some may be unsupported
-/// here.
+/// Every backend of this build, the reference first and the fastest last. This machine may not support all of
+/// them.
 GRADSTAB_API std::span<const Backend* const> backends() noexcept;
 
 /// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one

@@ -42,9 +42,9 @@ GRADSTAB_API double stationary_stabilized_norm(double coefficient_of_variation);
 /// The norms that reach step_bound of the published moments at every step: (gamma2/gamma1)^(step-1).
 GRADSTAB_API double worst_case_norm(const StabilizerOptions& options, std::int64_t step);
 
-/// The kappa from which on robust moments bound no tighter than the published ones in the long run, because
-/// they leave the worst-case norms alone: (rho_bar gamma2/gamma1 - gamma1) / (1-gamma1) with rho_bar the
-/// uniform bound of the published moments. 64.3 at the defaults; infinity for gamma1 = 0.
+/// The smallest kappa with which robust moments bound no tighter than the published ones in the long run,
+/// because they then do not change the worst-case norms: (rho_bar gamma2/gamma1 - gamma1) / (1-gamma1) with
+/// rho_bar the uniform bound of the published moments. 64.3 at the defaults; infinity for gamma1 = 0.
 GRADSTAB_API double robust_kappa_of_no_effect(const StabilizerOptions& options);
 
 inline constexpr std::int64_t kLongHistory = std::numeric_limits<std::int64_t>::max();
@@ -61,7 +61,7 @@ GRADSTAB_API double suppressed_stabilized_norm(const StabilizerOptions& options,
                                                std::int64_t history = kLongHistory);
 
 /// Steps after that spike until rho is back at `fraction` (in (0, 1)) of its value for a constant norm, again
-/// once the first moment has forgotten the spike; 0 if the second moment alone never lowers it so far:
+/// once the first moment has forgotten the spike; 0 if the second moment by itself never lowers it that far:
 /// ln((K^2 - 1)(1-gamma2) / (1/fraction^2 - 1)) / -ln(gamma2), rounded up, for a long history.
 GRADSTAB_API std::int64_t recovery_steps(const StabilizerOptions& options, double ratio, double fraction,
                                          std::int64_t history = kLongHistory);

@@ -74,8 +74,8 @@ struct AdaptiveClipOptions {
   double clip_factor = 0.01;  ///< limit of a unit's gradient norm in units of its parameter norm; above 0
   double epsilon = 1e-3;      ///< the least a unit's parameter norm counts for; above 0
   double norm_floor = 1e-6;   ///< the least a gradient norm is divided by; at least 0
-  /// Parameters that are left alone: those whose name fits one of these, `*` standing for any characters. The
-  /// default knows the usual names of a model's final layer, which the paper leaves out.
+  /// Parameters that are not clipped: those whose name fits one of these, `*` standing for any characters.
+  /// The default knows the usual names of a model's final layer, which the paper leaves out.
   std::vector<std::string> exclude = final_head();
 
   /// "head.*", "*.head.*", "lm_head.*", "*.lm_head.*", "classifier.*", "*.classifier.*", "fc.*", "output.*"
@@ -100,11 +100,11 @@ constexpr void visit_settings(std::type_identity<AdaptiveClipOptions>, Visit vis
         &Options::epsilon);
   visit(Setting{"norm_floor", "the least a gradient norm is divided by", kFiniteNotNegative},
         &Options::norm_floor);
-  visit(Setting{"exclude", "patterns of parameter names that are left alone"}, &Options::exclude);
+  visit(Setting{"exclude", "patterns of names of parameters that are not clipped"}, &Options::exclude);
 }
 
-/// How ZClip tells a spike, and what it clips one to. mu and sd are the running mean and standard deviation
-/// of N.
+/// How ZClip recognizes a spike, and what it clips it to. mu and sd are the running mean and standard
+/// deviation of N.
 enum class ZClipMode : std::uint8_t {
   zscore,      ///< z = (N - mu)/(sd + epsilon) above the threshold; `ZClipTarget` says what to clip to
   percentile,  ///< N above mu + threshold * sd, which is also what is clipped to. The authors' word for it
@@ -138,8 +138,8 @@ struct ZClipOptions {
   std::int64_t warmup_steps = 25;  ///< norms that the first statistics come from; at least 1
   ZClipMode mode = ZClipMode::zscore;
   ZClipTarget target = ZClipTarget::adaptive_scaling;
-  double clip_factor = 1.0;           ///< of adaptive scaling; finite and above 0
-  bool skip_update_on_spike = false;  ///< a spike leaves the statistics alone; otherwise its threshold enters
+  double clip_factor = 1.0;           ///< factor of the limit of adaptive scaling; finite and above 0
+  bool skip_update_on_spike = false;  ///< a spike does not enter the statistics; otherwise its limit does
   Compat compat = Compat::robust;
 
   /// The authors' recommendation, also used by arXiv 2502.17055.
@@ -168,13 +168,14 @@ constexpr void visit_settings(std::type_identity<ZClipOptions>, Visit visit) {
                 .range = kFiniteNotNegative,
                 .published = "eps"},
         &Options::epsilon);
-  visit(Setting{"warmup_steps", "norms that the first statistics are taken from", kAtLeastOne},
+  visit(Setting{"warmup_steps", "norms that the first statistics are computed from", kAtLeastOne},
         &Options::warmup_steps);
-  visit(Setting{"mode", "how a spike is told"}, &Options::mode);
+  visit(Setting{"mode", "how a spike is recognized"}, &Options::mode);
   visit(Setting{.name = "target", .help = "what a spike is clipped to", .published = "clip_option"},
         &Options::target);
-  visit(Setting{"clip_factor", "of adaptive scaling", kFiniteAboveZero}, &Options::clip_factor);
-  visit(Setting{"skip_update_on_spike", "a spike leaves the statistics alone"},
+  visit(Setting{"clip_factor", "factor of the limit of adaptive scaling", kFiniteAboveZero},
+        &Options::clip_factor);
+  visit(Setting{"skip_update_on_spike", "a spike does not enter the statistics"},
         &Options::skip_update_on_spike);
   visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
 }
@@ -278,8 +279,8 @@ constexpr void visit_settings(std::type_identity<SpikeAwareClipOptions>, Visit v
 /// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
 struct AdaptiveValueClipOptions {
   double theta = 0.999;  ///< decay of the average of the largest absolute value, in [0, 1)
-  /// Of Adam's moments, only under `Compat::released`: the bias correction of the average begins again
-  /// there, as in the authors' code. 0: never.
+  /// Steps after which Adam's moments start afresh, only under `Compat::released`: the bias correction of the
+  /// average begins again there, as in the authors' code. 0: never.
   std::int64_t reset_interval = 0;
   Compat compat = Compat::robust;
 
@@ -297,7 +298,7 @@ constexpr void visit_settings(std::type_identity<AdaptiveValueClipOptions>, Visi
                 .published = "gamma3"},
         &Options::theta);
   visit(Setting{.name = "reset_interval",
-                .help = "of Adam's moments, under compat released alone; 0: never",
+                .help = "steps after which Adam's moments start afresh, only under compat released; 0: never",
                 .range = kAtLeastZero,
                 .published = "update_proj_gap"},
         &Options::reset_interval);
@@ -346,14 +347,14 @@ constexpr void visit_settings(std::type_identity<AdaptiveNormOptions>, Visit vis
                 .published = "eta_min"},
         &Options::least_scale);
   visit(Setting{.name = "reset_interval",
-                .help = "of Adam's moments, under compat released alone; 0: never",
+                .help = "steps after which Adam's moments start afresh, only under compat released; 0: never",
                 .range = kAtLeastZero,
                 .published = "update_proj_gap"},
         &Options::reset_interval);
   visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
 }
 
-/// Unit norm: there is nothing to set but the units.
+/// Unit norm: only the units can be set.
 struct NormalizeOptions {
   Status validate() const { return {}; }
 };
@@ -377,7 +378,7 @@ constexpr void visit_settings(std::type_identity<ScaleByOptions>, Visit visit) {
         &ScaleByOptions::factor);
 }
 
-/// Measuring alone.
+/// Measuring without changing anything.
 struct RecordNormsOptions {
   double spike_ratio = StabilizerOptions{}.spike_ratio;  ///< as in StabilizerOptions
 

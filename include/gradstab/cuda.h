@@ -36,11 +36,11 @@ GRADSTAB_API gradstab_status gradstab_cuda_available(void);
 // what it is made of is gone: that handle must not be used again, not even freed. After an error the caller
 // still owns it.
 
-/// Of gradstab_stabilize per tensor, or, with the host's decision and one wait per step, of another method
-/// that needs only norms of tensors, which gradstab_cuda_init checks.
+/// From gradstab_stabilize per tensor, or from another method that needs only norms of tensors. For the
+/// latter the host decides and waits once per step. gradstab_cuda_init checks the method.
 GRADSTAB_API gradstab_status gradstab_cuda_transform(gradstab_transform* transform, gradstab_cuda** object);
 
-/// Of any optimizer, with or without such a transform in front.
+/// From any optimizer, with or without such a transform in front.
 GRADSTAB_API gradstab_status gradstab_cuda_optimizer(gradstab_optimizer* optimizer, gradstab_cuda** object);
 
 /// NULL is fine. Memory that steps are still using on the device must not be freed: wait for the stream

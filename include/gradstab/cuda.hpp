@@ -2,8 +2,8 @@
 //
 // A step is put into a stream and runs there: at most four launches however many tensors there are, none of
 // which the host waits for. Moments, step counts, learning rates and bias corrections live on the device and
-// advance there, so that a step can be captured in a CUDA graph and replayed. That is so of `stabilize` per
-// tensor. Behind another method the host decides on the norms that the device has measured: it waits for them
+// advance there, so that a step can be captured in a CUDA graph and replayed. This holds for `stabilize` per
+// tensor. For another method the host decides on the norms that the device has measured: it waits for them
 // once per step, `report` is there when the step returns, and the step cannot be captured.
 #pragma once
 
@@ -45,14 +45,14 @@ struct DeviceOptions {
   std::uint64_t seed = 0;                                  ///< of stochastic rounding
 };
 
-/// What a device was asked for since `init`, by the host. A replayed graph is not asked for again.
+/// What the host has asked of the device since `init`. The replay of a graph does not count.
 struct DeviceCounts {
   std::uint64_t launches = 0;  ///< kernels
   std::uint64_t copies = 0;    ///< in both directions
   std::uint64_t waits = 0;     ///< times that the host waited for the device
 };
 
-/// What `Transform` and `Optimizer` have in common. Not to be made by itself.
+/// What `Transform` and `Optimizer` have in common. Not made directly.
 ///
 /// All calls with a stream argument are asynchronous unless they say otherwise, and run in the order of that
 /// stream; a caller who changes streams orders them with events. Tensors are dense memory of the device,

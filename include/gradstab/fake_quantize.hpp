@@ -54,7 +54,7 @@ struct QuantizerOptions {
   /// `released`: as the authors' code computes. fp4_e1m2 has the nine levels 0, 1/4, ..., 1 and their
   /// negatives and scale L, and needs keep_largest; int4_weight uses the range without zero, which destroys
   /// groups of one sign; int4_activation may round to the level -8/7; scales have floors of 1e-6 (1e-5 / 15
-  /// for int4_weight). The size must be a multiple of group_size. fp4_e2m1 has nothing of its own.
+  /// for int4_weight). The size must be a multiple of group_size. fp4_e2m1 stays the same.
   Compat compat = Compat::robust;
 
   static constexpr std::int64_t kMostKept = 8;

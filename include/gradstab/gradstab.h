@@ -30,7 +30,7 @@ extern "C" {
 
 // ---- Library ------------------------------------------------------------------------------------------
 
-/// The library's version, for example "0.1.0".
+/// The library's version, for example "0.2.0".
 GRADSTAB_API const char* gradstab_version_string(void);
 
 /// GRADSTAB_ABI_VERSION of the library that runs; compare it with the one compiled in.
@@ -82,7 +82,7 @@ enum {
   GRADSTAB_PRESET_ROBUST = 3     ///< default with robust moments, robust_kappa 3
 };
 
-/// Settings of GradientStabilizer. Filled by gradstab_stabilizer_options_init; 0 is no default here.
+/// Settings of GradientStabilizer. Filled by gradstab_stabilizer_options_init; 0 is not a default here.
 typedef struct gradstab_stabilizer_options {
   size_t struct_size;
   double gamma1;            ///< decay of the first moment of the gradient norm, in [0, 1)
@@ -111,7 +111,7 @@ GRADSTAB_API gradstab_status gradstab_step_bound(const gradstab_stabilizer_optio
 typedef int32_t gradstab_granularity;
 enum {
   GRADSTAB_PER_TENSOR = 0,  ///< every tensor has moments of its own
-  GRADSTAB_PER_ROW = 1,     ///< every index of axis 0 has; tensors of rank 0 and 1 are one unit each
+  GRADSTAB_PER_ROW = 1,     ///< every index of axis 0 has its own; tensors of rank 0 and 1 are one unit each
   GRADSTAB_PER_GROUP = 2,   ///< the tensors of a named group share theirs; one in no group has its own
   GRADSTAB_WHOLE_MODEL = 3  ///< all tensors share one
 };
@@ -160,7 +160,7 @@ typedef struct gradstab_setting {
 } gradstab_setting;
 
 /// Any method by its name, "zclip", with settings by theirs; those that are left out have their defaults,
-/// which gradstab_setting_info tells. `settings` may be NULL where `count` is 0. `units` NULL: per tensor.
+/// which gradstab_setting_info reports. `settings` may be NULL where `count` is 0. `units` NULL: per tensor.
 /// Errors beside those of all makers: no such method or setting, with the nearest name; units for a method
 /// without.
 GRADSTAB_API gradstab_status gradstab_method(const char* method, const gradstab_setting* settings,
@@ -179,7 +179,7 @@ GRADSTAB_API size_t gradstab_method_count(void);
 GRADSTAB_API gradstab_status gradstab_method_info(size_t index, const char** name, const char** summary,
                                                   size_t* setting_count);
 
-/// What there is to know about one setting. The texts belong to the library and are never freed.
+/// Everything that is known about one setting. The texts belong to the library and are never freed.
 typedef struct gradstab_setting_description {
   size_t struct_size;  ///< set by the caller
   const char* name;

@@ -1,5 +1,5 @@
-// The methods and optimizers by name: which there are, what can be set about each, and made from texts such
-// as "zclip(z_threshold=3)+stabilize".
+// The methods and optimizers by name: a list of them, the settings of each, and how to make them from texts
+// such as "zclip(z_threshold=3)+stabilize".
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace gradstab {
 
-/// What kind of value a setting has, and so how a text says it.
+/// The kind of value that a setting has, which decides how a text writes it.
 enum class SettingKind : std::uint8_t {
   number,     ///< 0.5, 1e-8, inf
   count,      ///< 25
@@ -45,7 +45,7 @@ struct SettingInfo {
 /// One method or optimizer.
 struct MethodInfo {
   std::string_view name;
-  std::string_view formerly;   ///< an older word for it, still understood; may be empty
+  std::string_view formerly;   ///< an older name that still works; may be empty
   std::string_view published;  ///< its name in recorded cases, where that is another
   std::string_view summary;    ///< what it does, in a few words
   bool needs_parameters = false;
@@ -62,7 +62,7 @@ GRADSTAB_API const std::vector<MethodInfo>& methods();
 /// All optimizers, in the order of OptimizerOptions: "sgd", "adam", "adamw", ...
 GRADSTAB_API const std::vector<MethodInfo>& optimizers();
 
-/// The one of that name, or that was called that formerly. Errors: there is none, with the nearest name.
+/// The one of that name or older name. Errors: there is none; the message has the nearest name.
 GRADSTAB_API Result<const MethodInfo*> find_method(std::string_view name);
 GRADSTAB_API Result<const MethodInfo*> find_optimizer(std::string_view name);
 
@@ -78,24 +78,24 @@ struct MethodText {
   std::vector<SettingText> settings;
 };
 
-/// Takes a chain apart. Links are joined by '+', settings are in parentheses, blanks do not count:
+/// Parses the text of a chain. Links are joined by '+', settings are in parentheses, blanks are ignored:
 ///
 ///   clip_by_global_norm(max_norm=0.5) + stabilize(gamma1=0.7, granularity=row)
 ///
-/// In a list a backslash takes the meaning from the character behind it. Names become those of today. Errors:
-/// an unknown method or setting, with the nearest name and, of a setting, its range; a setting twice; what is
-/// no such text.
+/// In a list a backslash makes the next character literal. Older names become current ones. Errors:
+/// an unknown method or setting, with the nearest name and, of a setting, its range; a setting twice; a text
+/// of another form.
 GRADSTAB_API Result<std::vector<MethodText>> parse_transform(std::string_view text);
 
-/// The text that parse_transform takes apart in this way.
+/// The text that parse_transform reads as these links.
 GRADSTAB_API std::string to_text(std::span<const MethodText> links);
 
 /// The same links with every setting in today's name, in the order of the lists, and only those whose value
 /// is not the default: two chains with the same text compute the same. Errors: those of parse_transform.
 GRADSTAB_API Result<std::vector<MethodText>> without_defaults(std::span<const MethodText> links);
 
-/// One link alone is itself and not a chain of one. Errors: those of parse_transform, a value that is none of
-/// the setting's kind, one outside its range.
+/// A single link is returned as it is, without a chain around it. Errors: those of parse_transform, a value
+/// that is none of the setting's kind, one outside its range.
 GRADSTAB_API Result<GradientTransform> make_chain(std::span<const MethodText> links);
 
 /// parse_transform and make_chain.
@@ -104,7 +104,7 @@ GRADSTAB_API Result<GradientTransform> transform_from_text(std::string_view text
 /// The options of an optimizer. Errors as for make_chain.
 GRADSTAB_API Result<OptimizerOptions> make_optimizer_options(const MethodText& optimizer);
 
-/// How texts say a value.
+/// The text of a value.
 GRADSTAB_API std::string setting_text(double value);
 GRADSTAB_API std::string setting_text(const std::vector<std::string>& patterns);
 GRADSTAB_API std::string setting_text(const std::vector<UnitGroup>& groups);

@@ -50,7 +50,7 @@ typedef struct gradstab_sgd_options {
   gradstab_optimizer_options base;
   double lr;            ///< learning rate, at least 0
   double momentum;      ///< at least 0
-  double dampening;     ///< of what enters the momentum buffer; 0 with nesterov
+  double dampening;     ///< part of the gradient that stays out of the buffer; 0 with nesterov
   double weight_decay;  ///< L2: added to the gradient
   int32_t nesterov;     ///< 1: needs momentum above 0
   int32_t reserved;
@@ -95,7 +95,7 @@ GRADSTAB_API gradstab_status gradstab_adam_options_init(gradstab_adam_options* o
 typedef struct gradstab_lion_options {
   gradstab_optimizer_options base;
   double lr;
-  double beta1;          ///< of the interpolation that is stepped along, in [0, 1)
+  double beta1;          ///< weight of the momentum in the direction of the step, in [0, 1)
   double beta2;          ///< of the momentum, in [0, 1)
   double weight_decay;   ///< decoupled
   double decay_over_lr;  ///< above 0: weight decay is divided by this initial learning rate
@@ -215,8 +215,8 @@ typedef struct gradstab_optimizer_group {
 /// defaults.
 ///
 /// Without groups (NULL, 0) all parameters have the settings that the optimizer was made with, or that were
-/// set before this call. Otherwise each parameter is in exactly one group; the settings of the maker then say
-/// nothing but the kind, and Adam and AdamW are one kind.
+/// set before this call. Otherwise each parameter is in exactly one group; the settings of the maker then
+/// determine only the kind, and Adam and AdamW are one kind.
 ///
 /// Errors, after which the optimizer is not initialised: what gradstab_init refuses, groups of another kind
 /// or with settings outside their range, a parameter in no group or in two, and for Adam-mini a parameter

@@ -31,7 +31,7 @@ namespace gradstab {
 struct SgdOptions {
   double lr = 1e-3;           ///< learning rate, at least 0
   double momentum = 0.0;      ///< at least 0
-  double dampening = 0.0;     ///< of what enters the buffer; 0 with nesterov
+  double dampening = 0.0;     ///< part of the gradient that does not enter the buffer; 0 with nesterov
   double weight_decay = 0.0;  ///< L2: added to the gradient
   bool nesterov = false;      ///< needs momentum above 0
 
@@ -49,7 +49,8 @@ constexpr void visit_settings(std::type_identity<SgdOptions>, Visit visit) {
   using Options = SgdOptions;
   visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
   visit(Setting{"momentum", "decay of the momentum buffer", kFiniteNotNegative}, &Options::momentum);
-  visit(Setting{"dampening", "of what enters the buffer; 0 with nesterov", kFinite}, &Options::dampening);
+  visit(Setting{"dampening", "part of the gradient that does not enter the buffer; 0 with nesterov", kFinite},
+        &Options::dampening);
   visit(Setting{"weight_decay", "L2: added to the gradient", kFiniteNotNegative}, &Options::weight_decay);
   visit(Setting{"nesterov", "look ahead along the momentum, which must be above 0"}, &Options::nesterov);
 }
@@ -123,7 +124,7 @@ constexpr void visit_settings(std::type_identity<AdamOptions>, Visit visit) {
 /// Lion (arXiv 2302.06675): the sign of an interpolation between momentum and gradient.
 struct LionOptions {
   double lr = 1e-4;
-  double beta1 = 0.9;         ///< of the interpolation that is stepped along
+  double beta1 = 0.9;         ///< weight of the momentum in the direction of the step
   double beta2 = 0.99;        ///< of the momentum
   double weight_decay = 0.0;  ///< decoupled
   /// Above 0: weight decay is divided by this initial learning rate, so that its strength does not depend on
@@ -143,7 +144,7 @@ template <class Visit>
 constexpr void visit_settings(std::type_identity<LionOptions>, Visit visit) {
   using Options = LionOptions;
   visit(Setting{"lr", "learning rate", kFiniteNotNegative}, &Options::lr);
-  visit(Setting{"beta1", "of the interpolation that is stepped along", kDecay}, &Options::beta1);
+  visit(Setting{"beta1", "weight of the momentum in the direction of the step", kDecay}, &Options::beta1);
   visit(Setting{"beta2", "decay of the momentum", kDecay}, &Options::beta2);
   visit(Setting{"weight_decay", "decoupled weight decay", kFiniteNotNegative}, &Options::weight_decay);
   visit(Setting{"decay_over_lr", "above 0: weight decay is divided by this initial learning rate",
@@ -176,7 +177,7 @@ struct AdamMiniOptions {
   std::int64_t dim = 0;      ///< width of the model, for query and key weights
   std::int64_t n_heads = 0;  ///< attention heads
 
-  /// Goes before the rules by name; `*` in a pattern stands for any characters.
+  /// Applied before the rules by name; `*` in a pattern stands for any characters.
   struct Override {
     std::string pattern;
     AdamMiniUnit unit;
@@ -319,7 +320,7 @@ class GRADSTAB_API Optimizer {
   /// Adam-mini a parameter whose partition is unclear.
   Status init(ParameterSet parameters, OptimizerRunOptions options = {},
               const std::vector<OptimizerGroup>& groups = {});
-  /// Lets go of parameters and state; the optimizer is as before `init`.
+  /// Drops parameters and state; the optimizer is as before `init`.
   void unbind() noexcept;
 
   /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
@@ -410,10 +411,10 @@ class GRADSTAB_API Optimizer {
     std::int64_t step = 0;
     std::vector<std::vector<double>> values;
     std::vector<double> master = {};  ///< the float32 copy of a bfloat16 parameter, where there is one
-    std::int64_t steps = 0;  ///< of the optimizer; setting it never goes back behind what there has been
+    std::int64_t steps = 0;           ///< of the optimizer; setting it never lowers the count
   };
   Result<ParameterState> parameter_state(std::size_t index) const;
-  /// Its step alone.
+  /// Only the number of its steps.
   Result<std::int64_t> step_of(std::size_t index) const;
   /// `dtype` is that of the parameter. Errors: other lengths, a dtype that is not updated, a bfloat16
   /// parameter whose copy is missing.

@@ -10,7 +10,7 @@ namespace gradstab {
 /// One tensor in one step.
 struct TensorReport {
   double raw_norm = 0.0;  ///< Euclidean norm of the gradient as it came in; NaN or infinite if an element is
-  /// What the gradient was (or, where pending, will be) multiplied by. Behind an element-wise method: norm
+  /// What the gradient was (or, where pending, will be) multiplied by. After an element-wise method: norm
   /// after over norm before.
   double factor = 1.0;
   bool present = false;  ///< there was a gradient
@@ -18,11 +18,11 @@ struct TensorReport {
   bool spike = false;    ///< the raw norm was far above its recent statistics
   bool zeroed = false;   ///< the gradient was replaced by zeros (non-finite under `skip_tensor`)
 
-  /// Norm after the factors decided so far. Needs no second look at memory: |factor| times the raw norm.
+  /// Norm after the factors decided so far. Needs no second read of memory: |factor| times the raw norm.
   double norm() const noexcept { return zeroed ? 0.0 : raw_norm * (factor < 0 ? -factor : factor); }
 };
 
-/// In the place of a squared norm: there is no gradient.
+/// Stands in place of a squared norm where there is no gradient.
 inline constexpr double kNoGradient = -1.0;
 
 /// One step over all registered parameters, in their order. Views the transform's memory: valid until its

@@ -1,7 +1,7 @@
 // Settings: the list that stands beside each options struct, of what its fields mean and may be.
 //
 // Validation, saved states, texts such as "zclip(z_threshold=3)", the C interface, the Python package, the
-// command line and the tables of the documents all take their knowledge of a setting from its list.
+// command line and the tables of the documents all read the settings from these lists.
 #pragma once
 
 #include <concepts>
@@ -39,12 +39,12 @@ inline constexpr Range kFraction{"in [0, 1]", 0.0, 1.0};
 inline constexpr Range kAtLeastZero{"at least 0", 0.0};
 inline constexpr Range kAtLeastOne{"at least 1", 1.0};
 
-/// What there is to know about one field of an options struct.
+/// Everything that is known about one field of an options struct.
 struct Setting {
   std::string_view name;            ///< that of the field
   std::string_view help;            ///< what it means, in a line
   Range range = {};                 ///< of numbers and counts
-  std::string_view formerly = {};   ///< an older word for it, still understood in texts
+  std::string_view formerly = {};   ///< an older name that still works in texts
   std::string_view published = {};  ///< its name in the authors' code and in recorded cases, where another
   bool label = false;  ///< it changes what a report says and nothing else, so that states do not hold it
 };

@@ -52,7 +52,7 @@ struct RunOptions {
 };
 
 /// A transform of gradients: one method, or a chain of them that measures the gradients once, and once more
-/// behind every element-wise method in it.
+/// after every element-wise method in it.
 ///
 /// Made by a factory of transforms.hpp, bound to parameters by `init`, then called once per optimizer step.
 /// Movable, not copyable. Not thread-safe: one step at a time.
@@ -88,13 +88,13 @@ class GRADSTAB_API GradientTransform {
   Result<StepReport> update(std::span<const TensorRef> gradients, std::span<const TensorRef> parameters,
                             std::optional<std::int64_t> step = {});
 
-  /// The decision alone, for gradients that are measured and scaled elsewhere, such as sharded ones: one
+  /// Makes only the decision, for gradients that are measured and scaled elsewhere, such as sharded ones: one
   /// squared Euclidean norm per parameter, kNoGradient where it has none. The factors
   /// are in the report; where it says `zeroed`, the gradient becomes zero whatever it holds. Errors: those of
   /// `update`, and a method that looks at more than the norms of whole tensors.
   Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step = {});
 
-  /// Whether every method looks at nothing but the Euclidean norms of whole tensors, so that `decide` is
+  /// Whether all methods use only the Euclidean norms of whole tensors, so that `decide` is
   /// possible.
   bool sees_norms_alone() const noexcept;
 
@@ -132,11 +132,11 @@ class GRADSTAB_API GradientTransform {
   /// What is remembered of one parameter, complete and exact, for checkpoints that keep state parameter by
   /// parameter: "updates" (the number of them), and of each method in the chain such as "0.stabilize.m", with
   /// "0.stabilize.settings", a checksum of its settings. What several parameters share (the statistics of a
-  /// group, or of the model) is there of each of them.
+  /// group, or of the model) is repeated for each of them.
   Result<std::vector<ParameterStatistic>> statistics(std::size_t index) const;
 
-  /// Restores what `statistics` gave, one list per parameter in the registered order; of one whose list is
-  /// empty nothing is changed. Errors, after which the state is as it was: other methods, other settings,
+  /// Restores what `statistics` gave, one list per parameter in the registered order; a parameter whose list
+  /// is empty is not changed. Errors, after which the state is as it was: other methods, other settings,
   /// another number of values, values that no run leaves behind.
   Status set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters);
 

@@ -42,7 +42,7 @@ GRADSTAB_API GradientTransform zclip(ZClipOptions options = {});
 GRADSTAB_API GradientTransform adagc(AdaGcOptions options = {});
 
 /// SPAM's element-wise clip as a transform with a second moment of its own (8 bytes per element); the
-/// optimizer of SpamOptions clips by Adam's and needs none. Takes contiguous gradients only.
+/// optimizer of SpamOptions clips by Adam's and needs none. Needs contiguous gradients.
 GRADSTAB_API GradientTransform spike_aware_clip(SpikeAwareClipOptions options = {});
 
 /// Stable-SPAM's two transforms, to be chained in this order in front of Adam with
@@ -60,15 +60,14 @@ GRADSTAB_API GradientTransform normalize(NormalizeOptions options, Units units);
 GRADSTAB_API GradientTransform scale_by(ScaleByOptions options);
 GRADSTAB_API GradientTransform scale_by(double factor);
 
-/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. Alone it
-/// is a spike detector that costs one read of the gradients.
+/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. By itself
+/// it is a spike detector that costs one read of the gradients.
 GRADSTAB_API GradientTransform record_norms(RecordNormsOptions options, Units units);
 GRADSTAB_API GradientTransform record_norms(double spike_ratio = RecordNormsOptions{}.spike_ratio,
                                             Units units = {});
 
 /// Ordered composition. However many norm-based links there are, the gradients are read once and written
-/// once; each element-wise link adds one reading and writing, and the norms behind it are those of what it
-/// leaves.
+/// once; each element-wise link adds one reading and writing, and later links see the norms of its result.
 GRADSTAB_API GradientTransform chain_of(std::vector<GradientTransform> links);
 
 template <class... Links>

@@ -20,7 +20,7 @@ namespace gradstab {
 /// How finely a method that keeps norm moments divides the parameters. The paper's method is per tensor.
 enum class Granularity : std::uint8_t {
   tensor,  ///< every tensor has moments of its own
-  row,     ///< every index of axis 0 has; tensors of rank 0 and 1 (biases, gains) are one unit each
+  row,     ///< every index of axis 0 has its own; tensors of rank 0 and 1 (biases, gains) are one unit each
   group,   ///< the tensors of a named group share theirs; a tensor in no group has its own
   model,   ///< all tensors share one
 };

@@ -1,4 +1,4 @@
-// The library's version; the one place besides CMake's project() that a test compares with it.
+// The library's version. CMake and pip read it here.
 #pragma once
 
-#define GRADSTAB_VERSION "0.1.0"
+#define GRADSTAB_VERSION "0.2.0"

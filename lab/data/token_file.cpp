@@ -236,8 +236,12 @@ Result<TokenFileWriter> TokenFileWriter::create(const fs::path& path, std::uint6
   if (!main) return main.status();
   auto validation = NewFile::create(path);
   if (!validation) return validation.status();
-  auto state = std::make_unique<State>(
-      State{.path = path, .main = *std::move(main), .validation = *std::move(validation), .header = {}});
+  auto state = std::make_unique<State>(State{.path = path,
+                                             .main = *std::move(main),
+                                             .validation = *std::move(validation),
+                                             .header = {},
+                                             .digest = {},
+                                             .checksum = {}});
   state->header.vocab_size = vocab_size;
   state->header.tokenizer_hash = tokenizer_hash;
   state->header.token_bytes =

@@ -48,7 +48,7 @@ void Settings::read(const std::string& name, double& field) {
 /// What every other type has in common: `as` says whether a value is one.
 template <class T>
 void Settings::read_typed(const std::string& name, std::optional<T> (*as)(const Json&), const char* expected,
-                       T& field) {
+                          T& field) {
   const auto value = take(name);
   if (value.is_null()) return;
   if (auto found = as(value)) {

@@ -41,7 +41,8 @@ class Settings {
   /// The value as JSON; null where there is none.
   Json take(const std::string& name);
   template <class T>
-  void read_typed(const std::string& name, std::optional<T> (*as)(const Json&), const char* expected, T& field);
+  void read_typed(const std::string& name, std::optional<T> (*as)(const Json&), const char* expected,
+                  T& field);
   void refuse(const std::string& name, const Json& value, const char* expected);
 
   Json values_;

@@ -28,7 +28,7 @@ class Inflater {
   /// Appends the content of one member to `content`, which must not grow beyond `most` bytes; `rest` begins
   /// behind it.
   Status unpack_member(std::string_view& rest, std::string& content, std::uintmax_t most) {
-    const Status cut_off(StatusCode::corrupt_data, "is no whole gzip file; it may be cut off");
+    const Status cut_off(StatusCode::corrupt_data, "is not a complete gzip file; it may be cut off");
     if (!ready_ || inflateReset(&stream_) != Z_OK || rest.size() > std::numeric_limits<uInt>::max())
       return cut_off;
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));  // zlib writes nothing there
@@ -42,7 +42,7 @@ class Inflater {
       content.append(block.data(), block.size() - stream_.avail_out);
       if (content.size() > most) {
         return {StatusCode::corrupt_data,
-                fmt::format("unpacks to more than {}, the most that it may have", size_text(most))};
+                fmt::format("unpacks to more than {}, the limit for it", size_text(most))};
       }
     }
     rest.remove_prefix(rest.size() - stream_.avail_in);

@@ -35,8 +35,8 @@ Result<Json> parse_json(std::string_view text, const std::string& name,
 Result<Json> parse_json_object(std::string_view text, const std::string& name,
                                std::size_t most_bytes = kMostJsonBytes);
 
-/// The object in a description of runs (kDescriptionFile), named by its path. Errors beside those above: those
-/// of reading the file.
+/// The object in a description of runs (kDescriptionFile), named by its path. Errors beside those above:
+/// those of reading the file.
 Result<Json> read_json_object(const std::filesystem::path& path);
 
 /// JSON on one line of ASCII, cut where it is long. For messages.

@@ -192,7 +192,7 @@ Result<SweepAxis> parse_axis(const std::string& text) {
   std::vector<std::string> sorted = axis.values;
   std::ranges::sort(sorted);
   if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
-    return invalid(fmt::format("{}: '{}' is there twice", axis.key, *twice));
+    return invalid(fmt::format("{}: '{}' is given twice", axis.key, *twice));
   axis.values = without_repetitions(axis.key, axis.values);
   return axis;
 }

@@ -101,7 +101,7 @@ Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, c
   if (path.empty()) return Status(StatusCode::invalid_argument, "the folder of a sweep must have a name");
   if (is_strange(path)) {
     return Status(StatusCode::failed_precondition,
-                  fmt::format("'{}' is there and is no sweep; choose another --output", path.string()));
+                  fmt::format("'{}' exists and is not a sweep; choose another --output", path.string()));
   }
   std::error_code error;
   std::filesystem::create_directories(path / "logs", error);

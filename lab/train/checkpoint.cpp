@@ -83,12 +83,12 @@ Result<Checkpoint> read_payload(std::string_view payload, const std::string& hea
     if (!bytes.ok()) break;
     if (!tensor) return corrupt(fmt::format("is damaged: tensor '{}': {}", name, tensor.status().message()));
     if (!checkpoint.tensors.emplace(name, *std::move(tensor)).second)
-      return corrupt(fmt::format("is damaged: tensor '{}' is there twice", name));
+      return corrupt(fmt::format("is damaged: tensor '{}' is in it twice", name));
   }
   for (auto count = bytes.number<std::uint64_t>(); count > 0 && bytes.ok(); --count) {
     const std::string name(bytes.block());
     if (!checkpoint.blobs.emplace(name, bytes.block()).second)
-      return corrupt(fmt::format("is damaged: state '{}' is there twice", name));
+      return corrupt(fmt::format("is damaged: state '{}' is in it twice", name));
   }
   if (!bytes.ok() || bytes.left() > 0) return corrupt("is damaged: its content does not parse");
   return checkpoint;

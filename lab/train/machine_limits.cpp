@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 #include "lab/data/tokenizer.hpp"
+#include "lab/support/file_kinds.hpp"
+#include "lab/support/files.hpp"
 #include "lab/support/numbers.hpp"
 
 namespace gradstab::lab {
@@ -17,10 +18,10 @@ constexpr double kBytesPerNumber = 4.0;
 
 /// Of a file that holds a number of bytes, or a word such as "max"; 0 without one.
 std::uint64_t bytes_in(const std::string& path) {
-  std::ifstream file(path);
-  std::string word;
-  file >> word;
-  return parse_number<std::uint64_t>(word).ok() ? *parse_number<std::uint64_t>(word) : 0;
+  const auto text = read_file(path, kSystemFile);
+  if (!text.ok()) return 0;
+  const auto bytes = parse_number<std::uint64_t>(text->substr(0, text->find('\n')));
+  return bytes.ok() ? *bytes : 0;
 }
 
 /// Of version 2, or of version 1.
@@ -80,7 +81,7 @@ Status check_machine(const TrainOptions& options, const Machine& machine, int jo
   if (options.threads > most_threads) {
     return {StatusCode::invalid_argument,
             fmt::format("threads must be at most {} on this machine, which has {} core{}, got {}; "
-                        "--ignore-limits tries it all the same",
+                        "--ignore-limits starts it anyway",
                         most_threads, machine.cores, machine.cores == 1 ? "" : "s", options.threads)};
   }
   MemoryNeed need = memory_need(options);
@@ -89,14 +90,14 @@ Status check_machine(const TrainOptions& options, const Machine& machine, int jo
   if (machine.memory == 0 || total <= static_cast<double>(machine.memory)) return {};
   const std::string parts =
       options.on_device()
-          ? std::string("for weights, which begin in the host's memory")
+          ? std::string("for weights, which are created in the host's memory")
           : fmt::format("weights {}, optimizer state {}, {} {}", memory_text(need.weights),
                         memory_text(need.optimizer_state),
                         need.gradients > need.activations ? "gradients" : "activations of a micro-batch",
                         memory_text(std::max(need.gradients, need.activations)));
   return {StatusCode::failed_precondition,
           fmt::format("{} at least {} of memory ({}{}), and this machine has {}; choose a smaller model, "
-                      "batch or context, or try it all the same with --ignore-limits",
+                      "batch or context, or start it anyway with --ignore-limits",
                       jobs == 1 ? "this run needs" : fmt::format("{} such runs at a time need", jobs),
                       memory_text(total), jobs == 1 ? "" : "each: ", parts,
                       memory_text(static_cast<double>(machine.memory)))};

@@ -35,14 +35,14 @@ Status check_same_data(const Json& began, const Json& now, const std::filesystem
   for (const char* key : {"tokenizer", "vocab_size", "train_tokens", "validation_tokens", "sha256"}) {
     if (!began.contains(key) || !now.contains(key) || began[key] == now[key]) continue;
     return {StatusCode::failed_precondition,
-            fmt::format("'{}' was trained on other data: its {} was {} and is {} now; a run goes on with the "
-                        "data that it began with",
+            fmt::format("'{}' was trained on other data: its {} was {} and is {} now; a run must "
+                        "be resumed with the data that it began with",
                         directory.string(), key, shown(began[key]), shown(now[key]))};
   }
   if (!began.contains("sha256") && now.contains("sha256") && on_note) {
     on_note(fmt::format(
         "'{}' was begun by a version that did not record the SHA-256 of its data; there are as many tokens "
-        "as before, but whether they are the same cannot be told",
+        "as before, but gradstab cannot check whether they are the same",
         directory.string()));
   }
   return {};

@@ -69,7 +69,7 @@ Status CheckpointLoader::expect_nothing_else(std::string_view prefix) const {
   for (const auto& [name, stored] : checkpoint_.tensors) {
     const auto is_it = [&stored = stored](const auto& target) { return target.first == &stored; };
     if (name.starts_with(prefix) && std::ranges::none_of(targets_, is_it))
-      return misfit(fmt::format("it has a tensor '{}', for which there is no place", name));
+      return misfit(fmt::format("it has a tensor '{}', which this run does not have", name));
   }
   return {};
 }

@@ -107,7 +107,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("step_in_backward", options.step_in_backward,
         "update each parameter as soon as its gradient is complete, and free the gradient");
   visit("lr", options.lr, "peak learning rate");
-  visit("weight_decay", options.weight_decay, "decoupled for adamw, L2 otherwise");
+  visit("weight_decay", options.weight_decay, "weight decay; decoupled for adamw, L2 otherwise");
   visit("beta1", options.beta1, "decay of the optimizer's first moment");
   visit("beta2", options.beta2, "decay of the optimizer's second moment");
   visit("adam_epsilon", options.adam_epsilon, "added to the root of the optimizer's second moment");
@@ -124,16 +124,16 @@ void for_each_setting(Options& options, Visit visit) {
   visit("min_lr_ratio", options.min_lr_ratio, "the cosine ends at this fraction of the peak");
   visit("batch", options.batch, "sequences per micro-batch");
   visit("accumulation", options.accumulation, "micro-batches per update");
-  visit("seed", options.seed, "of the weights and of the order of the data");
+  visit("seed", options.seed, "seed of the weights and of the order of the data");
   visit("inject_spikes", options.inject_spikes,
         "multiply gradients: UPDATE:FACTOR or random:PROBABILITY:FACTOR, several separated by commas, for "
         "example 100:1000; the factor nan puts one NaN into one tensor instead");
   visit("eval_every", options.eval_every, "updates between evaluations");
-  visit("eval_batches", options.eval_batches, "micro-batches per evaluation, all but the last");
+  visit("eval_batches", options.eval_batches, "micro-batches per evaluation, except the last one");
   visit("final_eval_batches", options.final_eval_batches,
         "micro-batches of the last evaluation; 0: all held-out text");
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
-  visit("device", options.device, "what trains: cpu, cuda (the first GPU that is visible) or cuda:N");
+  visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
 

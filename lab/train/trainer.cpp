@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lab/train/checkpoint.hpp"
+#include "lab/train/denormals.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
 #include "lab/train/gradients.hpp"
@@ -306,6 +307,7 @@ Result<TrainResult> Run::train() {
 }  // namespace
 
 Result<TrainResult> train(Task& task, TrainRequest request) {
+  const FlushDenormals flushed;
   try {
     return Run(task, std::move(request)).train();
   } catch (const Error& error) {

@@ -95,7 +95,7 @@ Result<std::string> with_shorthands(const std::string& transform,
     const auto [name, value] = in_words_of_today(word, said);
     const Shorthand* const shorthand = find_shorthand(name);
     if (shorthand == nullptr)
-      return Status(StatusCode::invalid_argument, "'" + name + "' stands for no setting of a method");
+      return Status(StatusCode::invalid_argument, "'" + name + "' is not a setting of any method");
     // A value that no method takes is wrong even where the method is not in the chain.
     MethodText alone{std::string(shorthand->method), {}};
     set(alone, shorthand->setting, value);

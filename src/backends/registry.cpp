@@ -1,7 +1,7 @@
 #include <cstdlib>
 
 #include "backends/backend_list.hpp"
-#include "core/text.hpp"
+#include "core/base/text.hpp"
 #include "gradstab/backend.hpp"
 
 namespace gradstab {

@@ -93,7 +93,7 @@ TEST_F(ReproduceTest, StoppedItGoesOnAndJudgesAgain) {
     child.signal(SIGINT);
     const Outcome outcome = child.wait();
     EXPECT_EQ(outcome.exit_code, 130);
-    EXPECT_THAT(outcome.out, HasSubstr("interrupted; the same command goes on from here"));
+    EXPECT_THAT(outcome.out, HasSubstr("interrupted; the same command continues"));
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "out" / "records.jsonl"));
   }
   ASSERT_EQ(folder_.run(arguments).exit_code, 0);
@@ -137,13 +137,13 @@ TEST_F(ReproduceTest, ListsWhatThereIs) {
 }
 
 TEST_F(ReproduceTest, SaysWhatIsWrong) {
-  expect_refused({"reproduce", "figure-2"}, 2, "no item is called 'figure-2'; there are figure-1, table-1");
+  expect_refused({"reproduce", "figure-2"}, 2, "unknown item 'figure-2'; known are figure-1, table-1");
   expect_refused({"reproduce", "figure-1", "--scale", "huge"}, 2, "--scale");
   expect_refused({"reproduce", "figure-1", "--seeds", "0"}, 2, "--seeds");
   expect_refused({"reproduce", "figure-1", "--scale", "paper"}, 2, "--scale paper needs the text");
   expect_refused({"reproduce", "figure-1", "--records", "none.jsonl", "--output", "x"}, 1, "none.jsonl");
   expect_refused({"reproduce", "figure-1", "--output", "corpus.txt"}, 1,
-                 "'corpus.txt' is there and is no sweep");
+                 "'corpus.txt' exists and is not a sweep");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "reproductions"));
 }
 
@@ -155,10 +155,10 @@ TEST_F(ReproduceTest, ScalesForAGpuSayWhyTheyCannotHaveOne) {
     EXPECT_THAT(outcome.err,
                 AnyOf(StrEq("gradstab: --scale " + scale +
                             " is made for a GPU, but this LibTorch was built without CUDA; --on-cpu runs "
-                            "it on the CPU all the same, which can take weeks\n"),
+                            "it on the CPU anyway, which can take weeks\n"),
                       StrEq("gradstab: --scale " + scale +
                             " is made for a GPU, but LibTorch found no CUDA device; --on-cpu runs it on "
-                            "the CPU all the same, which can take weeks\n")));
+                            "the CPU anyway, which can take weeks\n")));
   };
   refused({"reproduce", "figure-1", "--scale", "gpu"}, "gpu");
   refused({"reproduce", "figure-1", "--scale", "paper", "--data", "corpus.txt"}, "paper");

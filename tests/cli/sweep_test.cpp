@@ -126,7 +126,7 @@ TEST_F(SweepTest, StoppedAndKilledSweepsGoOnToTheSameWeights) {
     child.signal(SIGINT);
     const Outcome outcome = child.wait();
     EXPECT_EQ(outcome.exit_code, 130);
-    EXPECT_THAT(outcome.out, HasSubstr("interrupted; the same command goes on from here"));
+    EXPECT_THAT(outcome.out, HasSubstr("interrupted; the same command continues"));
   }
   {
     Child child(sweep(grid), folder_.path());
@@ -192,8 +192,8 @@ TEST_F(SweepTest, SaysWhatIsWrong) {
   expect_refused(sweep({"--over", "lr=1e-3", "--jobs", "0"}), 2, "--jobs");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "sweep")) << "nothing was begun";
   expect_refused(sweep({"--over", "lr=1e-3"}, "."), 1,
-                 "'.' is there and is no sweep; choose another --output");
-  expect_refused(sweep({"--over", "lr=1e-3"}, "corpus.txt"), 1, "'corpus.txt' is there and is no sweep");
+                 "'.' exists and is not a sweep; choose another --output");
+  expect_refused(sweep({"--over", "lr=1e-3"}, "corpus.txt"), 1, "'corpus.txt' exists and is not a sweep");
   expect_refused(sweep({"--over", "lr=1e-3"}, "/proc/sweep"), 1, "/proc/sweep");
   expect_refused(sweep({"--over", "lr=1e-3"}, ""), 2,
                  "--output: expects the name of a file or a folder, got ''");

@@ -140,7 +140,7 @@ TEST_F(TwoWritersTest, TheFolderOfARunIsNoSweep) {
   const Outcome outcome =
       folder_.run({"sweep", "llm", "--over", "seed=0..1", "--output", "run", "--data", "corpus.txt"});
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.err, HasSubstr("'run' is there and is no sweep"));
+  EXPECT_THAT(outcome.err, HasSubstr("'run' exists and is not a sweep"));
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run" / "sweep.json"));
 }
 

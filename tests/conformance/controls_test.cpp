@@ -7,7 +7,7 @@
 
 #include "conformance/checks.hpp"
 #include "conformance/table.hpp"
-#include "core/norm_transform.hpp"
+#include "core/step/norm_transform.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab::testing {
@@ -176,7 +176,7 @@ TEST(ControlTest, AMethodThatNeedsParametersIsSeen) {
 class Restless : public Broken {
  public:
   Restless() : Broken(harmless()) {}
-  void save_state(ByteWriter& writer) const override { writer.put(++saved_); }
+  void save_state(ByteWriter& writer, IndexRange) const override { writer.put(++saved_); }
   Status load_state(ByteReader& reader, const SavedParameters&) override {
     reader.get<int>();
     return {};

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "cuda/on_device.hpp"
+#include "cuda/emulated.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/training.hpp"
 #include "support/gradients.hpp"

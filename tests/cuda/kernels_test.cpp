@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "backends/cuda/apply.hpp"
-#include "backends/cuda/engine.hpp"
 #include "backends/cuda/host_block.hpp"
+#include "cuda/engine.hpp"
 #include "gradstab/backend.hpp"
 #include "support/elements.hpp"
 #include "support/gradients.hpp"

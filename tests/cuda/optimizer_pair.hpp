@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/on_device.hpp"
+#include "cuda/emulated.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

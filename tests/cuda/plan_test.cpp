@@ -1,11 +1,11 @@
 // The plan: every element in one chunk, and as many launches for many tensors as for few.
-#include "backends/cuda/plan.hpp"
+#include "cuda/plan.hpp"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "backends/cuda/engine.hpp"
+#include "cuda/engine.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab::device {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/scalar_arithmetic.hpp"
+#include "core/optimizer/scalar_arithmetic.hpp"
 #include "update_arrays.hpp"
 
 namespace gradstab::testing {

@@ -21,11 +21,11 @@ torch::Tensor numbers(std::int64_t seed, at::IntArrayRef shape = {4, 3}) {
   return torch::randn(shape);
 }
 
-torch::Tensor negative(const torch::Tensor& value) {
+torch::Tensor lazily_negated(const torch::Tensor& value) {
   return torch::imag(torch::complex(torch::zeros_like(value), -value).conj());
 }
 
-torch::Tensor zero(const torch::Tensor& value) {
+torch::Tensor zero_tensor(const torch::Tensor& value) {
   return at::_efficientzerotensor(value.sizes(), value.options());
 }
 
@@ -70,7 +70,7 @@ auto stabilized = [](const torch::Tensor& parameter) {
 };
 
 TEST(Plain, GradientsCountAsTheirNumbers) {
-  for (const Lazy& lazy : {Lazy(negative), Lazy(zero), Lazy(expanded)}) {
+  for (const Lazy& lazy : {Lazy(lazily_negated), Lazy(zero_tensor), Lazy(expanded)}) {
     EXPECT_TRUE(trained(fused([] { return stabilize(); }), lazy)
                     .equal(trained(fused([] { return stabilize(); }), in_memory(lazy))));
     const auto elements = [] { return chain(clip_by_value(0.3), stabilize()); };
@@ -79,7 +79,8 @@ TEST(Plain, GradientsCountAsTheirNumbers) {
   }
   // Negative control: what lies in memory has the other sign.
   const Lazy turned = [](const torch::Tensor& value) { return -value; };
-  EXPECT_GT((trained(stabilized, negative) - trained(stabilized, turned)).abs().max().item<double>(), 0.1);
+  EXPECT_GT((trained(stabilized, lazily_negated) - trained(stabilized, turned)).abs().max().item<double>(),
+            0.1);
 }
 
 TEST(Plain, BackwardStepsWithThem) {
@@ -97,7 +98,7 @@ TEST(Plain, BackwardStepsWithThem) {
 }
 
 TEST(Plain, ParametersCountAsTheirNumbers) {
-  for (const Lazy& lazy : {Lazy(negative), Lazy(in_pieces)}) {
+  for (const Lazy& lazy : {Lazy(lazily_negated), Lazy(in_pieces)}) {
     std::vector<torch::Tensor> results;
     for (const Lazy& form : {lazy, in_memory(lazy)}) {
       torch::Tensor parameter = form(numbers(9)).detach().requires_grad_();
@@ -162,8 +163,8 @@ TEST(Plain, WhatHasNoMemoryIsRefusedByNameWithARemedy) {
        {Case{torch::empty({4, 3}, torch::kMeta), "is on device meta"},
         Case{torch::eye(4, 3).to_sparse_csr(), "has a layout"},
         Case{torch::quantize_per_tensor(torch::ones({4, 3}), 0.1, 0, torch::kQInt8), "is quantized"},
-        Case{zero(torch::ones({4, 3})), "is a ZeroTensor"},
-        Case{negative(torch::ones({4, 3})), "is a lazy view"},
+        Case{zero_tensor(torch::ones({4, 3})), "is a ZeroTensor"},
+        Case{lazily_negated(torch::ones({4, 3})), "is a lazy view"},
         Case{torch::ones({4, 3}, torch::kComplexFloat), "is complex"}, Case{freed, "has no memory"}}) {
     const auto reference = tensor_ref(each.tensor, "weight");
     ASSERT_FALSE(reference.ok()) << each.what;

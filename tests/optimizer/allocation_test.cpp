@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "gradstab/executor.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <set>
 
-#include "core/optimizer_rule.hpp"
+#include "core/optimizer/optimizer_rule.hpp"
 #include "gradstab/backend.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

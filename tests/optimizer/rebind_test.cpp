@@ -145,7 +145,8 @@ TEST_P(OptimizerRebindTest, WhatIsFreshStartsAfreshAlsoInAnotherShape) {
   EXPECT_EQ(training.optimizer.step_of(1).value(), 4);
   EXPECT_EQ(training.optimizer.statistics(1).value(), kept);
   for (const ParameterStatistic& statistic : training.optimizer.statistics(0).value()) {
-    if (statistic.name == "0.stabilize.k") EXPECT_EQ(statistic.values, (std::vector<double>{0.0}));
+    if (statistic.name != "0.stabilize.k") continue;
+    EXPECT_EQ(statistic.values, (std::vector<double>{0.0}));
   }
   EXPECT_EQ(training.optimizer.step_of(7).status().message(), "there is no parameter 7; 2 are registered");
 }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

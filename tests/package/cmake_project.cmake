@@ -1,6 +1,6 @@
 # Configures, builds and runs a project outside this one. Its folder is made from scratch in WORK, of the
 # CMakeLists.txt in PROJECT and the engines here, so that it sees what a stranger's project sees.
-#   cmake -D PROJECT=find_package -D WORK=dir -D "ENGINES=engine=static|engine_shared=shared" -D SOVERSION=0.1
+#   cmake -D PROJECT=find_package -D WORK=dir -D "ENGINES=engine=static|engine_shared=shared" -D SOVERSION=MAJOR.MINOR
 #         -D READELF=readelf -D "OPTIONS=-Dname=value|..." [-D CHECKOUT=dir] -P cmake_project.cmake
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 string(REPLACE "|" ";" OPTIONS "${OPTIONS}")

@@ -1,5 +1,5 @@
 # Builds an engine on a plain command line with the flags of pkg-config, and runs it.
-#   cmake -D PKG_CONFIG=pkg-config -D PREFIX=dir -D LIBDIR=lib -D WORK=dir -D LINKAGE=shared -D SOVERSION=0.1
+#   cmake -D PKG_CONFIG=pkg-config -D PREFIX=dir -D LIBDIR=lib -D WORK=dir -D LINKAGE=shared -D SOVERSION=MAJOR.MINOR
 #         -D READELF=readelf -D "COMPILE=c++ -std=c++20" -D SOURCE=engine.cpp -P pkg_config.cmake
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 file(REMOVE_RECURSE ${WORK})

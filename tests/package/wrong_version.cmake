@@ -1,5 +1,5 @@
 # A project that asks for another minor version is refused, with words that name the version found.
-#   cmake -D PREFIX=dir -D WORK=dir -D VERSION=0.1.0 -D ASKED=0.2 -P wrong_version.cmake
+#   cmake -D PREFIX=dir -D WORK=dir -D VERSION=MAJOR.MINOR.PATCH -D ASKED=MAJOR.MINOR -P wrong_version.cmake
 file(REMOVE_RECURSE ${WORK})
 file(WRITE ${WORK}/CMakeLists.txt "cmake_minimum_required(VERSION 3.22)\nproject(engine LANGUAGES CXX)\n"
                                   "find_package(gradstab ${ASKED} CONFIG REQUIRED)\n")

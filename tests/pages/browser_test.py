@@ -243,7 +243,8 @@ class ControlTest(unittest.TestCase):
         self.assertIn("lie outside of the axes", found)
 
     def test_a_chart_that_is_not_drawn(self):
-        found = self.found(self.curves(), ("charts.push\\(build\\(chart, figures\\[index\\]\\)\\)", "index === 1 || charts.push(build(chart, figures[index]))"))
+        found = self.found(self.curves(), ("charts.push\\(build\\(chart, figures\\[index\\]\\)\\)",
+                                           "index === 1 || charts.push(build(chart, figures[index]))"))
         self.assertIn("nothing is drawn", found)
 
     def test_labels_that_lie(self):

@@ -157,7 +157,10 @@ def robust_bound(gamma1, gamma2, kappa):
         far = step > 1500  # as good as a history without a beginning
         mean = 1 - gamma1 if far else (1 - gamma1) / (1 - gamma1 ** step)
         square = 1 - gamma2 if far else (1 - gamma2) / (1 - gamma2 ** step)
-        quotient = lambda norm: ((1 - mean) * before + mean * norm) / math.sqrt(1 - square + square * norm * norm)
+
+        def quotient(norm):
+            return ((1 - mean) * before + mean * norm) / math.sqrt(1 - square + square * norm * norm)
+
         low, high = 0.0, max(1.0, kappa - (1 - mean) / mean * (before - 1))
         for _ in range(80):  # one maximum: thirds close in on it
             a, b = low + (high - low) / 3, high - (high - low) / 3

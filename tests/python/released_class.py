@@ -11,7 +11,8 @@ once around them; the state looked up by id, and made once.
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 

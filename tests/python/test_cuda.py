@@ -6,7 +6,6 @@ import pathlib
 
 import pytest
 import torch
-
 from released_class import ReleasedStabilizer
 
 if "GRADSTAB_LIBRARY" not in os.environ:

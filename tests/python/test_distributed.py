@@ -95,7 +95,7 @@ def test_parts_on_devices_give_the_gradients_of_the_host(ranks: list[dict[str, A
     if name != "stabilize":
         return
     # The parameter that one process misses once has been seen in every step; the one that all miss has not.
-    seen = dict(zip([name for name in workers.full_gradients(0)], ranks[0][device]["state"]["0.stabilize.k"].tolist()))
+    seen = dict(zip(list(workers.full_gradients(0)), ranks[0][device]["state"]["0.stabilize.k"].tolist()))
     assert seen == {"0.weight": workers.STEPS - 1, "0.bias": workers.STEPS, "2.weight": workers.STEPS - 1, "2.bias": workers.STEPS}
 
 

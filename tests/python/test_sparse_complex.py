@@ -63,7 +63,7 @@ def test_the_others_say_what_to_use_instead(make: Any) -> None:
         torch.optim.AdamW(model.parameters()).step()
     before = model.weight.detach().clone()
     for _ in range(2):
-        with pytest.raises(TypeError, match=r"gradient of 'weight' is sparse.*SGD alone.*SparseAdam.*sparse=False"):
+        with pytest.raises(TypeError, match=r"gradient of 'weight' is sparse.*SGD is the only.*SparseAdam.*sparse=False"):
             optimizer.step()
         model.weight.grad = model.weight.grad.coalesce()
     assert torch.equal(model.weight, before)

@@ -61,7 +61,7 @@ def test_it_is_an_optimizer_over_the_inner_ones_groups_state_and_defaults() -> N
     optimizer.zero_grad(set_to_none=True)
     assert all(parameter.grad is None for parameter in model.parameters())
     with pytest.raises(AttributeError):
-        optimizer.no_such_attribute
+        _ = optimizer.no_such_attribute
     assert "AdamW" in repr(optimizer) and "stabilize" in repr(optimizer)
 
 

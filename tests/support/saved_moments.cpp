@@ -3,9 +3,9 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "core/norm_moments_state.hpp"
-#include "core/segments.hpp"
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
+#include "core/methods/norm_moments_state.hpp"
+#include "core/step/segments.hpp"
 
 namespace gradstab::testing {
 

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 
 namespace gradstab::testing {
 

@@ -37,14 +37,14 @@ any_of() { local IFS='|'; echo "$*"; }
 allowed() {
   case "$1 $2" in
     # The destructor of std::thread, for a thread that runs still; ThreadPool::stop joins every one.
-    */backends/cpu/executor.cpp.o' std::terminate()') ;;
+    */gradstab_backends.dir/cpu/executor.cpp.o' std::terminate()') ;;
     # GCC's own call, where keeping a message could throw out of a noexcept function; the message that is kept
     # when memory is out is short enough to need none.
-    */adaptors/c/errors.cpp.o' std::terminate()') ;;
+    */gradstab_c.dir/errors.cpp.o' std::terminate()') ;;
     # Saves and loads state by file name, which is all it is for.
-    */adaptors/c/file.cpp.o' '*) grep -qxE "$(any_of write "${files[@]}")" <<<"$2" ;;
+    */gradstab_c.dir/file.cpp.o' '*) grep -qxE "$(any_of write "${files[@]}")" <<<"$2" ;;
     # Looks for the CUDA driver, which is a library that may be missing.
-    */backends/cuda/driver.cpp.o' dlopen') ;;
+    */gradstab_backends.dir/cuda/driver.cpp.o' dlopen') ;;
     # Clang calls it where an exception would leave a noexcept function.
     *' std::terminate()') [[ $("$nm" "$1") == *' __clang_call_terminate'* ]] ;;
     *) return 1 ;;

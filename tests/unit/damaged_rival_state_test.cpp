@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "gradstab/transforms.hpp"
 #include "support/gradients.hpp"
 #include "support/saved_state.hpp"

@@ -5,7 +5,7 @@
 #include <limits>
 #include <string>
 
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 #include "gradstab/transforms.hpp"
 #include "support/gradients.hpp"
 

@@ -1,4 +1,4 @@
-#include "core/layout.hpp"
+#include "core/base/layout.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // How often a step reads and writes the gradients, counted through a backend.
 #include <gtest/gtest.h>
 
-#include "core/transform_access.hpp"
+#include "core/transform/transform_access.hpp"
 #include "gradstab/backend.hpp"
 #include "gradstab/transforms.hpp"
 #include "support/gradients.hpp"

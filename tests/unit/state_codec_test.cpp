@@ -1,4 +1,4 @@
-#include "core/state_codec.hpp"
+#include "core/base/state_codec.hpp"
 
 #include <gtest/gtest.h>
 

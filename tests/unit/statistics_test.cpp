@@ -191,7 +191,8 @@ TEST_P(StatisticsTest, WhatIsFreshStartsAfreshAlsoInAnotherShape) {
   const auto own = transform.statistics(1).value();
   ASSERT_EQ(own.size(), expected.size());
   for (std::size_t k = 0; k < own.size(); ++k) {
-    if (own[k].name != "0.adagc.step") EXPECT_EQ(own[k], expected[k]) << own[k].name;
+    if (own[k].name == "0.adagc.step") continue;
+    EXPECT_EQ(own[k], expected[k]) << own[k].name;
   }
 }
 

@@ -1,4 +1,4 @@
-#include "core/step_plan.hpp"
+#include "core/step/step_plan.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Messages: what becomes of their parts, and that the program's locale is none of them.
-#include "core/text.hpp"
+#include "core/base/text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-#include "core/unit_map.hpp"
+#include "core/step/unit_map.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab {

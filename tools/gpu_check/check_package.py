@@ -326,7 +326,7 @@ def one_of_two_processes(rank: int, folder: str, emulate: bool) -> None:
     setting = Setting(emulate)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
     settings = {"shard_group": True, "backend": setting.backend}
-    cut = lambda tensor: tensor.flatten().tensor_split(2)[rank].to(setting.device)  # noqa: E731
+    cut = lambda tensor: tensor.flatten().tensor_split(2)[rank].to(setting.device)
     torch.save((stabilized(cut, **settings), trained(cut, setting.name, **settings)), f"{folder}/{rank}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -384,7 +384,7 @@ def main() -> None:
         try:
             function(setting)
             print(f"passed    {name}")
-        except Exception:  # noqa: BLE001: whatever it is, the other checks go on
+        except Exception:  # whatever it is, the other checks go on
             failures += 1
             print(f"FAILED    {name}\n{traceback.format_exc()}")
     print(f"{failures} failed")

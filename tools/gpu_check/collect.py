@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import sys
+from typing import Any
 
 
 def shorten(text: str) -> str:
@@ -17,7 +18,7 @@ def shorten(text: str) -> str:
 
 def main() -> None:
     folder, results = map(pathlib.Path, sys.argv[1:3])
-    summary = {"date": datetime.date.today().isoformat(), "device": "unknown device", "stages": []}
+    summary: dict[str, Any] = {"date": datetime.date.today().isoformat(), "device": "unknown device", "stages": []}
     for line in (folder / "stages.tsv").read_text().splitlines():
         name, code, seconds = line.split("\t")
         outcome = {"0": "passed", "77": "skipped", "124": "timed out", "125": "left out"}.get(code, "failed")

@@ -16,7 +16,7 @@ import pathlib
 import sys
 import sysconfig
 import time
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from torch import nn
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location(
     "gradient_stabilizer_cuda", ROOT / "adaptors/python/gradient_stabilizer/cuda.py")
+assert _spec is not None and _spec.loader is not None
 cuda = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(cuda)
 
@@ -92,7 +93,7 @@ def corpus() -> torch.Tensor:
     return (pairs[:, 0] * 256 + pairs[:, 1]) % VOCABULARY
 
 
-def train(arm: str, steps: int, spikes: bool, stabilize: bool, tokens: torch.Tensor) -> Dict[str, Any]:
+def train(arm: str, steps: int, spikes: bool, stabilize: bool, tokens: torch.Tensor) -> dict[str, Any]:
     torch.manual_seed(0)
     model = Llama().to(device="cuda", dtype=torch.bfloat16)
     optimizer = cuda.CudaOptimizer(model.named_parameters(), "adamw", stabilize=stabilize, lr=1e-3, betas=(0.9, 0.95),
@@ -101,7 +102,7 @@ def train(arm: str, steps: int, spikes: bool, stabilize: bool, tokens: torch.Ten
         optimizer, lambda s: min(1.0, (s + 1) / 50) * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, s / steps)))))
     generator = torch.Generator(device="cuda").manual_seed(1)
     offsets = torch.arange(LENGTH + 1, device="cuda")
-    losses: List[torch.Tensor] = []
+    losses: list[torch.Tensor] = []
     torch.cuda.synchronize()
     begin = time.monotonic()
     for step in range(steps):
@@ -137,7 +138,7 @@ def main() -> int:
     torch.backends.cuda.matmul.allow_tf32 = True
     begin = time.monotonic()
     tokens = corpus().cuda()
-    result: Dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
+    result: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
                               "tokens": tokens.numel(), "arms": []}
     failed = False
     for arm, stabilize, spikes in (("plain", False, False), ("stabilized", True, False),

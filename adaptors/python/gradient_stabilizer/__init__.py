@@ -34,7 +34,7 @@ from .methods import (
     zclip,
 )
 from .report import StepReport, TensorReport
-from .transform import GradientState, GradientStabilizer, GradientTransform, stabilize_grad_, transform_grad_
+from .transform import GradientStabilizer, GradientState, GradientTransform, stabilize_grad_, transform_grad_
 from .wrapped import WrappedOptimizer, wrap
 
 globals().update(OTHERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 import weakref
 from typing import Any, Callable, Sequence
 
@@ -51,11 +52,11 @@ class _Ending:
 
 def _is_nested() -> bool:
     """Whether the backward that is under way was called by another one."""
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _CALLED_BY_BACKWARD:
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 

@@ -43,7 +43,7 @@ class FusedState(MutableMapping[torch.Tensor, Entry]):
         return self._had[id(parameter)][1]
 
     def get(self, parameter: Any, default: Any = None) -> Any:
-        return self[parameter] if parameter in self else default
+        return self[parameter] if parameter in self else default  # noqa: SIM401
 
     def __setitem__(self, parameter: torch.Tensor, entry: Mapping[str, Any]) -> None:
         self._had[id(parameter)] = parameter, dict(entry)

@@ -7,7 +7,7 @@ import inspect
 import sys
 import warnings
 import weakref
-from typing import Any, Callable
+from typing import Any
 
 from torch.optim import LBFGS, Optimizer
 

@@ -117,7 +117,7 @@ class GSWrapper(WrappedOptimizer):
             "scaler_hparams": {name: getattr(self.scaler, name) for name in _HYPERPARAMETERS},
         }
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]  # no names here
         """Restores a checkpoint of this class or of the authors'. That of a plain optimizer starts the statistics
         afresh. ValueError where hyper-parameters differ or a position has no parameter; nothing is then changed."""
         if STATE_KEY in state_dict:

@@ -191,7 +191,7 @@ def optimizer_in_backward(
     if isinstance(optimizer, FusedOptimizer):
         if settings:
             raise TypeError(f"settings {sorted(settings)} belong to an optimizer that is made here; this one is there")
-        return OptimizerInBackward(optimizer, model, own_gradients=own_gradients)
+        return OptimizerInBackward(optimizer, model, own_gradients=own_gradients)  # type: ignore[arg-type]
     if not (isinstance(optimizer, type) and issubclass(optimizer, FusedOptimizer)):
         raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
     return OptimizerInBackward(optimizer(model.named_parameters(), **settings), model, own_gradients=own_gradients)

@@ -16,6 +16,7 @@ from ._step_hooks import part_of_a_step
 from .methods import Method, stabilize
 from .report import StepReport
 
+
 class WrappedOptimizer(Optimizer):
     """What `wrap` returns: an optimizer that transforms the gradients and then steps the one it was made from.
 

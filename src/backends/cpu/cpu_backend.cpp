@@ -4,7 +4,7 @@
 #include "backends/backend_list.hpp"
 #include "backends/cpu/kernels.hpp"
 #include "backends/reference/reference_update.hpp"
-#include "core/scalar_arithmetic.hpp"
+#include "core/optimizer/scalar_arithmetic.hpp"
 
 namespace gradstab {
 namespace {

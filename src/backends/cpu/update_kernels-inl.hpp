@@ -8,7 +8,7 @@
 #include "backends/cpu/element_formats-inl.hpp"
 #include "backends/cpu/kernels.hpp"
 #include "backends/reference/reference_update.hpp"
-#include "core/update_rules-inl.hpp"
+#include "core/optimizer/update_rules-inl.hpp"
 
 namespace gradstab {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "backends/cuda/device.hpp"
 #include "backends/cuda/driver.hpp"
-#include "core/text.hpp"
+#include "core/base/text.hpp"
 #include "gradstab/cuda.hpp"
 
 // The image of the kernels, as kernels_image.S has it.

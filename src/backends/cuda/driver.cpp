@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "core/text.hpp"
+#include "core/base/text.hpp"
 
 namespace gradstab::device {
 namespace {

@@ -6,7 +6,8 @@
 #include <variant>
 
 #include "backends/cuda/plain_variant.hpp"
-#include "core/step_scalars.hpp"
+#include "core/base/block_elements.hpp"
+#include "core/optimizer/step_scalars.hpp"
 #include "gradstab/moments.hpp"
 #include "gradstab/options.hpp"
 #include "gradstab/report.hpp"
@@ -22,8 +23,8 @@ inline constexpr unsigned kThreads = 256;
 /// wave of blocks does not leave multiprocessors idle for long, large enough to hide what a block costs.
 inline constexpr std::int64_t kChunkElements = 16 * 1024;
 
-/// Elements that share one key of stochastic rounding: the CPU's blocks, so that both draw the same numbers.
-inline constexpr std::int64_t kRandomBlock = 64 * 1024;
+static_assert(kBlockElements % kChunkElements == 0,
+              "the elements of a chunk share one key of stochastic rounding");
 
 /// Part of one segment.
 struct Chunk {

@@ -1,13 +1,13 @@
-// The optimizer update of one chunk: the rules of core/update_rules-inl.hpp in float32, one rounding per
-// operation, or in double where float32 has not the numbers of the step. Bit for bit what the CPU's SIMD
-// backends compute from the same numbers.
+// The optimizer update of one chunk: the rules of core/optimizer/update_rules-inl.hpp in float32, one
+// rounding per operation, or in double where float32 has not the numbers of the step. Bit for bit what the
+// CPU's SIMD backends compute from the same numbers.
 #pragma once
 
 #include "backends/cuda/elements.hpp"
 #include "backends/cuda/tables.hpp"
-#include "core/random_key.hpp"
-#include "core/scalar_arithmetic.hpp"
-#include "core/update_rules-inl.hpp"
+#include "core/base/random_key.hpp"
+#include "core/optimizer/scalar_arithmetic.hpp"
+#include "core/optimizer/update_rules-inl.hpp"
 
 namespace gradstab::device {
 
@@ -234,7 +234,7 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
   if (state.storage == ParameterStorage::bfloat16_stochastic) {
     const std::int64_t start =
         static_cast<std::int64_t>(chunk.segment - plan.first_segment) * plan.segment_elements();
-    const std::int64_t within = (chunk.begin - start) % kRandomBlock;
+    const std::int64_t within = (chunk.begin - start) % kBlockElements;
     arrays.random_first = detail::random_key(tables.seed, numbers.step, chunk.tensor, chunk.begin - within) +
                           static_cast<std::uint32_t>(within);
   }

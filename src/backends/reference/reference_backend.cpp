@@ -3,7 +3,7 @@
 
 #include "backends/backend_list.hpp"
 #include "backends/reference/reference_update.hpp"
-#include "core/element_access.hpp"
+#include "core/base/element_access.hpp"
 
 namespace gradstab {
 namespace {

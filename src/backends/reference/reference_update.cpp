@@ -3,8 +3,8 @@
 #include <bit>
 #include <cmath>
 
-#include "core/scalar_arithmetic.hpp"
-#include "core/update_rules-inl.hpp"
+#include "core/optimizer/scalar_arithmetic.hpp"
+#include "core/optimizer/update_rules-inl.hpp"
 
 namespace gradstab {
 namespace {

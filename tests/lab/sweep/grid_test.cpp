@@ -57,7 +57,7 @@ TEST(SweepAxisTest, WhatCannotBeIsNamed) {
   EXPECT_EQ(refused("lr"), "an axis must be KEY=VALUE,VALUE,..., got 'lr'");
   EXPECT_EQ(refused("=1"), "an axis must be KEY=VALUE,VALUE,..., got '=1'");
   EXPECT_EQ(refused("lr="), "lr: no values, so there is nothing to run");
-  EXPECT_EQ(refused("lr=1,2,1"), "lr: '1' is there twice");
+  EXPECT_EQ(refused("lr=1,2,1"), "lr: '1' is given twice");
   EXPECT_EQ(refused("seeed=1"), "'seeed' is not a setting; did you mean seed?");
   EXPECT_EQ(refused("transfrom=none"), "'transfrom' is not a setting; did you mean transform?");
   EXPECT_EQ(refused("seed=4..1"), "seed: the range '4..1' is empty or too long");

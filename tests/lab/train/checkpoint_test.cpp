@@ -145,7 +145,7 @@ TEST_F(CheckpointTest, TensorsAreWhatTheirShapeSays) {
   EXPECT_THAT(refused_tensor("float32", {std::int64_t{1} << 32, std::int64_t{1} << 30}, ""),
               HasSubstr("has 0 bytes"));
   write_payload(payload_of(tensor("a", "float32", {1}, "0123") + tensor("a", "float32", {1}, "4567"), 2));
-  EXPECT_THAT(refused(), HasSubstr("tensor 'a' is there twice"));
+  EXPECT_THAT(refused(), HasSubstr("tensor 'a' is in it twice"));
 }
 
 TEST_F(CheckpointTest, LengthsAndCountsBeyondTheFileAreRefused) {

@@ -23,10 +23,9 @@ TEST(CheckSameDataTest, OtherTokensAreRefusedByWhatDiffers) {
   began["source"] = "a.txt, bytes";
   EXPECT_TRUE(check_same_data(began, kNow, "runs/x", {}).ok()) << "the file may have moved";
   began["sha256"] = "bb";
-  EXPECT_EQ(
-      refused(began),
-      "'runs/x' was trained on other data: its sha256 was \"bb\" and is \"aa\" now; a run goes on with the "
-      "data that it began with");
+  EXPECT_EQ(refused(began),
+            "'runs/x' was trained on other data: its sha256 was \"bb\" and is \"aa\" now; a run must be "
+            "resumed with the data that it began with");
   began["train_tokens"] = 218188;
   EXPECT_THAT(refused(began), HasSubstr("its train_tokens was 218188 and is 134920 now"));
 }

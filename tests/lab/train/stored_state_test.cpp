@@ -189,11 +189,11 @@ TEST_P(StoredStateTest, WhatDoesNotFitIsRefusedByName) {
   EXPECT_THAT(refused_after([&](Checkpoint& c) {
                 c.tensors["weights/more"] = {DType::float32, {1}, one};
               }),
-              HasSubstr("it has a tensor 'weights/more', for which there is no place"));
+              HasSubstr("it has a tensor 'weights/more', which this run does not have"));
   EXPECT_THAT(refused_after([&](Checkpoint& c) {
                 c.tensors["optimizer/more/m"] = {DType::float32, {1}, one};
               }),
-              HasSubstr("it has a tensor 'optimizer/more/m', for which there is no place"));
+              HasSubstr("it has a tensor 'optimizer/more/m', which this run does not have"));
   const bool fused = GetParam().engine == "fused";
   EXPECT_THAT(refused_after([&](Checkpoint& c) { c.blobs.clear(); }),
               HasSubstr(fused ? "it has no state 'optimizer'" : "it has no state 'transform'"));

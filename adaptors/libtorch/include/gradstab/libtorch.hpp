@@ -139,7 +139,7 @@ class Stabilized : public Optimizer {
   /// The names and shapes behind the entries of report().tensors.
   const ParameterSet& registered_parameters() const noexcept { return bridge_.parameters(); }
 
-  /// State of the transform alone, as bytes that hold no code; LibTorch's optimizer keeps its own in
+  /// State of only the transform, as bytes that hold no code; LibTorch's optimizer keeps its own in
   /// `state()`. Whoever reads files of strangers needs this: loading a LibTorch archive runs the code in it.
   std::vector<std::byte> save_transform_state() const { return bridge_.save_state(this->param_groups_); }
   /// What save_transform_state gave, for parameters of the same names and shapes. Throws gradstab::Error.

@@ -20,7 +20,7 @@ class GroupParameters {
 
   void set_names(const torch::OrderedDict<std::string, at::Tensor>& names);
 
-  /// Whether the groups have the parameters that were taken last, in the same groups and shapes.
+  /// Whether the groups have the parameters that were held last, in the same groups and shapes.
   bool hold(const Groups& groups) const;
 
   struct Taken {

@@ -44,8 +44,8 @@ class TensorOptimizer {
   /// ones, and sparse gradients of SGD are made dense. One entry per parameter; one whose gradient is
   /// undefined is left out. Gradients are not written. False: nothing was done (policy `skip_step`).
   ///
-  /// On a device nothing waits, unless the policy is `raise` or the host decides for the method. There the
-  /// report alone says that a step was left out.
+  /// On a device nothing waits, unless the policy is `raise` or the host decides for the method. There only
+  /// the report says that a step was left out.
   Result<bool> step(std::span<const at::Tensor> parameters, std::span<const at::Tensor> gradients);
 
   /// A step in two parts. The squared norms, float64 [parameters] where the step is made: the library's own

@@ -17,7 +17,7 @@ namespace gradstab {
 /// Whether the memory of a tensor holds its elements, each at its stride, so that a TensorRef can point to
 /// it: not where LibTorch keeps a sign or a conjugation for later (`is_neg`, `is_conj`), where it keeps no
 /// memory (ZeroTensor, meta), or where the memory is arranged otherwise (sparse, nested, quantized, mkldnn)
-/// or known to others alone (subclasses in Python, torch.func).
+/// or known only to others (subclasses in Python, torch.func).
 bool is_plain(const at::Tensor& tensor) noexcept;
 
 /// Of a tensor that is not plain: what it is, and what to do about it; as the end of a sentence.

@@ -52,7 +52,7 @@ class TensorTransform {
   /// Decides, and scales these parts. False: the optimizer must be left out (policy `skip_step`).
   Result<bool> finish_parts(std::span<const at::Tensor> gradients);
 
-  /// The decision alone, on the host: see GradientTransform::decide.
+  /// Only the decision, on the host: see GradientTransform::decide.
   Result<StepReport> decide_at_home(std::span<const double> squared_norms);
 
   /// The norms before the last step, float64 [parameters], 0 where there was no gradient: on the device, in

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The tests of the Python package on the newest torch from PyPI, for the CPU, built and installed in build-newest-torch. What
+# Debian's torch lacks (DTensor, FSDP2) is tested here only. Ends with 77 where pip cannot install it.
+set -euo pipefail
+cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+readonly folder=build-newest-torch
+readonly venv=$folder/venv
+mkdir -p "$folder"
+[[ -x $venv/bin/pip ]] || python3 -m venv "$venv"
+# The torch of PyPI is linked with CUDA's libraries, which come with it: 6 GB in all.
+if ! "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install --upgrade torch numpy pytest; then
+  echo "SKIPPED, nothing was checked: pip could not install torch"
+  exit 77
+fi
+"$venv/bin/python" -c 'import torch; print("torch", torch.__version__)'
+
+cmake -S . -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADSTAB_LAB=OFF -DGRADSTAB_PYTHON=ON -DBUILD_TESTING=ON \
+  -DPython3_EXECUTABLE="$PWD/$venv/bin/python"
+cmake --build "$folder/build" --target gradstab_python gradstab_python_sources gradstab_shared
+# Verbose: the last lines say how many tests were skipped.
+ctest --test-dir "$folder/build" --verbose --no-tests=error -R '^python$'
