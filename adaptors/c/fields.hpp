@@ -20,6 +20,11 @@ struct Field {
 };
 template <class Struct, class T>
 Field(const char*, T Struct::*) -> Field<Struct, T>;
+/// The one of struct S that is called as the setting is.
+#define GRADSTAB_FIELD(name) \
+  gradstab::c::Field {       \
+#name, &S::name          \
+  }
 
 /// The fields of a C struct, a tuple of Field: `fields_of(std::type_identity<Struct>)` beside it.
 template <class Struct, class Visit>
@@ -31,6 +36,15 @@ constexpr void for_each_field(Visit visit) {
 /// Settings that hold lists are read by hand.
 template <class T>
 inline constexpr bool kIsScalar = std::is_arithmetic_v<T> || Choice<T>;
+
+/// Whether any setting holds a list.
+template <class Options>
+consteval bool has_lists() {
+  bool lists = false;
+  visit_settings(std::type_identity<Options>{},
+                 [&]<class T>(const Setting&, T Options::*) { lists = lists || !kIsScalar<T>; });
+  return lists;
+}
 
 /// Whether a C struct has a field for every setting, and no other.
 template <class Struct, class Options>

@@ -124,31 +124,14 @@ gradstab_status gradstab_transform_name(const gradstab_transform* transform, con
   return name_of(transform, name);
 }
 
-gradstab_status gradstab_sgd(const gradstab_sgd_options* options, gradstab_transform* transform,
-                             gradstab_optimizer** optimizer) {
-  return make_optimizer("gradstab_sgd", transform, optimizer, [&] { return c::read_sgd(options); });
-}
-
-gradstab_status gradstab_adam(const gradstab_adam_options* options, gradstab_transform* transform,
-                              gradstab_optimizer** optimizer) {
-  return make_optimizer("gradstab_adam", transform, optimizer, [&] { return c::read_adam(options); });
-}
-
-gradstab_status gradstab_lion(const gradstab_lion_options* options, gradstab_transform* transform,
-                              gradstab_optimizer** optimizer) {
-  return make_optimizer("gradstab_lion", transform, optimizer, [&] { return c::read_lion(options); });
-}
-
-gradstab_status gradstab_adam_mini(const gradstab_adam_mini_options* options, gradstab_transform* transform,
-                                   gradstab_optimizer** optimizer) {
-  return make_optimizer("gradstab_adam_mini", transform, optimizer,
-                        [&] { return c::read_adam_mini(options); });
-}
-
-gradstab_status gradstab_spam(const gradstab_spam_options* options, gradstab_transform* transform,
-                              gradstab_optimizer** optimizer) {
-  return make_optimizer("gradstab_spam", transform, optimizer, [&] { return c::read_spam(options); });
-}
+#define GRADSTAB_MAKER(word, ...)                                                                          \
+  gradstab_status gradstab_##word(const gradstab_##word##_options* options, gradstab_transform* transform, \
+                                  gradstab_optimizer** optimizer) {                                        \
+    return make_optimizer("gradstab_" #word, transform, optimizer,                                         \
+                          [&] { return c::read_optimizer(options); });                                     \
+  }
+GRADSTAB_C_OPTIMIZERS(GRADSTAB_MAKER, GRADSTAB_MAKER)
+#undef GRADSTAB_MAKER
 
 void gradstab_optimizer_destroy(gradstab_optimizer* optimizer) {
   delete optimizer;

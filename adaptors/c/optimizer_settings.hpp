@@ -7,15 +7,15 @@
 #include "gradstab/optimizer.h"
 #include "gradstab/optimizer.hpp"
 #include "gradstab/status.hpp"
+#include "optimizer_structs.hpp"
 
 namespace gradstab::c {
 
-/// Settings that have been checked; NULL stands for the defaults.
-Result<OptimizerOptions> read_sgd(const gradstab_sgd_options* options);
-Result<OptimizerOptions> read_adam(const gradstab_adam_options* options);
-Result<OptimizerOptions> read_lion(const gradstab_lion_options* options);
-Result<OptimizerOptions> read_adam_mini(const gradstab_adam_mini_options* options);
-Result<OptimizerOptions> read_spam(const gradstab_spam_options* options);
+/// Settings of one kind that have been checked; NULL stands for the defaults.
+#define GRADSTAB_READ(word, ...) \
+  Result<OptimizerOptions> read_optimizer(const gradstab_##word##_options* options);
+GRADSTAB_C_OPTIMIZERS(GRADSTAB_READ, GRADSTAB_READ)
+#undef GRADSTAB_READ
 
 /// Groups whose settings have been checked, but not which parameters they have.
 Result<std::vector<OptimizerGroup>> read_groups(const gradstab_optimizer_group* groups, std::size_t count);

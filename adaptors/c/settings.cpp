@@ -12,10 +12,9 @@
 
 constexpr auto fields_of(std::type_identity<gradstab_stabilizer_options>) {
   using S = gradstab_stabilizer_options;
-  using gradstab::c::Field;
-  return std::tuple(Field{"gamma1", &S::gamma1}, Field{"gamma2", &S::gamma2}, Field{"epsilon", &S::epsilon},
-                    Field{"spike_ratio", &S::spike_ratio}, Field{"robust_kappa", &S::robust_kappa},
-                    Field{"bias_correction", &S::bias_correction});
+  return std::tuple(GRADSTAB_FIELD(gamma1), GRADSTAB_FIELD(gamma2), GRADSTAB_FIELD(epsilon),
+                    GRADSTAB_FIELD(spike_ratio), GRADSTAB_FIELD(robust_kappa),
+                    GRADSTAB_FIELD(bias_correction));
 }
 
 namespace gradstab::c {

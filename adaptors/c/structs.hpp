@@ -19,7 +19,8 @@ namespace gradstab::c {
 /// No struct will ever be larger: such a size was never set.
 inline constexpr std::size_t kLargestStruct = 1024;
 
-/// A struct of the C interface: its name, and its size when it first was published.
+/// A struct of the C interface: its name, and its size when it first was published. Those of optimizers are
+/// in optimizer_structs.hpp.
 template <class T>
 struct StructTraits;
 
@@ -35,11 +36,6 @@ GRADSTAB_C_STRUCT(gradstab_run_options, sizeof(gradstab_run_options));
 GRADSTAB_C_STRUCT(gradstab_setting_description, sizeof(gradstab_setting_description));
 GRADSTAB_C_STRUCT(gradstab_step_report, sizeof(gradstab_step_report));
 GRADSTAB_C_STRUCT(gradstab_optimizer_run_options, sizeof(gradstab_optimizer_run_options));
-GRADSTAB_C_STRUCT(gradstab_sgd_options, sizeof(gradstab_sgd_options));
-GRADSTAB_C_STRUCT(gradstab_adam_options, offsetof(gradstab_adam_options, reset_interval));
-GRADSTAB_C_STRUCT(gradstab_lion_options, sizeof(gradstab_lion_options));
-GRADSTAB_C_STRUCT(gradstab_adam_mini_options, sizeof(gradstab_adam_mini_options));
-GRADSTAB_C_STRUCT(gradstab_spam_options, sizeof(gradstab_spam_options));
 #undef GRADSTAB_C_STRUCT
 
 /// What the struct begins with.

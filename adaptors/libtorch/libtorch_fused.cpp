@@ -146,30 +146,23 @@ void read_fields(torch::serialize::InputArchive& archive, Options& options) {
 
 }  // namespace
 
-void LionTorchOptions::serialize(torch::serialize::InputArchive& archive) {
-  read_fields(archive, lion);
+namespace detail {
+
+void write_options(torch::serialize::OutputArchive& archive, const OptimizerOptions& options) {
+  std::visit([&](const auto& typed) { write_fields(archive, typed); }, options);
 }
-void LionTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
-  write_fields(archive, lion);
+
+OptimizerOptions read_options(torch::serialize::InputArchive& archive, OptimizerOptions options) {
+  std::visit([&](auto& typed) { read_fields(archive, typed); }, options);
+  return options;
 }
-void AdamMiniTorchOptions::serialize(torch::serialize::InputArchive& archive) {
-  read_fields(archive, mini);
+
+void no_plain_state(const char* title) {
+  throw Error({StatusCode::corrupt_data, std::string("the archive holds no state of gradstab's ") + title +
+                                             ", and LibTorch has none of its own"});
 }
-void AdamMiniTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
-  write_fields(archive, mini);
-}
-void SpamTorchOptions::serialize(torch::serialize::InputArchive& archive) {
-  read_fields(archive, spam);
-}
-void SpamTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
-  write_fields(archive, spam);
-}
-void AdamWithResetsTorchOptions::serialize(torch::serialize::InputArchive& archive) {
-  read_fields(archive, adam);
-}
-void AdamWithResetsTorchOptions::serialize(torch::serialize::OutputArchive& archive) const {
-  write_fields(archive, adam);
-}
+
+}  // namespace detail
 
 namespace {
 
@@ -221,11 +214,6 @@ OptimizerOptions adam_options(const AnyAdam& options, bool decoupled) {
   return result;
 }
 
-[[noreturn]] void no_plain(const char* kind) {
-  throw Error({StatusCode::corrupt_data, std::string("the archive holds no state of gradstab's ") + kind +
-                                             ", and LibTorch has none of its own"});
-}
-
 }  // namespace
 
 OptimizerOptions library_options(const torch::optim::SGDOptions& options) {
@@ -242,22 +230,6 @@ OptimizerOptions library_options(const torch::optim::AdamOptions& options) {
 
 OptimizerOptions library_options(const torch::optim::AdamWOptions& options) {
   return adam_options(options, true);
-}
-
-OptimizerOptions library_options(const LionTorchOptions& options) {
-  return options.lion;
-}
-
-OptimizerOptions library_options(const AdamMiniTorchOptions& options) {
-  return options.mini;
-}
-
-OptimizerOptions library_options(const SpamTorchOptions& options) {
-  return options.spam;
-}
-
-OptimizerOptions library_options(const AdamWithResetsTorchOptions& options) {
-  return options.adam;
 }
 
 namespace detail {
@@ -283,30 +255,6 @@ States read_plain<torch::optim::AdamWOptions>(torch::serialize::InputArchive& ar
                                               const std::vector<torch::optim::OptimizerParamGroup>& groups) {
   return read_with<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState>(
       archive, groups, take_adam);
-}
-
-template <>
-States read_plain<LionTorchOptions>(torch::serialize::InputArchive&,
-                                    const std::vector<torch::optim::OptimizerParamGroup>&) {
-  no_plain("Lion");
-}
-
-template <>
-States read_plain<AdamMiniTorchOptions>(torch::serialize::InputArchive&,
-                                        const std::vector<torch::optim::OptimizerParamGroup>&) {
-  no_plain("Adam-mini");
-}
-
-template <>
-States read_plain<SpamTorchOptions>(torch::serialize::InputArchive&,
-                                    const std::vector<torch::optim::OptimizerParamGroup>&) {
-  no_plain("SPAM");
-}
-
-template <>
-States read_plain<AdamWithResetsTorchOptions>(torch::serialize::InputArchive&,
-                                              const std::vector<torch::optim::OptimizerParamGroup>&) {
-  no_plain("Adam with resets");
 }
 
 }  // namespace detail

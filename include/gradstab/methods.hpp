@@ -59,7 +59,7 @@ struct MethodInfo {
 /// All methods that can be a link of a chain, in the order of the documents.
 GRADSTAB_API const std::vector<MethodInfo>& methods();
 
-/// All optimizers: "sgd", "adam", "adamw", "lion", "adam_mini" and "spam".
+/// All optimizers, in the order of OptimizerOptions: "sgd", "adam", "adamw", ...
 GRADSTAB_API const std::vector<MethodInfo>& optimizers();
 
 /// The one of that name or older name. Errors: there is none; the message has the nearest name.

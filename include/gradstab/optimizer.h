@@ -1,6 +1,6 @@
-/// The optimizers of the C interface: SGD, Adam, AdamW, Lion, Adam-mini and SPAM, each with an optional
-/// gradient transform in front, whose factors are folded into the update. docs/optimizers.md says what they
-/// compute, docs/c-abi.md how to use them.
+/// The optimizers of the C interface, each with an optional gradient transform in front, whose factors are
+/// folded into the update. docs/optimizers.md says which there are and what they compute, docs/c-abi.md how
+/// to use them.
 ///
 /// Life of an optimizer: options filled by an init function, the optimizer made by gradstab_adam or another
 /// of the makers, bound to named parameters by gradstab_optimizer_init, called once per step with parameters

@@ -21,6 +21,11 @@
 
 namespace gradstab {
 
+// Every optimizer has its options, with the name that texts and messages call it by; beside them
+// `visit_presets`, which calls visit(defaults, summary, name in recorded cases where that is another) for
+// each name that it is made by, and `visit_settings`; and a place in OptimizerOptions. An optimizer that
+// lacks one of them does not compile.
+
 /// Stochastic gradient descent, as torch.optim.SGD: the buffer of the first step is the gradient itself, not
 /// damped.
 struct SgdOptions {
@@ -30,8 +35,14 @@ struct SgdOptions {
   double weight_decay = 0.0;  ///< L2: added to the gradient
   bool nesterov = false;      ///< needs momentum above 0
 
+  constexpr std::string_view name() const noexcept { return "sgd"; }
   bool operator==(const SgdOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_presets(std::type_identity<SgdOptions>, Visit visit) {
+  visit(SgdOptions{}, "stochastic gradient descent, with momentum", "sgd_momentum");
+}
 
 template <class Visit>
 constexpr void visit_settings(std::type_identity<SgdOptions>, Visit visit) {
@@ -77,8 +88,15 @@ struct AdamOptions {
     return options;
   }
 
+  constexpr std::string_view name() const noexcept { return decoupled ? "adamw" : "adam"; }
   bool operator==(const AdamOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_presets(std::type_identity<AdamOptions>, Visit visit) {
+  visit(AdamOptions{}, "Adam, weight decay as L2");
+  visit(AdamOptions::adamw(), "AdamW: decoupled weight decay");
+}
 
 template <class Visit>
 constexpr void visit_settings(std::type_identity<AdamOptions>, Visit visit) {
@@ -113,8 +131,14 @@ struct LionOptions {
   /// it.
   double decay_over_lr = 0.0;
 
+  constexpr std::string_view name() const noexcept { return "lion"; }
   bool operator==(const LionOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_presets(std::type_identity<LionOptions>, Visit visit) {
+  visit(LionOptions{}, "Lion: the sign of an interpolated momentum");
+}
 
 template <class Visit>
 constexpr void visit_settings(std::type_identity<LionOptions>, Visit visit) {
@@ -162,8 +186,14 @@ struct AdamMiniOptions {
   };
   std::vector<Override> overrides = {};
 
+  constexpr std::string_view name() const noexcept { return "adam_mini"; }
   bool operator==(const AdamMiniOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_presets(std::type_identity<AdamMiniOptions>, Visit visit) {
+  visit(AdamMiniOptions{}, "Adam-mini: one second moment per head, row or tensor");
+}
 
 template <class Visit>
 constexpr void visit_settings(std::type_identity<AdamMiniOptions>, Visit visit) {
@@ -196,8 +226,14 @@ struct SpamOptions {
   std::int64_t warmup_steps = 150;    ///< after a reset the learning rate rises along a cosine
   std::int64_t quiet_steps = 20;      ///< after a reset nothing is clipped; also in the first steps of all
 
+  constexpr std::string_view name() const noexcept { return "spam"; }
   bool operator==(const SpamOptions&) const = default;
 };
+
+template <class Visit>
+constexpr void visit_presets(std::type_identity<SpamOptions>, Visit visit) {
+  visit(SpamOptions{}, "SPAM: Adam with clipped spikes and momentum resets");
+}
 
 template <class Visit>
 constexpr void visit_settings(std::type_identity<SpamOptions>, Visit visit) {
@@ -231,7 +267,7 @@ constexpr void visit_settings(std::type_identity<SpamOptions>, Visit visit) {
 
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions, LionOptions, AdamMiniOptions, SpamOptions>;
 
-/// "sgd", "adam", "adamw", "lion", "adam_mini" or "spam".
+/// Such as "adamw": see optimizers() in gradstab/methods.hpp.
 GRADSTAB_API std::string_view name_of(const OptimizerOptions& options) noexcept;
 
 /// Errors name the setting, its value and its range.

@@ -126,8 +126,7 @@ Status DeviceEngine::allocate_tables(const EngineSetup& setup, const Plan& plan)
 
 Status DeviceEngine::measure(Stream stream) {
   if (!tables_.measures) return {};
-  return device_->launch(kernel_index(Kernel::measure), tables_,
-                         {at_least_one(tables_.chunk_count), 0, false}, stream);
+  return device_->launch({Pass::measure}, tables_, {at_least_one(tables_.chunk_count), 0, false}, stream);
 }
 
 Result<std::vector<double>> DeviceEngine::fetch_squared_norms(Stream stream) const {
@@ -154,19 +153,18 @@ Status DeviceEngine::give_decisions(std::span<const GivenDecision> decisions, St
 Status DeviceEngine::finish(Stream stream) {
   const std::uint32_t wanted = (tables_.tensor_count + kThreads - 1) / kThreads;
   const Launch deciding{std::min(at_least_one(wanted), kMostDecidingBlocks), 0, false};
-  GRADSTAB_RETURN_IF_ERROR(device_->launch(kernel_index(Kernel::decide), tables_, deciding, stream));
+  GRADSTAB_RETURN_IF_ERROR(device_->launch({Pass::decide}, tables_, deciding, stream));
   bool counted = false;
   for (const RuleRange& range : ranges_) {
     if (range.chunk_count == 0) continue;
-    const std::size_t kernel =
-        tables_.optimizes ? kernel_index(Kernel::update, range.rule) : kernel_index(Kernel::apply);
+    const Kernel kernel = tables_.optimizes ? Kernel{Pass::update, range.rule} : Kernel{Pass::apply};
     const Launch launch{range.chunk_count, range.first_chunk, !counted};
     GRADSTAB_RETURN_IF_ERROR(device_->launch(kernel, tables_, launch, stream));
     counted = true;
   }
   if (counted) return {};
   // Nothing to write, but a step all the same.
-  return device_->launch(kernel_index(Kernel::apply), tables_, {1, tables_.chunk_count, true}, stream);
+  return device_->launch({Pass::apply}, tables_, {1, tables_.chunk_count, true}, stream);
 }
 
 Status DeviceEngine::step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient,
@@ -182,13 +180,13 @@ Status DeviceEngine::step_one(std::size_t index, const TensorRef& parameter, con
   launch.tensor = static_cast<std::uint32_t>(index);
   launch.address = {gradient.data, parameter.data, gradient.dtype};
   launch.first_chunk = chunks_[index].first;
-  const auto start = [&](std::size_t kernel, std::uint32_t blocks) {
+  const auto start = [&](Kernel kernel, std::uint32_t blocks) {
     launch.blocks = blocks;
     return blocks == 0 ? Status() : device_->launch(kernel, tables_, launch, stream);
   };
-  if (tables_.measures) GRADSTAB_RETURN_IF_ERROR(start(kernel_index(Kernel::measure), chunks_[index].count));
-  GRADSTAB_RETURN_IF_ERROR(start(kernel_index(Kernel::decide), 1));
-  return start(kernel_index(Kernel::update, rules_[index].rule), chunks_[index].count);
+  if (tables_.measures) GRADSTAB_RETURN_IF_ERROR(start({Pass::measure}, chunks_[index].count));
+  GRADSTAB_RETURN_IF_ERROR(start({Pass::decide}, 1));
+  return start({Pass::update, rules_[index].rule}, chunks_[index].count);
 }
 
 Status DeviceEngine::set_groups(std::span<const GroupSettings> groups, Stream stream) {

@@ -10,25 +10,7 @@ namespace gradstab::cuda {
 namespace {
 
 device::GroupSettings settings_of(const OptimizerOptions& options) {
-  using device::OptimizerKind;
-  device::GroupSettings settings;
-  if (const auto* sgd = std::get_if<SgdOptions>(&options)) {
-    settings.kind = OptimizerKind::sgd;
-    settings.sgd = *sgd;
-  } else if (const auto* adam = std::get_if<AdamOptions>(&options)) {
-    settings.kind = OptimizerKind::adam;
-    settings.adam = *adam;
-  } else if (const auto* lion = std::get_if<LionOptions>(&options)) {
-    settings.kind = OptimizerKind::lion;
-    settings.lion = *lion;
-  } else if (const auto* mini = std::get_if<AdamMiniOptions>(&options)) {
-    settings.kind = OptimizerKind::adam_mini;
-    settings.adam_mini = {mini->lr, mini->beta1, mini->beta2, mini->epsilon, mini->weight_decay};
-  } else if (const auto* spam = std::get_if<SpamOptions>(&options)) {
-    settings.kind = OptimizerKind::spam;
-    settings.spam = *spam;
-  }
-  return settings;
+  return std::visit([](const auto& typed) { return device::GroupSettings(step_settings(typed)); }, options);
 }
 
 }  // namespace

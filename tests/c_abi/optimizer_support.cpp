@@ -3,85 +3,16 @@
 namespace gradstab::testing {
 namespace {
 
-gradstab_sgd_options as_c(const SgdOptions& from) {
-  gradstab_sgd_options options = sgd_options();
-  options.lr = from.lr;
-  options.momentum = from.momentum;
-  options.dampening = from.dampening;
-  options.weight_decay = from.weight_decay;
-  options.nesterov = from.nesterov ? 1 : 0;
-  return options;
-}
-
-gradstab_adam_options as_c(const AdamOptions& from) {
-  gradstab_adam_options options = adam_options();
-  options.lr = from.lr;
-  options.beta1 = from.beta1;
-  options.beta2 = from.beta2;
-  options.epsilon = from.epsilon;
-  options.weight_decay = from.weight_decay;
-  options.decoupled = from.decoupled ? 1 : 0;
-  options.amsgrad = from.amsgrad ? 1 : 0;
-  options.reset_interval = from.reset_interval;
-  options.compat = static_cast<gradstab_compat>(from.compat);
-  return options;
-}
-
-gradstab_lion_options as_c(const LionOptions& from) {
-  gradstab_lion_options options = lion_options();
-  options.lr = from.lr;
-  options.beta1 = from.beta1;
-  options.beta2 = from.beta2;
-  options.weight_decay = from.weight_decay;
-  options.decay_over_lr = from.decay_over_lr;
-  return options;
-}
-
-gradstab_adam_mini_options as_c(const AdamMiniOptions& from) {
-  gradstab_adam_mini_options options = adam_mini_options();
-  options.lr = from.lr;
-  options.beta1 = from.beta1;
-  options.beta2 = from.beta2;
-  options.epsilon = from.epsilon;
-  options.weight_decay = from.weight_decay;
-  options.dim = from.dim;
-  options.n_heads = from.n_heads;
-  return options;
-}
-
-gradstab_spam_options as_c(const SpamOptions& from) {
-  gradstab_spam_options options = spam_options();
-  options.lr = from.lr;
-  options.beta1 = from.beta1;
-  options.beta2 = from.beta2;
-  options.epsilon = from.epsilon;
-  options.weight_decay = from.weight_decay;
-  options.threshold = from.threshold;
-  options.reset_interval = from.reset_interval;
-  options.warmup_steps = from.warmup_steps;
-  options.quiet_steps = from.quiet_steps;
-  return options;
-}
-
 struct Maker {
   gradstab_transform* transform;
   gradstab_optimizer** optimizer;
 
-  gradstab_status operator()(const gradstab_sgd_options& options) const {
-    return gradstab_sgd(&options, transform, optimizer);
+#define GRADSTAB_MAKER(word, ...)                                              \
+  gradstab_status operator()(const gradstab_##word##_options& options) const { \
+    return gradstab_##word(&options, transform, optimizer);                    \
   }
-  gradstab_status operator()(const gradstab_adam_options& options) const {
-    return gradstab_adam(&options, transform, optimizer);
-  }
-  gradstab_status operator()(const gradstab_lion_options& options) const {
-    return gradstab_lion(&options, transform, optimizer);
-  }
-  gradstab_status operator()(const gradstab_adam_mini_options& options) const {
-    return gradstab_adam_mini(&options, transform, optimizer);
-  }
-  gradstab_status operator()(const gradstab_spam_options& options) const {
-    return gradstab_spam(&options, transform, optimizer);
-  }
+  GRADSTAB_C_OPTIMIZERS(GRADSTAB_MAKER, GRADSTAB_MAKER)
+#undef GRADSTAB_MAKER
 };
 
 std::string described(gradstab_status status, const gradstab_optimizer* optimizer) {
@@ -90,11 +21,16 @@ std::string described(gradstab_status status, const gradstab_optimizer* optimize
 
 }  // namespace
 
-gradstab_sgd_options sgd_options() {
-  gradstab_sgd_options options;
-  EXPECT_TRUE(accepted(gradstab_sgd_options_init(&options, sizeof options)));
-  return options;
-}
+#define GRADSTAB_DEFAULTS(word, ...)                                                 \
+  gradstab_##word##_options word##_options() {                                       \
+    gradstab_##word##_options options;                                               \
+    EXPECT_TRUE(accepted(gradstab_##word##_options_init(&options, sizeof options))); \
+    return options;                                                                  \
+  }
+#define GRADSTAB_WITH_PRESETS(...)
+GRADSTAB_C_OPTIMIZERS(GRADSTAB_DEFAULTS, GRADSTAB_WITH_PRESETS)
+#undef GRADSTAB_DEFAULTS
+#undef GRADSTAB_WITH_PRESETS
 
 gradstab_adam_options adam_options(gradstab_adam_preset preset) {
   gradstab_adam_options options;
@@ -102,26 +38,13 @@ gradstab_adam_options adam_options(gradstab_adam_preset preset) {
   return options;
 }
 
-gradstab_lion_options lion_options() {
-  gradstab_lion_options options;
-  EXPECT_TRUE(accepted(gradstab_lion_options_init(&options, sizeof options)));
-  return options;
-}
-
-gradstab_adam_mini_options adam_mini_options() {
-  gradstab_adam_mini_options options;
-  EXPECT_TRUE(accepted(gradstab_adam_mini_options_init(&options, sizeof options)));
-  return options;
-}
-
-gradstab_spam_options spam_options() {
-  gradstab_spam_options options;
-  EXPECT_TRUE(accepted(gradstab_spam_options_init(&options, sizeof options)));
-  return options;
-}
-
 COptions::COptions(const OptimizerOptions& options) {
-  std::visit([this](const auto& typed) { value_ = as_c(typed); }, options);
+  std::visit(
+      [this](const auto& typed) {
+        value_ = c::to_struct(typed);
+        std::visit([](auto& made) { made.base.struct_size = sizeof made; }, value_);
+      },
+      options);
   const auto* mini = std::get_if<AdamMiniOptions>(&options);
   if (mini == nullptr) return;
   for (const auto& override : mini->overrides) patterns_.push_back(override.pattern);

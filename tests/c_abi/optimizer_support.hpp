@@ -12,6 +12,7 @@
 
 #include "gradstab/optimizer.h"
 #include "gradstab/optimizer.hpp"
+#include "optimizer_structs.hpp"
 #include "support.hpp"
 
 namespace gradstab::testing {
@@ -22,11 +23,12 @@ struct DestroyOptimizer {
 using OptimizerHandle = std::unique_ptr<gradstab_optimizer, DestroyOptimizer>;
 
 /// The defaults, as the init functions give them.
-gradstab_sgd_options sgd_options();
-gradstab_adam_options adam_options(gradstab_adam_preset preset = GRADSTAB_PRESET_ADAM);
-gradstab_lion_options lion_options();
-gradstab_adam_mini_options adam_mini_options();
-gradstab_spam_options spam_options();
+#define GRADSTAB_DEFAULTS(word, ...) gradstab_##word##_options word##_options();
+#define GRADSTAB_WITH_PRESETS(word, ...) \
+  gradstab_##word##_options word##_options(gradstab_##word##_preset preset = {});
+GRADSTAB_C_OPTIMIZERS(GRADSTAB_DEFAULTS, GRADSTAB_WITH_PRESETS)
+#undef GRADSTAB_DEFAULTS
+#undef GRADSTAB_WITH_PRESETS
 
 /// The C options of a kind of optimizer, with what they point to.
 class COptions {
@@ -41,9 +43,7 @@ class COptions {
  private:
   std::vector<gradstab_adam_mini_override> overrides_;
   std::vector<std::string> patterns_;
-  std::variant<gradstab_sgd_options, gradstab_adam_options, gradstab_lion_options, gradstab_adam_mini_options,
-               gradstab_spam_options>
-      value_;
+  c::AnyOptimizerStruct value_;
 };
 
 /// Fails the test if the maker does.

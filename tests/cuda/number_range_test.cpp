@@ -9,9 +9,9 @@
 namespace gradstab {
 namespace {
 
-using testing::DeviceCase;
 using testing::DevicePair;
 using testing::DeviceTypes;
+using testing::Kind;
 using testing::Values;
 
 /// Exponents by which multiples of 1/16 up to 4 are multiplied without a rounding: from the spacing of the
@@ -30,7 +30,7 @@ std::vector<Values> scaled_gradients(std::mt19937_64& random, const ParameterSet
 }
 
 TEST(CudaNumberRange, GradientsOfAnySizeGiveTheBitsOfTheCpu) {
-  for (const DeviceCase& chosen : testing::device_cases()) {
+  for (const Kind& chosen : testing::kinds_with_early_resets()) {
     // Adam-mini's norms of units enter squared sums of several segments, whose order is the device's own.
     if (chosen.name == "adam_mini") continue;
     for (const DeviceTypes& types : testing::kDeviceTypes) {
@@ -52,7 +52,7 @@ TEST(CudaNumberRange, GradientsOfAnySizeGiveTheBitsOfTheCpu) {
 }
 
 TEST(CudaNumberRange, AdamMiniDividesByUnitsOfAnySize) {
-  for (const DeviceCase& chosen : testing::device_cases()) {
+  for (const Kind& chosen : testing::kinds_with_early_resets()) {
     if (chosen.name != "adam_mini") continue;
     for (const int exponent : exponents(DType::float32)) {
       DevicePair pair(chosen, DType::float32, DType::float32);
@@ -72,14 +72,13 @@ TEST(CudaNumberRange, AdamMiniDividesByUnitsOfAnySize) {
 
 /// Settings that float32 has not, one in each kind of optimizer.
 TEST(CudaNumberRange, SettingsBeyondFloat32GiveTheBitsOfTheCpu) {
-  const DeviceCase cases[] = {
-      {"sgd", SgdOptions{.lr = 1e-42}},
-      {"momentum", SgdOptions{.lr = 1e-3, .momentum = 1e-42}},
-      {"adam", AdamOptions{.epsilon = 1e-46}},
-      {"adamw", AdamOptions{.lr = 1e-3, .epsilon = 1e39, .decoupled = true}},
-      {"lion", LionOptions{.lr = 1e-42}},
-      {"spam", SpamOptions{.threshold = 1e39, .reset_interval = 0, .quiet_steps = 1}}};
-  for (const DeviceCase& chosen : cases) {
+  const Kind cases[] = {{"sgd", SgdOptions{.lr = 1e-42}},
+                        {"momentum", SgdOptions{.lr = 1e-3, .momentum = 1e-42}},
+                        {"adam", AdamOptions{.epsilon = 1e-46}},
+                        {"adamw", AdamOptions{.lr = 1e-3, .epsilon = 1e39, .decoupled = true}},
+                        {"lion", LionOptions{.lr = 1e-42}},
+                        {"spam", SpamOptions{.threshold = 1e39, .reset_interval = 0, .quiet_steps = 1}}};
+  for (const Kind& chosen : cases) {
     for (const DeviceTypes& types : testing::kDeviceTypes) {
       DevicePair pair(chosen, types.parameter, types.gradient, types.low_precision, false);
       std::mt19937_64 random(17);

@@ -9,49 +9,11 @@
 
 #include "cuda/emulated.hpp"
 #include "gradstab/transforms.hpp"
+#include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab::testing {
-
-struct DeviceCase {
-  std::string name;
-  OptimizerOptions options;
-};
-
-/// Every rule, and what Adam-mini and the resets add to them.
-inline const std::vector<DeviceCase>& device_cases() {
-  static const std::vector<DeviceCase> cases = [] {
-    AdamOptions amsgrad;
-    amsgrad.amsgrad = true;
-    amsgrad.weight_decay = 0.1;
-    AdamOptions reset = AdamOptions::stable_spam();
-    reset.reset_interval = 3;
-    AdamOptions released_reset = reset;
-    released_reset.compat = Compat::released;
-    SpamOptions spam;
-    spam.reset_interval = 4;
-    spam.warmup_steps = 3;
-    spam.quiet_steps = 1;
-    spam.threshold = 5.0;
-    AdamMiniOptions mini;
-    mini.dim = 8;
-    mini.n_heads = 2;
-    mini.weight_decay = 0.1;
-    return std::vector<DeviceCase>{{"sgd", SgdOptions{.weight_decay = 0.01}},
-                                   {"momentum", SgdOptions{.momentum = 0.9, .dampening = 0.1}},
-                                   {"nesterov", SgdOptions{.momentum = 0.9, .nesterov = true}},
-                                   {"adam", AdamOptions{.weight_decay = 0.1}},
-                                   {"adamw", AdamOptions::adamw()},
-                                   {"amsgrad", amsgrad},
-                                   {"reset", reset},
-                                   {"released_reset", released_reset},
-                                   {"lion", LionOptions{.weight_decay = 0.1}},
-                                   {"adam_mini", mini},
-                                   {"spam", spam}};
-  }();
-  return cases;
-}
 
 /// How parameters and gradients are stored.
 struct DeviceTypes {
@@ -69,7 +31,7 @@ inline constexpr DeviceTypes kDeviceTypes[] = {
 
 /// The same training on the CPU and on an emulated device.
 struct DevicePair {
-  DevicePair(const DeviceCase& chosen, DType parameter_dtype, DType gradient_dtype,
+  DevicePair(const Kind& chosen, DType parameter_dtype, DType gradient_dtype,
              LowPrecision low_precision = LowPrecision::master_copy, bool stabilizes = true,
              NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor)
       : host(small_model(), parameter_dtype, gradient_dtype, chosen.options, transform(stabilizes),

@@ -20,11 +20,11 @@ using ::testing::HasSubstr;
 using testing::on_device;
 using testing::Training;
 using testing::Values;
-using Case = testing::DeviceCase;
+using Case = testing::Kind;
 using Pair = testing::DevicePair;
 
-const std::vector<Case>& cases() {
-  return testing::device_cases();
+std::vector<Case> cases() {
+  return testing::kinds_with_early_resets();
 }
 
 /// With gradients whose squares add up exactly in any order, nothing at all may differ from the CPU's SIMD

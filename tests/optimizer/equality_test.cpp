@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
+#include "core/optimizer/optimizer_rule.hpp"
 #include "gradstab/backend.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"
@@ -91,6 +93,15 @@ Comparison compare(const Kind& kind, DType dtype, const std::string& backend, un
     result.library_steps.push_back(training.optimizer.parameter_state(i)->step);
   }
   return result;
+}
+
+/// So that what goes through all kinds goes through all rules.
+TEST(KindsTest, EveryRuleIsThatOfAKind) {
+  std::set<UpdateRule> seen;
+  for (const Kind& kind : all_kinds())
+    for (const Parameter& parameter : small_model())
+      seen.insert(parameter_rule(kind.options, parameter).value().rule);
+  for (const UpdateRule rule : kUpdateRules) EXPECT_TRUE(seen.contains(rule)) << to_string(rule);
 }
 
 class EqualityTest : public ::testing::TestWithParam<Kind> {};

@@ -74,6 +74,28 @@ const std::vector<Kind>& all_kinds() {
   return kinds;
 }
 
+std::vector<Kind> kinds_with_early_resets() {
+  std::vector<Kind> kinds = all_kinds();
+  for (Kind& kind : kinds) {
+    std::visit(
+        [](auto& typed) {
+          if constexpr (requires { typed.reset_interval; })
+            typed.reset_interval = std::min<std::int64_t>(typed.reset_interval, 3);
+          if constexpr (requires { typed.quiet_steps; }) typed.quiet_steps = 1;
+        },
+        kind.options);
+  }
+  auto released = std::get<AdamOptions>(std::ranges::find(kinds, "adam_reset", &Kind::name)->options);
+  released.compat = Compat::released;
+  kinds.push_back({"adam_reset_released", released});
+  AdamOptions stable_spam = AdamOptions::stable_spam();
+  stable_spam.reset_interval = 3;
+  kinds.push_back({"stable_spam", stable_spam});
+  stable_spam.compat = Compat::released;
+  kinds.push_back({"stable_spam_released", stable_spam});
+  return kinds;
+}
+
 const OptimizerOptions& kind(const std::string& name) {
   const auto found = std::ranges::find(all_kinds(), name, &Kind::name);
   if (found == all_kinds().end()) throw std::logic_error("no such kind: " + name);

@@ -19,6 +19,8 @@ struct Kind {
 /// SGD plain, with momentum, with Nesterov; Adam, AdamW, both with AMSGrad; Lion with both kinds of decay;
 /// Adam-mini; SPAM with resets and clipping in a few steps.
 const std::vector<Kind>& all_kinds();
+/// The same with resets that come within the first few steps, and those of Adam as released too.
+std::vector<Kind> kinds_with_early_resets();
 
 /// The one of that name.
 const OptimizerOptions& kind(const std::string& name);

@@ -4,6 +4,7 @@ as well."""
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle
 from typing import Any, Callable
@@ -24,12 +25,11 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]] 
     "AdamW": (gs.optim.AdamW, torch.optim.AdamW, {"lr": 1e-2}),
     "AdamW amsgrad": (gs.optim.AdamW, torch.optim.AdamW, {"lr": 1e-2, "amsgrad": True, "betas": (0.8, 0.95)}),
 }
-FUSED = {
+#: Every optimizer, those that have more to show with settings.
+FUSED: dict[str, Callable[..., Any]] = {
+    **{name: functools.partial(getattr(gs.optim, name), lr=1e-2) for name in gs.optim.__all__},
     "SGD": lambda named: gs.optim.SGD(named, 0.05, momentum=0.9),
-    "Adam": lambda named: gs.optim.Adam(named, 1e-2),
-    "AdamW": lambda named: gs.optim.AdamW(named, 1e-2),
     "Lion": lambda named: gs.optim.Lion(named, 1e-3, weight_decay=0.1),
-    "AdamMini": lambda named: gs.optim.AdamMini(named, 1e-2),
     "Adam with resets": lambda named: gs.optim.Adam(named, 1e-2, reset_interval=3),
     "SPAM": lambda named: gs.optim.SPAM(named, 1e-2, reset_interval=4, warmup_steps=2, quiet_steps=1),
 }

@@ -25,13 +25,9 @@ class Row(NamedTuple):
 
 
 ROWS = [Row(*row) for row in _native.ops.describe_settings(True)]
+#: AdamMini is "adam_mini", AdamW "adamw", SGD "sgd".
 OPTIMIZERS: dict[str, Any] = {
-    "sgd": gs.optim.SGD,
-    "adam": gs.optim.Adam,
-    "adamw": gs.optim.AdamW,
-    "lion": gs.optim.Lion,
-    "adam_mini": gs.optim.AdamMini,
-    "spam": gs.optim.SPAM,
+    re.sub("(?<=[a-z])(?=[A-Z][a-z])", "_", name).lower(): getattr(gs.optim, name) for name in gs.optim.__all__
 }
 #: Parameters of the optimizers that belong to all of them, or that torch has under other names.
 COMMON = {"self", "params", "named_parameters", "transform", "nonfinite", "backend", "shard_group", "low_precision", "seed"}

@@ -37,7 +37,7 @@ std::vector<LinkTexts> parse_transform_text(const std::string& text);
 using SettingTexts = std::tuple<std::string, std::string, std::string, std::string, std::string>;
 std::vector<SettingTexts> describe_settings(bool of_optimizers);
 
-/// "sgd", "adam", "lion", "adam_mini" or "spam" with its settings. Throws as above.
+/// One of gradstab::optimizers() with its settings. Throws as above.
 OptimizerOptions make_optimizer_options(const std::string& kind, const Numbers& numbers, const Words& words);
 
 /// How a transform runs: the policy by its name, and the backend, empty for the default.

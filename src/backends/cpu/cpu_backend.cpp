@@ -35,12 +35,9 @@ class CpuBackend final : public Backend {
     kernels_.clamp[static_cast<std::size_t>(dtype)](data, count, factor, limit);
   }
   void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept override {
-    const auto kernel =
-        kernels_.update[static_cast<std::size_t>(block.rule)][static_cast<std::size_t>(block.storage)]
-                       [static_cast<std::size_t>(block.gradient_dtype)];
-    // float64, and numbers that float32 has not, go to the reference.
-    const bool vectors = kernel != nullptr && fits_float32(scalars);
-    vectors ? kernel(block, scalars) : reference_update(block, scalars);
+    if (!fits_float32(scalars)) return reference_update(block, scalars);
+    kernels_.update[static_cast<std::size_t>(block.rule)][static_cast<std::size_t>(block.storage)]
+                   [static_cast<std::size_t>(block.gradient_dtype)](block, scalars);
   }
 
  private:

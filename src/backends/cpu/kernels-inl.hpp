@@ -245,19 +245,39 @@ void clamp(void* data, std::size_t count, double factor, double limit) noexcept 
   }
 }
 
+/// Whether no kernel is missing, neither of a dtype nor of a rule.
+constexpr bool is_complete(const CpuKernels& kernels) {
+  for (std::size_t dtype = 0; dtype < kDTypeCount; ++dtype) {
+    if (kernels.squared_norm[dtype] == nullptr || kernels.max_abs[dtype] == nullptr) return false;
+    if (kernels.scale[dtype] == nullptr || kernels.clamp[dtype] == nullptr) return false;
+    for (const auto& of_storage : kernels.update)
+      for (const auto& of_dtype : of_storage)
+        if (of_dtype[dtype] == nullptr) return false;
+  }
+  return true;
+}
+
+constexpr CpuKernels make_kernels() {
+  CpuKernels kernels = {
+      {squared_norm<Single>, squared_norm<Double>, squared_norm_sixteen_bits<Half>,
+       squared_norm_sixteen_bits<Brain>},
+      {max_abs<Single, std::int32_t>, max_abs<Double, std::int64_t>, max_abs<Half, std::int16_t>,
+       max_abs<Brain, std::int16_t>},
+      {scale<Single>, scale<Double>, scale_sixteen_bits<Half>, scale_sixteen_bits<Brain>},
+      {clamp<Single>, clamp<Double>, clamp<Half>, clamp<Brain>},
+      {},
+  };
+  add_updates(kernels);
+  return kernels;
+}
+
+constexpr CpuKernels kKernels = make_kernels();
+static_assert(is_complete(kKernels),
+              "every dtype, and every rule with every storage and dtype, has its kernel");
+
 }  // namespace
 
-extern const CpuKernels GRADSTAB_KERNELS_NAME = {
-    {squared_norm<Single>, squared_norm<Double>, squared_norm_sixteen_bits<Half>,
-     squared_norm_sixteen_bits<Brain>},
-    {max_abs<Single, std::int32_t>, max_abs<Double, std::int64_t>, max_abs<Half, std::int16_t>,
-     max_abs<Brain, std::int16_t>},
-    {scale<Single>, scale<Double>, scale_sixteen_bits<Half>, scale_sixteen_bits<Brain>},
-    {clamp<Single>, clamp<Double>, clamp<Half>, clamp<Brain>},
-    {GRADSTAB_UPDATES_OF_RULE(PlainRule), GRADSTAB_UPDATES_OF_RULE(PlainMomentum),
-     GRADSTAB_UPDATES_OF_RULE(NesterovMomentum), GRADSTAB_UPDATES_OF_RULE(Adam),
-     GRADSTAB_UPDATES_OF_RULE(Amsgrad), GRADSTAB_UPDATES_OF_RULE(Spam), GRADSTAB_UPDATES_OF_RULE(LionRule)},
-};
+extern const CpuKernels GRADSTAB_KERNELS_NAME = kKernels;
 
 }  // namespace gradstab
 // NOLINTEND(misc-definitions-in-headers)

@@ -7,6 +7,7 @@
 
 #include "backends/cpu/element_formats-inl.hpp"
 #include "backends/cpu/kernels.hpp"
+#include "backends/reference/reference_update.hpp"
 #include "core/optimizer/update_rules-inl.hpp"
 
 namespace gradstab {
@@ -64,19 +65,25 @@ GRADSTAB_INLINE inline void store_bfloat16(std::uint16_t* p, F32 value) {
   store_upper_halves(p, hn::IfThenElse(hn::RebindMask(kU32, hn::Eq(value, value)), rounded, nan));
 }
 
-// Gradients: a load of as many elements as a vector holds floats.
+// Gradients by their dtype: a load of as many elements as a vector holds floats.
 
-struct SingleGradient {
+template <DType kDType>
+struct Gradient;
+
+template <>
+struct Gradient<DType::float32> {
   using Element = float;
   static GRADSTAB_INLINE F32 load(const float* p) { return hn::LoadU(kF32, p); }
 };
 
-struct BrainGradient {
+template <>
+struct Gradient<DType::bfloat16> {
   using Element = std::uint16_t;
   static GRADSTAB_INLINE F32 load(const std::uint16_t* p) { return load_bfloat16(p); }
 };
 
-struct HalfGradient {
+template <>
+struct Gradient<DType::float16> {
   using Element = std::uint16_t;
   static GRADSTAB_INLINE F32 load(const std::uint16_t* p) {
 #if GRADSTAB_NATIVE_FLOAT16
@@ -87,9 +94,13 @@ struct HalfGradient {
   }
 };
 
-// Parameters: what is read, and what is written.
+// Parameters by their storage: what is read, and what is written.
 
-struct SingleParameter {
+template <ParameterStorage kStorage>
+struct Parameter;
+
+template <>
+struct Parameter<ParameterStorage::float32> {
   using Element = float;
   static constexpr bool kMaster = false;
   static GRADSTAB_INLINE F32 load(const float* p, const float*) { return hn::LoadU(kF32, p); }
@@ -98,7 +109,8 @@ struct SingleParameter {
   }
 };
 
-struct MasterParameter {
+template <>
+struct Parameter<ParameterStorage::bfloat16_master> {
   using Element = std::uint16_t;
   static constexpr bool kMaster = true;
   static GRADSTAB_INLINE F32 load(const std::uint16_t*, const float* master) {
@@ -110,7 +122,8 @@ struct MasterParameter {
   }
 };
 
-struct StochasticParameter {
+template <>
+struct Parameter<ParameterStorage::bfloat16_stochastic> {
   using Element = std::uint16_t;
   static constexpr bool kMaster = false;
   static GRADSTAB_INLINE F32 load(const std::uint16_t* p, const float*) { return load_bfloat16(p); }
@@ -124,20 +137,22 @@ struct StochasticParameter {
   }
 };
 
-template <class Rule, class Parameter, class Gradient>
+template <UpdateRule kRule, ParameterStorage kStorage, DType kDType>
 void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
-  using P = typename Parameter::Element;
-  using G = typename Gradient::Element;
+  using Stored = Parameter<kStorage>;
+  using Loaded = Gradient<kDType>;
+  using P = typename Stored::Element;
+  using G = typename Loaded::Element;
   constexpr std::size_t kLanes = hn::MaxLanes(kF32);
-  constexpr std::size_t kStates = Rule::kStates;
+  constexpr std::size_t kStates = kStateCount<kRule>;
   const RuleScalars<VectorOps> s(scalars);
   const auto step = [&](P* p, float* master, const G* g, float* const* states,
                         std::size_t index) GRADSTAB_INLINE {
     F32 values[kStates + 1];
     for (std::size_t k = 0; k < kStates; ++k) values[k] = hn::LoadU(kF32, states[k]);
     const F32 updated =
-        Rule::template update<VectorOps>(s, Parameter::load(p, master), Gradient::load(g), values);
-    Parameter::store(p, master, updated, block.random_key + static_cast<std::uint32_t>(index));
+        Rule<kRule>::template update<VectorOps>(s, Stored::load(p, master), Loaded::load(g), values);
+    Stored::store(p, master, updated, block.random_key + static_cast<std::uint32_t>(index));
     for (std::size_t k = 0; k < kStates; ++k) hn::StoreU(values[k], kF32, states[k]);
   };
   P* const parameter = static_cast<P*>(block.parameter);
@@ -148,7 +163,7 @@ void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
   for (; i + kLanes <= block.count; i += kLanes) {
     float* at[kStates + 1];
     for (std::size_t k = 0; k < kStates; ++k) at[k] = states[k] + i;
-    step(parameter + i, Parameter::kMaster ? block.master + i : nullptr, gradient + i, at, i);
+    step(parameter + i, Stored::kMaster ? block.master + i : nullptr, gradient + i, at, i);
   }
   if (i == block.count) return;
   // The last, partial vector goes through copies padded with zeros.
@@ -160,36 +175,50 @@ void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
   float* at[kStates + 1];
   __builtin_memcpy(last_parameter, parameter + i, rest * sizeof(P));
   __builtin_memcpy(last_gradient, gradient + i, rest * sizeof(G));
-  if constexpr (Parameter::kMaster) __builtin_memcpy(last_master, block.master + i, rest * sizeof(float));
+  if constexpr (Stored::kMaster) __builtin_memcpy(last_master, block.master + i, rest * sizeof(float));
   for (std::size_t k = 0; k < kStates; ++k) {
     __builtin_memcpy(last_states[k], states[k] + i, rest * sizeof(float));
     at[k] = last_states[k];
   }
   step(last_parameter, last_master, last_gradient, at, i);
   __builtin_memcpy(parameter + i, last_parameter, rest * sizeof(P));
-  if constexpr (Parameter::kMaster) __builtin_memcpy(block.master + i, last_master, rest * sizeof(float));
+  if constexpr (Stored::kMaster) __builtin_memcpy(block.master + i, last_master, rest * sizeof(float));
   for (std::size_t k = 0; k < kStates; ++k)
     __builtin_memcpy(states[k] + i, last_states[k], rest * sizeof(float));
 }
 
-using PlainMomentum = MomentumRule<false>;
-using NesterovMomentum = MomentumRule<true>;
-using Adam = AdamRule<false, false>;
-using Amsgrad = AdamRule<true, false>;
-using Spam = AdamRule<false, true>;
+/// What kUpdatedBy says.
+template <UpdateRule kRule, ParameterStorage kStorage, DType kDType>
+constexpr UpdateKernel update_kernel() {
+  constexpr UpdateBy kBy = kUpdatedBy[static_cast<std::size_t>(kStorage)][static_cast<std::size_t>(kDType)];
+  static_assert(kBy != UpdateBy::unstated, "a new dtype is stated in every row of kUpdatedBy");
+  if constexpr (kBy == UpdateBy::vectors) return update<kRule, kStorage, kDType>;
+  return reference_update;
+}
 
-// Rows of CpuKernels::update, in the orders of ParameterStorage and DType.
-#define GRADSTAB_UPDATES_OF_PARAMETER(Rule, Parameter)                                       \
-  {                                                                                          \
-    update<Rule, Parameter, SingleGradient>, nullptr, update<Rule, Parameter, HalfGradient>, \
-        update<Rule, Parameter, BrainGradient>                                               \
-  }
-#define GRADSTAB_UPDATES_OF_RULE(Rule)                           \
-  {                                                              \
-    GRADSTAB_UPDATES_OF_PARAMETER(Rule, SingleParameter), {},    \
-        GRADSTAB_UPDATES_OF_PARAMETER(Rule, MasterParameter),    \
-        GRADSTAB_UPDATES_OF_PARAMETER(Rule, StochasticParameter) \
-  }
+template <UpdateRule kRule, ParameterStorage kStorage>
+constexpr void add_updates_of_storage(UpdateKernel (&of_dtype)[kDTypeCount]) {
+  of_dtype[static_cast<std::size_t>(DType::float32)] = update_kernel<kRule, kStorage, DType::float32>();
+  of_dtype[static_cast<std::size_t>(DType::float64)] = update_kernel<kRule, kStorage, DType::float64>();
+  of_dtype[static_cast<std::size_t>(DType::float16)] = update_kernel<kRule, kStorage, DType::float16>();
+  of_dtype[static_cast<std::size_t>(DType::bfloat16)] = update_kernel<kRule, kStorage, DType::bfloat16>();
+}
+
+template <UpdateRule kRule>
+constexpr void add_updates_of_rule(UpdateKernel (&of_storage)[kParameterStorageCount][kDTypeCount]) {
+#define GRADSTAB_ADD(name, ...)                          \
+  add_updates_of_storage<kRule, ParameterStorage::name>( \
+      of_storage[static_cast<std::size_t>(ParameterStorage::name)]);
+  GRADSTAB_PARAMETER_STORAGES(GRADSTAB_ADD)
+#undef GRADSTAB_ADD
+}
+
+constexpr void add_updates(CpuKernels& kernels) {
+#define GRADSTAB_ADD(name, ...) \
+  add_updates_of_rule<UpdateRule::name>(kernels.update[static_cast<std::size_t>(UpdateRule::name)]);
+  GRADSTAB_UPDATE_RULES(GRADSTAB_ADD)
+#undef GRADSTAB_ADD
+}
 
 }  // namespace
 }  // namespace gradstab

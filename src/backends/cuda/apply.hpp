@@ -95,16 +95,9 @@ GRADSTAB_HOST_DEVICE void apply_chunk(Block& block, const Tables& tables, std::u
                static_cast<std::size_t>(chunk.begin) * bytes_of(address.gradient_dtype);
   const Factor factor(report.factor);
   block.each([&](unsigned thread) {
-    switch (address.gradient_dtype) {
-      case DType::float32:
-        return thread_scale<SingleFormat>(data, chunk.count, factor, report.zeroed, thread);
-      case DType::float16:
-        return thread_scale<HalfFormat>(data, chunk.count, factor, report.zeroed, thread);
-      case DType::bfloat16:
-        return thread_scale<BrainFormat>(data, chunk.count, factor, report.zeroed, thread);
-      case DType::float64:
-        return;
-    }
+    visit_format(address.gradient_dtype, [&]<class Format>(Format) {
+      thread_scale<Format>(data, chunk.count, factor, report.zeroed, thread);
+    });
   });
 }
 

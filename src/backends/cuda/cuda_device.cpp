@@ -14,13 +14,6 @@ namespace gradstab {
 namespace device {
 namespace {
 
-constexpr std::array<const char*, kKernelCount> kKernelNames = {
-    "gradstab_kernel_measure",      "gradstab_kernel_decide",          "gradstab_kernel_apply",
-    "gradstab_kernel_update_plain", "gradstab_kernel_update_momentum", "gradstab_kernel_update_nesterov",
-    "gradstab_kernel_update_adam",  "gradstab_kernel_update_amsgrad",  "gradstab_kernel_update_spam",
-    "gradstab_kernel_update_lion"};
-static_assert(kernel_index(Kernel::update, UpdateRule::lion) == kKernelCount - 1);
-
 CUstream stream_of(Stream stream) noexcept {
   return static_cast<CUstream>(stream);
 }
@@ -85,7 +78,7 @@ class CudaDevice final : public Device {
     return run("cuModuleLoadData", [&] {
       CUresult result = driver_.cuModuleLoadData(&module_, gradstab_kernels_image);
       for (std::size_t i = 0; i < kKernelCount && result == CUDA_SUCCESS; ++i) {
-        result = driver_.cuModuleGetFunction(&functions_[i], module_, kKernelNames[i]);
+        result = driver_.cuModuleGetFunction(&functions_[i], module_, kKernels[i].name);
         // Asked for an attribute, the driver loads the function now: not in a first launch, which would wait
         // for the device, or fail while a stream is captured.
         int registers = 0;
@@ -143,13 +136,13 @@ class CudaDevice final : public Device {
                [&] { return driver_.cuMemcpyDtoHAsync(to, address_of(from), bytes, stream_of(stream)); });
   }
 
-  Status launch(std::size_t kernel, const Tables& tables, const Launch& launch, Stream stream) override {
+  Status launch(Kernel kernel, const Tables& tables, const Launch& launch, Stream stream) override {
     counts_.launches += 1;
     Tables table_argument = tables;
     Launch launch_argument = launch;
     void* arguments[] = {&table_argument, &launch_argument};
-    return run(kKernelNames[kernel], [&] {
-      return driver_.cuLaunchKernel(functions_[kernel], launch.blocks, 1, 1, kThreads, 1, 1, 0,
+    return run(kKernels[kernel.index()].name, [&] {
+      return driver_.cuLaunchKernel(functions_[kernel.index()], launch.blocks, 1, 1, kThreads, 1, 1, 0,
                                     stream_of(stream), arguments, nullptr);
     });
   }

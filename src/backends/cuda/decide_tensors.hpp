@@ -24,39 +24,25 @@ GRADSTAB_HOST_DEVICE inline TensorReport measured(const Tables& tables, const La
   return report;
 }
 
-GRADSTAB_HOST_DEVICE inline UpdateScalars update_scalars(const GroupSettings& settings,
-                                                         const TensorPlan& plan, StepPosition position) {
-  switch (settings.kind) {
-    case OptimizerKind::sgd:
-      return scalars_of(settings.sgd, position);
-    case OptimizerKind::adam:
-      return scalars_of(settings.adam, position);
-    case OptimizerKind::lion:
-      return scalars_of(settings.lion, position);
-    case OptimizerKind::adam_mini:
-      return adam_mini_scalars(settings.adam_mini, plan.decays, position);
-    case OptimizerKind::spam:
-      return scalars_of(settings.spam, position);
-    case OptimizerKind::none:
-      break;
-  }
-  return {};
+/// What the step of a tensor with these settings takes beside its factor.
+template <class Settings>
+GRADSTAB_HOST_DEVICE TensorNumbers numbers_of(const Settings& settings, StepPosition position) {
+  TensorNumbers numbers;
+  numbers.scalars = scalars_of(settings, position);
+  numbers.step = position.step;
+  numbers.resets = static_cast<std::uint32_t>(states_to_reset(settings, position));
+  return numbers;
 }
 
 GRADSTAB_HOST_DEVICE inline void advance_optimizer(const Tables& tables, std::uint32_t tensor,
                                                    double factor) {
   const TensorPlan& plan = tables.plans[tensor];
   const GroupSettings& settings = tables.groups[plan.group];
-  const StepPosition position{tables.steps[tensor] + 1, tables.counters->updates + 1};
-  TensorNumbers numbers;
-  numbers.scalars = update_scalars(settings, plan, position);
+  const StepPosition position{tables.steps[tensor] + 1, tables.counters->updates + 1, plan.decays};
+  TensorNumbers numbers = settings.visit([&](const auto& typed) { return numbers_of(typed, position); });
   numbers.scalars.gradient_factor = factor;
-  numbers.step = position.step;
-  if (settings.kind == OptimizerKind::spam)
-    numbers.resets = static_cast<std::uint32_t>(states_to_reset(settings.spam, position));
-  if (settings.kind == OptimizerKind::adam)
-    numbers.resets = static_cast<std::uint32_t>(states_to_reset(settings.adam, position));
-  if (plan.unit_moments) numbers.unit_correction = decay_correction(settings.adam_mini.beta2, position.step);
+  if (plan.unit_moments)
+    numbers.unit_correction = decay_correction(settings.get<AdamMiniNumbers>().beta2, position.step);
   tables.numbers[tensor] = numbers;
   tables.steps[tensor] = position.step;
 }

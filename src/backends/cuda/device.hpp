@@ -41,7 +41,7 @@ class Device {
 
   virtual Status upload(void* to, const void* from, std::size_t bytes, Stream stream) = 0;
   virtual Status download(void* to, const void* from, std::size_t bytes, Stream stream) = 0;
-  virtual Status launch(std::size_t kernel, const Tables& tables, const Launch& launch, Stream stream) = 0;
+  virtual Status launch(Kernel kernel, const Tables& tables, const Launch& launch, Stream stream) = 0;
 
   /// Whether what is put into the stream is recorded into a graph instead of run.
   virtual Result<bool> is_capturing(Stream stream) = 0;

@@ -138,6 +138,32 @@ struct HalfFormat {
   }
 };
 
+/// For what the host has refused before a kernel could meet it. Loud, because a kernel that went on would
+/// report success and have changed nothing.
+[[noreturn]] GRADSTAB_DEVICE_INLINE void refused_by_the_host() {
+#if defined(__CUDA_ARCH__)
+  __trap();
+#else
+  __builtin_trap();
+#endif
+}
+
+/// body(format) with the format of gradients of this dtype. Devices have all but float64.
+template <class Body>
+GRADSTAB_DEVICE_INLINE decltype(auto) visit_format(DType dtype, Body body) {
+  switch (dtype) {
+    case DType::float32:
+      return body(SingleFormat());
+    case DType::float16:
+      return body(HalfFormat());
+    case DType::bfloat16:
+      return body(BrainFormat());
+    case DType::float64:
+      break;
+  }
+  refused_by_the_host();
+}
+
 GRADSTAB_DEVICE_INLINE bool aligned_to(const void* pointer, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
 }

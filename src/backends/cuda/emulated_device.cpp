@@ -8,18 +8,18 @@
 namespace gradstab::device {
 namespace {
 
-void run_block(std::size_t kernel, HostBlock& block, const Tables& tables, const Launch& launch) {
-  const auto update = [](UpdateRule rule) { return kernel_index(Kernel::update, rule); };
-  if (kernel == kernel_index(Kernel::measure)) return run_measure(block, tables, launch);
-  if (kernel == kernel_index(Kernel::decide)) return run_decide(block, tables, launch);
-  if (kernel == kernel_index(Kernel::apply)) return run_apply(block, tables, launch);
-  if (kernel == update(UpdateRule::plain)) return run_update<PlainRule>(block, tables, launch);
-  if (kernel == update(UpdateRule::momentum)) return run_update<MomentumRule<false>>(block, tables, launch);
-  if (kernel == update(UpdateRule::nesterov)) return run_update<MomentumRule<true>>(block, tables, launch);
-  if (kernel == update(UpdateRule::adam)) return run_update<AdamRule<false, false>>(block, tables, launch);
-  if (kernel == update(UpdateRule::amsgrad)) return run_update<AdamRule<true, false>>(block, tables, launch);
-  if (kernel == update(UpdateRule::spam)) return run_update<AdamRule<false, true>>(block, tables, launch);
-  if (kernel == update(UpdateRule::lion)) return run_update<LionRule>(block, tables, launch);
+void run_block(Kernel kernel, HostBlock& block, const Tables& tables, const Launch& launch) {
+  switch (kernel.pass) {
+#define GRADSTAB_CASE(name, ...) \
+  case Pass::name:               \
+    return run_##name(block, tables, launch);
+    GRADSTAB_DEVICE_PASSES(GRADSTAB_CASE)
+#undef GRADSTAB_CASE
+    case Pass::update:
+      return visit_rule(kernel.rule,
+                        [&]<UpdateRule kRule>(RuleTag<kRule>) { run_update<kRule>(block, tables, launch); });
+  }
+  __builtin_trap();  // no pass at all
 }
 
 class EmulatedDevice final : public Device {
@@ -48,7 +48,7 @@ class EmulatedDevice final : public Device {
     return copy(to, from, bytes);
   }
 
-  Status launch(std::size_t kernel, const Tables& tables, const Launch& launch, Stream) override {
+  Status launch(Kernel kernel, const Tables& tables, const Launch& launch, Stream) override {
     counts_.launches += 1;
     for (std::uint32_t i = 0; i < launch.blocks; ++i) {
       HostBlock block(block_at(i, launch.blocks));

@@ -54,13 +54,6 @@ class DeviceBlock {
   static constexpr unsigned kWarp = 32;
 };
 
-/// Blocks that a multiprocessor is to hold at a time, which bounds the registers of a thread: without states
-/// there is less in flight, and more blocks hide the memory's latency.
-template <class Rule>
-constexpr int blocks_of() {
-  return Rule::kStates == 0 ? 4 : 2;
-}
-
 }  // namespace
 }  // namespace gradstab::device
 
@@ -71,31 +64,17 @@ using namespace gradstab::device;
   extern "C" __global__ void __launch_bounds__(gradstab::device::kThreads, blocks_per_multiprocessor) \
       gradstab_kernel_##name(const __grid_constant__ Tables tables, const __grid_constant__ Launch launch)
 
-GRADSTAB_KERNEL(measure, 6) {
-  DeviceBlock block;
-  run_measure(block, tables, launch);
-}
-
-GRADSTAB_KERNEL(decide, 2) {
-  DeviceBlock block;
-  run_decide(block, tables, launch);
-}
-
-GRADSTAB_KERNEL(apply, 4) {
-  DeviceBlock block;
-  run_apply(block, tables, launch);
-}
-
-#define GRADSTAB_UPDATE_KERNEL(name, ...)                      \
-  GRADSTAB_KERNEL(update_##name, (blocks_of<__VA_ARGS__>())) { \
-    DeviceBlock block;                                         \
-    run_update<__VA_ARGS__>(block, tables, launch);            \
+#define GRADSTAB_PASS_KERNEL(name, blocks_per_multiprocessor) \
+  GRADSTAB_KERNEL(name, blocks_per_multiprocessor) {          \
+    DeviceBlock block;                                        \
+    run_##name(block, tables, launch);                        \
   }
+GRADSTAB_DEVICE_PASSES(GRADSTAB_PASS_KERNEL)
 
-GRADSTAB_UPDATE_KERNEL(plain, PlainRule)
-GRADSTAB_UPDATE_KERNEL(momentum, MomentumRule<false>)
-GRADSTAB_UPDATE_KERNEL(nesterov, MomentumRule<true>)
-GRADSTAB_UPDATE_KERNEL(adam, AdamRule<false, false>)
-GRADSTAB_UPDATE_KERNEL(amsgrad, AdamRule<true, false>)
-GRADSTAB_UPDATE_KERNEL(spam, AdamRule<false, true>)
-GRADSTAB_UPDATE_KERNEL(lion, LionRule)
+// Without states less is in flight, and more blocks hide the memory's latency.
+#define GRADSTAB_UPDATE_KERNEL(name, states)             \
+  GRADSTAB_KERNEL(update_##name, states == 0 ? 4 : 2) {  \
+    DeviceBlock block;                                   \
+    run_update<UpdateRule::name>(block, tables, launch); \
+  }
+GRADSTAB_UPDATE_RULES(GRADSTAB_UPDATE_KERNEL)

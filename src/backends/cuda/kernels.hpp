@@ -1,5 +1,5 @@
-// The kernels by name, and what each of their blocks does: the one list that the device and its emulation on
-// the host share.
+// The kernels by name, and what each of their blocks does: the one list that the device, its emulation on the
+// host and the stand-in for the driver share.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,43 @@
 
 namespace gradstab::device {
 
-/// In this order: the first two, `apply`, then one update per UpdateRule.
-enum class Kernel : std::uint8_t { measure, decide, apply, update };
+/// The passes of a step that are the same for every rule, each with the blocks that a multiprocessor is to
+/// hold at a time. What run_measure, run_decide and run_apply do is the body of their kernels.
+#define GRADSTAB_DEVICE_PASSES(PASS) \
+  PASS(measure, 6)                   \
+  PASS(decide, 2)                    \
+  PASS(apply, 4)
 
-inline constexpr std::size_t kKernelCount = 3 + kUpdateRuleCount;
+#define GRADSTAB_LISTED_PASS(name, ...) name,
+/// The last pass is one kernel per rule.
+enum class Pass : std::uint8_t { GRADSTAB_DEVICE_PASSES(GRADSTAB_LISTED_PASS) update };
+#undef GRADSTAB_LISTED_PASS
 
-constexpr std::size_t kernel_index(Kernel kernel, UpdateRule rule = UpdateRule::plain) {
-  return static_cast<std::size_t>(kernel) + (kernel == Kernel::update ? static_cast<std::size_t>(rule) : 0);
-}
+/// A kernel, which the device knows by its name.
+struct Kernel {
+  Pass pass = Pass::measure;
+  UpdateRule rule = UpdateRule::plain;  ///< of an update
+
+  /// The place in kKernels.
+  constexpr std::size_t index() const {
+    return static_cast<std::size_t>(pass) + (pass == Pass::update ? static_cast<std::size_t>(rule) : 0);
+  }
+};
+
+struct NamedKernel {
+  const char* name;
+  Kernel kernel;
+};
+
+#define GRADSTAB_PASS_KERNEL_NAME(name, ...) {"gradstab_kernel_" #name, {Pass::name}},
+#define GRADSTAB_UPDATE_KERNEL_NAME(name, ...) \
+  {"gradstab_kernel_update_" #name, {Pass::update, UpdateRule::name}},
+inline constexpr NamedKernel kKernels[] = {GRADSTAB_DEVICE_PASSES(GRADSTAB_PASS_KERNEL_NAME)
+                                               GRADSTAB_UPDATE_RULES(GRADSTAB_UPDATE_KERNEL_NAME)};
+#undef GRADSTAB_PASS_KERNEL_NAME
+#undef GRADSTAB_UPDATE_KERNEL_NAME
+
+inline constexpr std::size_t kKernelCount = sizeof kKernels / sizeof kKernels[0];
 
 template <class Block>
 GRADSTAB_HOST_DEVICE void run_measure(Block& block, const Tables& tables, const Launch& launch) {
@@ -46,10 +75,10 @@ GRADSTAB_HOST_DEVICE void run_apply(Block& block, const Tables& tables, const La
   if (chunk < tables.chunk_count) apply_chunk(block, tables, chunk);
 }
 
-template <class Rule, class Block>
+template <UpdateRule kRule, class Block>
 GRADSTAB_HOST_DEVICE void run_update(Block& block, const Tables& tables, const Launch& launch) {
   const std::uint32_t chunk = backwards(block, tables, launch);
-  if (chunk < tables.chunk_count) update_chunk<Rule>(block, tables, launch, chunk);
+  if (chunk < tables.chunk_count) update_chunk<kRule>(block, tables, launch, chunk);
 }
 
 }  // namespace gradstab::device

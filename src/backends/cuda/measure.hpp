@@ -82,17 +82,9 @@ GRADSTAB_DEVICE_INLINE double thread_squares(const TensorAddress& address, const
   if (address.gradient == nullptr) return 0.0;
   const auto* bytes = static_cast<const unsigned char*>(address.gradient) +
                       static_cast<std::size_t>(chunk.begin) * bytes_of(address.gradient_dtype);
-  switch (address.gradient_dtype) {
-    case DType::float32:
-      return thread_squares<SingleFormat>(bytes, chunk.count, thread);
-    case DType::float16:
-      return thread_squares<HalfFormat>(bytes, chunk.count, thread);
-    case DType::bfloat16:
-      return thread_squares<BrainFormat>(bytes, chunk.count, thread);
-    case DType::float64:
-      break;
-  }
-  return 0.0;
+  return visit_format(address.gradient_dtype, [&]<class Format>(Format) {
+    return thread_squares<Format>(bytes, chunk.count, thread);
+  });
 }
 
 /// Sums `count` doubles that other blocks have written.

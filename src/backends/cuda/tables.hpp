@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <variant>
 
+#include "backends/cuda/plain_variant.hpp"
 #include "core/base/block_elements.hpp"
 #include "core/optimizer/step_scalars.hpp"
 #include "gradstab/moments.hpp"
@@ -70,17 +72,15 @@ struct TensorState {
   ParameterStorage storage = ParameterStorage::float32;
 };
 
-enum class OptimizerKind : std::uint8_t { none, sgd, adam, lion, adam_mini, spam };
-
-/// Settings of one parameter group as the device reads them in every step.
-struct GroupSettings {
-  OptimizerKind kind = OptimizerKind::none;
-  SgdOptions sgd;
-  AdamOptions adam;
-  LionOptions lion;
-  AdamMiniNumbers adam_mini;
-  SpamOptions spam;
+template <class Options>
+struct GroupSettingsOf;
+template <class... Options>
+struct GroupSettingsOf<std::variant<Options...>> {
+  using Type = PlainVariant<StepSettings<Options>...>;
 };
+
+/// Settings of one parameter group as the device reads them in every step: those of any optimizer.
+using GroupSettings = GroupSettingsOf<OptimizerOptions>::Type;
 
 /// What the decision leaves for the pass that writes.
 struct TensorNumbers {

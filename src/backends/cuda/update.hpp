@@ -57,9 +57,9 @@ struct UpdateArrays {
 inline constexpr int kUpdateGroup = 4;
 
 /// The elements of one group on their way through registers.
-template <class Rule, class Parameter, class Gradient, int kCount>
+template <UpdateRule kRule, class Parameter, class Gradient, int kCount>
 struct UpdateGroup {
-  static constexpr int kStates = static_cast<int>(Rule::kStates);
+  static constexpr int kStates = static_cast<int>(kStateCount<kRule>);
   typename Parameter::Bits parameter[kCount];
   typename Gradient::Bits gradient[kCount];
   float master[kCount];
@@ -87,7 +87,8 @@ struct UpdateGroup {
       if constexpr (Parameter::kMaster) low = a.fresh ? BrainFormat::load(parameter[i]) : master[i];
       const float g = a.zeroed ? 0.0f : Gradient::load(gradient[i]);
       const typename Ops::V p = Parameter::load(parameter[i], low);
-      const auto updated = static_cast<float>(Rule::template update<Ops>(s, p, typename Ops::V{g}, old));
+      const auto updated =
+          static_cast<float>(Rule<kRule>::template update<Ops>(s, p, typename Ops::V{g}, old));
       if constexpr (Parameter::kMaster) master[i] = updated;
       parameter[i] = Parameter::round(updated, a.random_first + at + static_cast<std::uint32_t>(i));
       GRADSTAB_UNROLL
@@ -104,23 +105,23 @@ struct UpdateGroup {
 };
 
 /// Whether every array of the chunk allows one access per group.
-template <class Rule, class Parameter, class Gradient>
+template <UpdateRule kRule, class Parameter, class Gradient>
 GRADSTAB_DEVICE_INLINE bool groups_are_aligned(const UpdateArrays& a) {
   bool aligned = aligned_to(a.parameter, kUpdateGroup * sizeof(typename Parameter::Bits)) &&
                  aligned_to(a.gradient, kUpdateGroup * sizeof(typename Gradient::Bits)) &&
                  aligned_to(a.master, kUpdateGroup * sizeof(float));
-  for (std::size_t k = 0; k < Rule::kStates; ++k)
+  for (std::size_t k = 0; k < kStateCount<kRule>; ++k)
     aligned = aligned && aligned_to(a.states[k], kUpdateGroup * sizeof(float));
   return aligned;
 }
 
 /// The part of one thread. Two groups are in flight at the same time. Where an array is not aligned, single
 /// elements: who computes one does not matter to it.
-template <class Rule, class Parameter, class Gradient>
+template <UpdateRule kRule, class Parameter, class Gradient>
 GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScalars<ScalarOps<float>>& s,
                                           unsigned thread) {
-  using Group = UpdateGroup<Rule, Parameter, Gradient, kUpdateGroup>;
-  const std::uint32_t groups = groups_are_aligned<Rule, Parameter, Gradient>(a) ? a.count / kUpdateGroup : 0;
+  using Group = UpdateGroup<kRule, Parameter, Gradient, kUpdateGroup>;
+  const std::uint32_t groups = groups_are_aligned<kRule, Parameter, Gradient>(a) ? a.count / kUpdateGroup : 0;
   std::uint32_t first = thread;
   for (; first + kThreads < groups; first += 2 * kThreads) {
     const std::uint32_t at = first * kUpdateGroup;
@@ -141,7 +142,7 @@ GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScala
     one.store(a, first * kUpdateGroup);
   }
   for (std::uint32_t i = groups * kUpdateGroup + thread; i < a.count; i += kThreads) {
-    UpdateGroup<Rule, Parameter, Gradient, 1> single;
+    UpdateGroup<kRule, Parameter, Gradient, 1> single;
     single.load(a, i);
     single.update(a, s, i);
     single.store(a, i);
@@ -149,45 +150,40 @@ GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScala
 }
 
 /// The same in double, element by element: rare, so that nothing is in flight for it.
-template <class Rule, class Parameter, class Gradient>
+template <UpdateRule kRule, class Parameter, class Gradient>
 GRADSTAB_DEVICE_INLINE void thread_update(const UpdateArrays& a, const RuleScalars<ScalarOps<double>>& s,
                                           unsigned thread) {
   for (std::uint32_t i = thread; i < a.count; i += kThreads) {
-    UpdateGroup<Rule, Parameter, Gradient, 1> single;
+    UpdateGroup<kRule, Parameter, Gradient, 1> single;
     single.load(a, i);
     single.update(a, s, i);
     single.store(a, i);
   }
 }
 
-template <class Rule, class Parameter, class Ops>
-GRADSTAB_DEVICE_INLINE void thread_update(DType gradient, const UpdateArrays& a, const RuleScalars<Ops>& s,
-                                          unsigned thread) {
-  switch (gradient) {
-    case DType::float32:
-      return thread_update<Rule, Parameter, SingleFormat>(a, s, thread);
-    case DType::float16:
-      return thread_update<Rule, Parameter, HalfFormat>(a, s, thread);
-    case DType::bfloat16:
-      return thread_update<Rule, Parameter, BrainFormat>(a, s, thread);
-    case DType::float64:
-      return;
-  }
-}
-
-template <class Rule, class Ops>
-GRADSTAB_DEVICE_INLINE void thread_update(ParameterStorage storage, DType gradient, const UpdateArrays& a,
-                                          const RuleScalars<Ops>& s, unsigned thread) {
+/// body(parameter) with how parameters of this storage are read and written. Devices have all but float64.
+template <class Body>
+GRADSTAB_DEVICE_INLINE void visit_parameter(ParameterStorage storage, Body body) {
   switch (storage) {
     case ParameterStorage::float32:
-      return thread_update<Rule, SingleParameter>(gradient, a, s, thread);
+      return body(SingleParameter());
     case ParameterStorage::bfloat16_master:
-      return thread_update<Rule, MasterParameter>(gradient, a, s, thread);
+      return body(MasterParameter());
     case ParameterStorage::bfloat16_stochastic:
-      return thread_update<Rule, StochasticParameter>(gradient, a, s, thread);
+      return body(StochasticParameter());
     case ParameterStorage::float64:
-      return;
+      break;
   }
+  refused_by_the_host();
+}
+
+template <UpdateRule kRule, class Ops>
+GRADSTAB_DEVICE_INLINE void thread_update(ParameterStorage storage, DType gradient, const UpdateArrays& a,
+                                          const RuleScalars<Ops>& s, unsigned thread) {
+  visit_parameter(storage, [&]<class Parameter>(Parameter) {
+    visit_format(gradient,
+                 [&]<class Gradient>(Gradient) { thread_update<kRule, Parameter, Gradient>(a, s, thread); });
+  });
 }
 
 /// Adam-mini: advances the second moment of the chunk's unit and returns what the step size is divided by.
@@ -196,7 +192,7 @@ template <class Block>
 GRADSTAB_HOST_DEVICE double advance_unit(Block& block, const Tables& tables, const Chunk& chunk,
                                          std::uint32_t index, const TensorPlan& plan,
                                          const TensorReport& report, const TensorNumbers& numbers) {
-  const AdamMiniNumbers& settings = tables.groups[plan.group].adam_mini;
+  const auto& settings = tables.groups[plan.group].get<AdamMiniNumbers>();
   const double raw = std::sqrt(tables.segment_squared[chunk.segment]);
   const double norm = report.zeroed ? 0.0 : raw * std::fabs(report.factor);
   const double old = tables.unit_second[(numbers.step + 1) % 2][chunk.segment];
@@ -207,7 +203,7 @@ GRADSTAB_HOST_DEVICE double advance_unit(Block& block, const Tables& tables, con
 }
 
 /// One block: one chunk of a parameter that is updated by this rule.
-template <class Rule, class Block>
+template <UpdateRule kRule, class Block>
 GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const Launch& launch,
                                        std::uint32_t index) {
   if (tables.counters->skip != 0) return;
@@ -230,7 +226,7 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
   arrays.gradient =
       static_cast<const unsigned char*>(address.gradient) + begin * bytes_of(address.gradient_dtype);
   if (state.master != nullptr) arrays.master = state.master + begin;
-  for (std::size_t k = 0; k < Rule::kStates; ++k) arrays.states[k] = state.states[k] + begin;
+  for (std::size_t k = 0; k < kStateCount<kRule>; ++k) arrays.states[k] = state.states[k] + begin;
   arrays.count = chunk.count;
   arrays.resets = numbers.resets;
   arrays.zeroed = report.zeroed;
@@ -245,12 +241,12 @@ GRADSTAB_HOST_DEVICE void update_chunk(Block& block, const Tables& tables, const
   if (fits_float32(scalars)) {
     const RuleScalars<ScalarOps<float>> s(scalars);
     block.each([&](unsigned thread) {
-      thread_update<Rule>(state.storage, address.gradient_dtype, arrays, s, thread);
+      thread_update<kRule>(state.storage, address.gradient_dtype, arrays, s, thread);
     });
   } else {
     const RuleScalars<ScalarOps<double>> s(scalars);
     block.each([&](unsigned thread) {
-      thread_update<Rule>(state.storage, address.gradient_dtype, arrays, s, thread);
+      thread_update<kRule>(state.storage, address.gradient_dtype, arrays, s, thread);
     });
   }
 }

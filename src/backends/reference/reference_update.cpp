@@ -22,7 +22,7 @@ double gradient_at(const UpdateBlock& block, std::size_t i) noexcept {
     case DType::bfloat16:
       return to_float(static_cast<const BFloat16*>(block.gradient)[i]);
   }
-  return 0.0;
+  __builtin_trap();  // no dtype at all
 }
 
 /// Adds 16 random bits below the ones that bfloat16 keeps, and cuts: the chance to be rounded up is the
@@ -45,7 +45,7 @@ double load_parameter(const UpdateBlock& block, std::size_t i) noexcept {
     case ParameterStorage::bfloat16_stochastic:
       return to_float(static_cast<const BFloat16*>(block.parameter)[i]);
   }
-  return 0.0;
+  __builtin_trap();  // no storage at all
 }
 
 void store_parameter(const UpdateBlock& block, std::size_t i, double value) noexcept {
@@ -67,45 +67,28 @@ void store_parameter(const UpdateBlock& block, std::size_t i, double value) noex
   }
 }
 
-template <class Rule, class State>
+template <UpdateRule kRule, class State>
 void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
+  constexpr std::size_t kStates = kStateCount<kRule>;
   const RuleScalars<DoubleOps> s(scalars);
   for (std::size_t i = 0; i < block.count; ++i) {
     double states[kMaxStates] = {};
-    for (std::size_t k = 0; k < Rule::kStates; ++k) states[k] = static_cast<const State*>(block.states[k])[i];
+    for (std::size_t k = 0; k < kStates; ++k) states[k] = static_cast<const State*>(block.states[k])[i];
     const double updated =
-        Rule::template update<DoubleOps>(s, load_parameter(block, i), gradient_at(block, i), states);
+        Rule<kRule>::template update<DoubleOps>(s, load_parameter(block, i), gradient_at(block, i), states);
     store_parameter(block, i, updated);
-    for (std::size_t k = 0; k < Rule::kStates; ++k)
+    for (std::size_t k = 0; k < kStates; ++k)
       static_cast<State*>(block.states[k])[i] = static_cast<State>(states[k]);
   }
-}
-
-template <class Rule>
-void update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
-  block.storage == ParameterStorage::float64 ? update<Rule, double>(block, scalars)
-                                             : update<Rule, float>(block, scalars);
 }
 
 }  // namespace
 
 void reference_update(const UpdateBlock& block, const UpdateScalars& scalars) noexcept {
-  switch (block.rule) {
-    case UpdateRule::plain:
-      return update<PlainRule>(block, scalars);
-    case UpdateRule::momentum:
-      return update<MomentumRule<false>>(block, scalars);
-    case UpdateRule::nesterov:
-      return update<MomentumRule<true>>(block, scalars);
-    case UpdateRule::adam:
-      return update<AdamRule<false, false>>(block, scalars);
-    case UpdateRule::amsgrad:
-      return update<AdamRule<true, false>>(block, scalars);
-    case UpdateRule::spam:
-      return update<AdamRule<false, true>>(block, scalars);
-    case UpdateRule::lion:
-      return update<LionRule>(block, scalars);
-  }
+  visit_rule(block.rule, [&]<UpdateRule kRule>(RuleTag<kRule>) {
+    block.storage == ParameterStorage::float64 ? update<kRule, double>(block, scalars)
+                                               : update<kRule, float>(block, scalars);
+  });
 }
 
 }  // namespace gradstab

@@ -220,16 +220,19 @@ const std::vector<Entry<GradientTransform>>& method_entries() {
   return entries;
 }
 
-const std::vector<Entry<OptimizerOptions>>& optimizer_entries() {
-  static const std::vector<Entry<OptimizerOptions>> entries = {
-      optimizer({"sgd", "", "sgd_momentum", "stochastic gradient descent, with momentum"}, SgdOptions{}),
-      optimizer({"adam", "", "", "Adam, weight decay as L2"}, AdamOptions{}),
-      optimizer({"adamw", "", "", "AdamW: decoupled weight decay"}, AdamOptions::adamw()),
-      optimizer({"lion", "", "", "Lion: the sign of an interpolated momentum"}, LionOptions{}),
-      optimizer({"adam_mini", "", "", "Adam-mini: one second moment per head, row or tensor"},
-                AdamMiniOptions{}),
-      optimizer({"spam", "", "", "SPAM: Adam with clipped spikes and momentum resets"}, SpamOptions{}),
+template <class... Options>
+std::vector<Entry<OptimizerOptions>> entries_of(std::type_identity<std::variant<Options...>>) {
+  std::vector<Entry<OptimizerOptions>> entries;
+  const auto add = [&](const auto& defaults, std::string_view summary, std::string_view published = "") {
+    entries.push_back(optimizer({defaults.name(), "", published, summary}, defaults));
   };
+  (visit_presets(std::type_identity<Options>(), add), ...);
+  return entries;
+}
+
+const std::vector<Entry<OptimizerOptions>>& optimizer_entries() {
+  static const std::vector<Entry<OptimizerOptions>> entries =
+      entries_of(std::type_identity<OptimizerOptions>());
   return entries;
 }
 

@@ -34,17 +34,10 @@ ParameterStorage storage_of(DType dtype, LowPrecision low_precision) noexcept {
 }
 
 std::string_view describe(ParameterStorage storage) noexcept {
-  switch (storage) {
-    case ParameterStorage::float32:
-      return "float32";
-    case ParameterStorage::float64:
-      return "float64";
-    case ParameterStorage::bfloat16_master:
-      return "bfloat16 with a master copy";
-    case ParameterStorage::bfloat16_stochastic:
-      return "bfloat16 with stochastic rounding";
-  }
-  return "unknown";
+#define GRADSTAB_WORDS_OF(name, words) words,
+  constexpr std::string_view kWords[] = {GRADSTAB_PARAMETER_STORAGES(GRADSTAB_WORDS_OF)};
+#undef GRADSTAB_WORDS_OF
+  return kWords[static_cast<std::size_t>(storage)];
 }
 
 Result<UpdateTarget> update_target(const Parameter& registered, const TensorRef& parameter,

@@ -34,14 +34,7 @@ Status check_together(const SgdOptions& options) {
 }  // namespace
 
 std::string_view name_of(const OptimizerOptions& options) noexcept {
-  struct Name {
-    std::string_view operator()(const SgdOptions&) const { return "sgd"; }
-    std::string_view operator()(const AdamOptions& adam) const { return adam.decoupled ? "adamw" : "adam"; }
-    std::string_view operator()(const LionOptions&) const { return "lion"; }
-    std::string_view operator()(const AdamMiniOptions&) const { return "adam_mini"; }
-    std::string_view operator()(const SpamOptions&) const { return "spam"; }
-  };
-  return std::visit(Name{}, options);
+  return std::visit([](const auto& typed) { return typed.name(); }, options);
 }
 
 Status check_lr(double lr) {

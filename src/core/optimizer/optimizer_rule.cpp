@@ -7,57 +7,35 @@
 namespace gradstab {
 namespace {
 
-UpdateRule rule_of(const SgdOptions& options) {
-  if (options.momentum == 0.0) return UpdateRule::plain;
-  return options.nesterov ? UpdateRule::nesterov : UpdateRule::momentum;
+template <class Options>
+Result<ParameterRule> rule_for(const Options& options, const Parameter&) {
+  return ParameterRule{.rule = rule_of(options)};
 }
 
-UpdateRule rule_of(const AdamOptions& options) {
-  return options.amsgrad ? UpdateRule::amsgrad : UpdateRule::adam;
-}
-
-UpdateRule rule_of(const LionOptions&) {
-  return UpdateRule::lion;
-}
-
-UpdateRule rule_of(const SpamOptions&) {
-  return UpdateRule::spam;
+Result<ParameterRule> rule_for(const AdamMiniOptions& options, const Parameter& parameter) {
+  return adam_mini_rule(options, parameter);
 }
 
 }  // namespace
 
 Result<ParameterRule> parameter_rule(const OptimizerOptions& options, const Parameter& parameter) {
-  if (const auto* mini = std::get_if<AdamMiniOptions>(&options)) return adam_mini_rule(*mini, parameter);
-  return std::visit(
-      [](const auto& typed) -> ParameterRule {
-        if constexpr (requires { rule_of(typed); }) return {.rule = rule_of(typed)};
-        return {};
-      },
-      options);
+  return std::visit([&](const auto& typed) { return rule_for(typed, parameter); }, options);
 }
 
-UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRule& rule,
-                             StepPosition position) {
-  if (const auto* mini = std::get_if<AdamMiniOptions>(&options))
-    return adam_mini_scalars(*mini, rule.decays, position);
-  return std::visit(
-      [&](const auto& typed) -> UpdateScalars {
-        if constexpr (requires { scalars_of(typed, position); }) return scalars_of(typed, position);
-        return {};
-      },
-      options);
+UpdateScalars update_scalars(const OptimizerOptions& options, StepPosition position) {
+  return std::visit([&](const auto& typed) { return scalars_of(step_settings(typed), position); }, options);
 }
 
-std::size_t states_to_reset(const OptimizerOptions& options, StepPosition position) noexcept {
-  if (const auto* spam = std::get_if<SpamOptions>(&options)) return states_to_reset(*spam, position);
-  if (const auto* adam = std::get_if<AdamOptions>(&options)) return states_to_reset(*adam, position);
-  return 0;
+std::size_t reset_state_count(const OptimizerOptions& options, StepPosition position) noexcept {
+  return std::visit([&](const auto& typed) { return states_to_reset(step_settings(typed), position); },
+                    options);
 }
 
 double advance_unit_moment(const AdamMiniOptions& options, std::int64_t step, double norm,
                            std::int64_t elements, double& second) noexcept {
-  second = advanced_unit_moment(options, norm, elements, second);
-  return unit_moment_root(second, decay_correction(options.beta2, step), options.epsilon);
+  const AdamMiniNumbers settings = step_settings(options);
+  second = advanced_unit_moment(settings, norm, elements, second);
+  return unit_moment_root(second, decay_correction(settings.beta2, step), settings.epsilon);
 }
 
 }  // namespace gradstab

@@ -34,12 +34,11 @@ Status check_lr(double lr);
 Result<ParameterRule> parameter_rule(const OptimizerOptions& options, const Parameter& parameter);
 
 /// The numbers of a step, but for the gradient's factor and what differs from segment to segment.
-UpdateScalars update_scalars(const OptimizerOptions& options, const ParameterRule& rule,
-                             StepPosition position);
+UpdateScalars update_scalars(const OptimizerOptions& options, StepPosition position);
 
 /// How many of a parameter's state arrays, from the first on, are zeroed at this step before the gradient is
 /// used (SPAM, Adam with a reset interval).
-std::size_t states_to_reset(const OptimizerOptions& options, StepPosition position) noexcept;
+std::size_t reset_state_count(const OptimizerOptions& options, StepPosition position) noexcept;
 
 /// Adam-mini: advances the second moment of one unit, whose gradient has this norm, and returns what the step
 /// size is divided by.

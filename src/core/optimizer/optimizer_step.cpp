@@ -48,7 +48,7 @@ void Optimizer::Impl::begin_step(std::size_t index, std::int64_t global) {
   }
   state.step += 1;
   target.begun = true;
-  scalars[index] = update_scalars(options_of(index), rules[index], {state.step, global});
+  scalars[index] = update_scalars(options_of(index), {state.step, global, rules[index].decays});
 }
 
 void Optimizer::Impl::cancel_step(std::size_t index) noexcept {
@@ -201,7 +201,7 @@ void Optimizer::Impl::prepare(IndexRange tensors, std::span<const TensorReport> 
     // Of parts, a tensor may be present in other processes alone.
     if (own.size() == 0 || !reports[own.begin].present || !targets[t].begun) continue;
     ParameterMemory& state = memory[t];
-    const std::size_t resets = states_to_reset(options_of(t), {state.step, steps + 1});
+    const std::size_t resets = reset_state_count(options_of(t), {state.step, steps + 1});
     for (ZeroedArray& array : std::span(state.states).first(resets))
       std::fill_n(array.data(), array.bytes(), std::byte{0});
     if (!rules[t].unit_moments) continue;

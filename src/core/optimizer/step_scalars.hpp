@@ -1,9 +1,16 @@
-// The numbers of one optimizer step from its settings and the step count. Written once, for host and device.
+// From the settings of an optimizer to its rule and the numbers of one step. Written once, for host and
+// device.
+//
+// Of every alternative of OptimizerOptions: rule_of, or an overload of parameter_rule (optimizer_rule.cpp);
+// step_settings, which most share; scalars_of; states_to_reset, which those without a reset_interval share.
+// An optimizer without one of them does not compile.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include "gradstab/decide.hpp"
 #include "gradstab/optimizer.hpp"
@@ -11,10 +18,11 @@
 
 namespace gradstab {
 
-/// Where a parameter stands in its course of steps.
+/// What the numbers of a step depend on beside the settings.
 struct StepPosition {
   std::int64_t step;    ///< of this parameter, from 1
   std::int64_t global;  ///< of the optimizer, from 1
+  bool decays = true;   ///< weight decay applies to this parameter; asked by Adam-mini
 };
 
 /// Adam-mini's settings without the names of its parameters, which no device can hold.
@@ -25,6 +33,34 @@ struct AdamMiniNumbers {
   double epsilon = 0.0;
   double weight_decay = 0.0;
 };
+
+/// What of the options a step takes: plain numbers, which a device can hold.
+template <class Options>
+const Options& step_settings(const Options& options) {
+  static_assert(std::is_trivially_copyable_v<Options>,
+                "options that are more than numbers need a step_settings of their own");
+  return options;
+}
+inline AdamMiniNumbers step_settings(const AdamMiniOptions& options) {
+  return {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay};
+}
+
+template <class Options>
+using StepSettings = std::remove_cvref_t<decltype(step_settings(std::declval<const Options&>()))>;
+
+inline UpdateRule rule_of(const SgdOptions& options) {
+  if (options.momentum == 0.0) return UpdateRule::plain;
+  return options.nesterov ? UpdateRule::nesterov : UpdateRule::momentum;
+}
+inline UpdateRule rule_of(const AdamOptions& options) {
+  return options.amsgrad ? UpdateRule::amsgrad : UpdateRule::adam;
+}
+inline UpdateRule rule_of(const LionOptions&) {
+  return UpdateRule::lion;
+}
+inline UpdateRule rule_of(const SpamOptions&) {
+  return UpdateRule::spam;
+}
 
 GRADSTAB_HOST_DEVICE inline double decay_correction(double beta, std::int64_t step) {
   return 1.0 - std::pow(beta, static_cast<double>(step));
@@ -79,12 +115,9 @@ GRADSTAB_HOST_DEVICE inline UpdateScalars scalars_of(const LionOptions& options,
   return scalars;
 }
 
-/// Of AdamMiniOptions or AdamMiniNumbers; `decays` says whether weight decay applies to this parameter.
-template <class Options>
-GRADSTAB_HOST_DEVICE UpdateScalars adam_mini_scalars(const Options& options, bool decays,
-                                                     StepPosition position) {
+GRADSTAB_HOST_DEVICE inline UpdateScalars scalars_of(const AdamMiniNumbers& options, StepPosition position) {
   UpdateScalars scalars = adam_moments(options, position.step);
-  if (decays) scalars.keep = 1.0 - options.lr * options.weight_decay;
+  if (position.decays) scalars.keep = 1.0 - options.lr * options.weight_decay;
   return scalars;
 }
 
@@ -121,7 +154,12 @@ GRADSTAB_HOST_DEVICE inline bool divides(std::int64_t interval, std::int64_t ste
 }
 
 /// How many of a parameter's state arrays, from the first on, are zeroed at this step before the gradient is
-/// used.
+/// used: none of an optimizer that has no reset_interval.
+template <class Settings>
+requires(!requires(const Settings& settings) { settings.reset_interval; }) GRADSTAB_HOST_DEVICE std::size_t
+    states_to_reset(const Settings&, StepPosition) {
+  return 0;
+}
 GRADSTAB_HOST_DEVICE inline std::size_t states_to_reset(const SpamOptions& options, StepPosition position) {
   return divides(options.reset_interval, position.global) ? kMaxStates : 0;
 }
@@ -133,9 +171,8 @@ GRADSTAB_HOST_DEVICE inline std::size_t states_to_reset(const AdamOptions& optio
 }
 
 /// Adam-mini: the second moment of one unit after a step whose gradient has this norm.
-template <class Options>
-GRADSTAB_HOST_DEVICE double advanced_unit_moment(const Options& options, double norm, std::int64_t elements,
-                                                 double second) {
+GRADSTAB_HOST_DEVICE inline double advanced_unit_moment(const AdamMiniNumbers& options, double norm,
+                                                        std::int64_t elements, double second) {
   const double mean_square = elements > 0 ? norm * norm / static_cast<double>(elements) : 0.0;
   return options.beta2 * second + (1.0 - options.beta2) * mean_square;
 }

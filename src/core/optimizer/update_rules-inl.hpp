@@ -1,4 +1,5 @@
-// The update rules of gradstab/update_rule.hpp, written once for scalars and for vectors.
+// The update rules of gradstab/update_rule.hpp, written once for scalars and for vectors. A new one: its line
+// in the list there, its formula here, and who steps by it in core/step_scalars.hpp.
 //
 // `Ops` names the arithmetic: a type `V`, and set, add, sub, mul, div, sqrt, max, sign(x) (-1, 0 or 1) and
 // select_greater(a, b, yes, no). Everything has internal linkage and uses nothing of the standard library,
@@ -8,6 +9,7 @@
 #include <cstddef>
 
 #include "core/base/random_bits-inl.hpp"
+#include "gradstab/update_rule.hpp"
 
 #if defined(__CUDACC__)
 #define GRADSTAB_RULE_CALLABLE __host__ __device__
@@ -21,25 +23,15 @@ namespace {
 /// UpdateScalars as the arithmetic's own type, once per block.
 template <class Ops>
 struct RuleScalars {
-  using V = typename Ops::V;
+  GRADSTAB_RULE_CALLABLE explicit RuleScalars(const UpdateScalars& s) {
+#define GRADSTAB_SET(name, ...) name = Ops::set(s.name);
+    GRADSTAB_UPDATE_SCALARS(GRADSTAB_SET)
+#undef GRADSTAB_SET
+  }
 
-  template <class Scalars>
-  GRADSTAB_RULE_CALLABLE explicit RuleScalars(const Scalars& s)
-      : gradient_factor(Ops::set(s.gradient_factor)),
-        l2(Ops::set(s.l2)),
-        keep(Ops::set(s.keep)),
-        keep_after(Ops::set(s.keep_after)),
-        step_size(Ops::set(s.step_size)),
-        beta1(Ops::set(s.beta1)),
-        weight1(Ops::set(s.weight1)),
-        beta2(Ops::set(s.beta2)),
-        weight2(Ops::set(s.weight2)),
-        root_factor(Ops::set(s.root_factor)),
-        epsilon(Ops::set(s.epsilon)),
-        threshold(Ops::set(s.threshold)) {}
-
-  V gradient_factor, l2, keep, keep_after, step_size, beta1, weight1, beta2, weight2, root_factor, epsilon,
-      threshold;
+#define GRADSTAB_MEMBER(name, ...) typename Ops::V name;
+  GRADSTAB_UPDATE_SCALARS(GRADSTAB_MEMBER)
+#undef GRADSTAB_MEMBER
 };
 
 #define GRADSTAB_RULE_INLINE GRADSTAB_RULE_CALLABLE static __attribute__((always_inline)) inline
@@ -57,8 +49,13 @@ GRADSTAB_RULE_INLINE typename Ops::V rule_average(typename Ops::V decay, typenam
   return Ops::add(Ops::mul(decay, old), Ops::mul(weight, value));
 }
 
-struct PlainRule {
-  static constexpr std::size_t kStates = 0;
+/// The formula of a rule: update(scalars, parameter, gradient, states) returns the parameter and writes the
+/// states. What is in the list of rules and not here does not compile anywhere.
+template <UpdateRule kRule>
+struct Rule;
+
+template <>
+struct Rule<UpdateRule::plain> {
   template <class Ops, class V>
   GRADSTAB_RULE_INLINE V update(const RuleScalars<Ops>& s, V p, V g, V*) {
     g = rule_gradient(s, p, g);
@@ -68,7 +65,6 @@ struct PlainRule {
 
 template <bool kNesterov>
 struct MomentumRule {
-  static constexpr std::size_t kStates = 1;
   template <class Ops, class V>
   GRADSTAB_RULE_INLINE V update(const RuleScalars<Ops>& s, V p, V g, V* state) {
     g = rule_gradient(s, p, g);
@@ -78,9 +74,13 @@ struct MomentumRule {
   }
 };
 
+template <>
+struct Rule<UpdateRule::momentum> : MomentumRule<false> {};
+template <>
+struct Rule<UpdateRule::nesterov> : MomentumRule<true> {};
+
 template <bool kAmsgrad, bool kSpam>
 struct AdamRule {
-  static constexpr std::size_t kStates = kAmsgrad ? 3 : 2;
   template <class Ops, class V>
   GRADSTAB_RULE_INLINE V update(const RuleScalars<Ops>& s, V p, V g, V* state) {
     g = rule_gradient(s, p, g);
@@ -102,8 +102,15 @@ struct AdamRule {
   }
 };
 
-struct LionRule {
-  static constexpr std::size_t kStates = 1;
+template <>
+struct Rule<UpdateRule::adam> : AdamRule<false, false> {};
+template <>
+struct Rule<UpdateRule::amsgrad> : AdamRule<true, false> {};
+template <>
+struct Rule<UpdateRule::spam> : AdamRule<false, true> {};
+
+template <>
+struct Rule<UpdateRule::lion> {
   template <class Ops, class V>
   GRADSTAB_RULE_INLINE V update(const RuleScalars<Ops>& s, V p, V g, V* state) {
     g = rule_gradient(s, p, g);
@@ -112,6 +119,26 @@ struct LionRule {
     return Ops::sub(Ops::mul(s.keep, p), Ops::mul(s.step_size, Ops::sign(direction)));
   }
 };
+
+/// A rule as the type of a value, for visit_rule.
+template <UpdateRule kRule>
+struct RuleTag {
+  static constexpr UpdateRule kValue = kRule;
+};
+
+/// body(RuleTag<rule>()): from a rule that is known when the program runs to one that is known when it is
+/// compiled.
+template <class Body>
+void visit_rule(UpdateRule rule, Body body) {
+  switch (rule) {
+#define GRADSTAB_CASE(name, ...) \
+  case UpdateRule::name:         \
+    return body(RuleTag<UpdateRule::name>());
+    GRADSTAB_UPDATE_RULES(GRADSTAB_CASE)
+#undef GRADSTAB_CASE
+  }
+  __builtin_trap();  // no rule at all
+}
 
 }  // namespace
 }  // namespace gradstab

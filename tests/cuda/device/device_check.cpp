@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "driver_calls.hpp"
+#include "optimizer/kinds.hpp"
 #include "subjects.hpp"
 
 namespace gradstab::testing {
@@ -92,27 +93,6 @@ void transform_matches(bool small, DType dtype, const StabilizerOptions& options
       }
     }
   }
-}
-
-struct Kind {
-  std::string name;
-  OptimizerOptions options;
-};
-
-std::vector<Kind> kinds() {
-  AdamOptions amsgrad = AdamOptions::adamw();
-  amsgrad.amsgrad = true;
-  AdamMiniOptions mini;
-  mini.dim = 8;
-  mini.n_heads = 2;
-  return {{"sgd", SgdOptions{}},
-          {"momentum", SgdOptions{.momentum = 0.9}},
-          {"nesterov", SgdOptions{.momentum = 0.9, .nesterov = true}},
-          {"adamw", AdamOptions::adamw()},
-          {"amsgrad", amsgrad},
-          {"lion", LionOptions{.weight_decay = 0.1}},
-          {"adam_mini", mini},
-          {"spam", SpamOptions{.reset_interval = 3}}};
 }
 
 /// Weights after some steps on the device and emulated, with gradients of about `size`. A float of a step may
@@ -385,7 +365,7 @@ int run_all(bool small) {
              [&] { transform_matches(small, DType::float32, {}, NonFinitePolicy::skip_step, 0); });
   checks.run("transform pass_through",
              [&] { transform_matches(small, DType::float32, {}, NonFinitePolicy::pass_through, 3); });
-  for (const Kind& kind : kinds()) {
+  for (const Kind& kind : kinds_with_early_resets()) {
     checks.run(kind.name + " float32", [&] {
       optimizer_matches(small, kind, DType::float32, DType::float32, LowPrecision::master_copy, 0);
     });

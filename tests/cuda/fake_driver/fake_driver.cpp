@@ -11,7 +11,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,7 +20,9 @@
 namespace {
 
 using gradstab::device::kKernelCount;
+using gradstab::device::kKernels;
 using gradstab::device::Launch;
+using gradstab::device::NamedKernel;
 using gradstab::device::Tables;
 using Work = std::function<void()>;
 
@@ -65,10 +67,6 @@ CUresult put(CUstream stream, Work work) {
   }
   return CUDA_SUCCESS;
 }
-
-constexpr const char* kNames[kKernelCount] = {
-    "measure",         "decide",      "apply",          "update_plain", "update_momentum",
-    "update_nesterov", "update_adam", "update_amsgrad", "update_spam",  "update_lion"};
 
 gradstab::device::Device& kernels() {
   static const auto device = gradstab::device::emulated_device(gradstab::device::BlockOrder::interleaved);
@@ -139,9 +137,9 @@ CUresult CUDAAPI cuModuleUnload(CUmodule) {
   return CUDA_SUCCESS;
 }
 CUresult CUDAAPI cuModuleGetFunction(CUfunction* function, CUmodule, const char* name) {
-  for (const char* const& known : kNames) {
-    if (std::string("gradstab_kernel_") + known != name) continue;
-    *function = reinterpret_cast<CUfunction>(const_cast<const char**>(&known));
+  for (const NamedKernel& known : kKernels) {
+    if (std::string_view(known.name) != name) continue;
+    *function = reinterpret_cast<CUfunction>(const_cast<NamedKernel*>(&known));
     return CUDA_SUCCESS;
   }
   return CUDA_ERROR_NOT_FOUND;
@@ -152,13 +150,13 @@ CUresult CUDAAPI cuFuncGetAttribute(int* value, CUfunction_attribute, CUfunction
 }
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned blocks, unsigned, unsigned, unsigned threads,
                                 unsigned, unsigned, unsigned, CUstream stream, void** arguments, void**) {
-  const auto kernel = static_cast<std::size_t>(reinterpret_cast<const char* const*>(function) - kNames);
+  const auto index = static_cast<std::size_t>(reinterpret_cast<const NamedKernel*>(function) - kKernels);
   const Tables tables = *static_cast<const Tables*>(arguments[0]);
   const Launch launch = *static_cast<const Launch*>(arguments[1]);
-  if (kernel >= kKernelCount || blocks == 0 || blocks != launch.blocks ||
+  if (index >= kKernelCount || blocks == 0 || blocks != launch.blocks ||
       threads != gradstab::device::kThreads)
     return CUDA_ERROR_INVALID_VALUE;
-  return put(stream, [=] { kernels().launch(kernel, tables, launch, nullptr).check(); });
+  return put(stream, [=] { kernels().launch(kKernels[index].kernel, tables, launch, nullptr).check(); });
 }
 
 CUresult CUDAAPI cuMemAlloc(CUdeviceptr* memory, std::size_t bytes) {

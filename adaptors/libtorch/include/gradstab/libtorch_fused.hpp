@@ -18,6 +18,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "gradstab/libtorch.hpp"
@@ -92,64 +93,95 @@ class FusedOptimizer : public torch::optim::Optimizer {
   mutable StepReport report_;
 };
 
-/// Options of Lion that LibTorch has no class for; fields as in LionOptions.
-struct LionTorchOptions : torch::optim::OptimizerCloneableOptions<LionTorchOptions> {
+namespace detail {
+
+void write_options(torch::serialize::OutputArchive& archive, const OptimizerOptions& options);
+/// What write_options wrote of options of the kind of `options`; overrides stay as they are there.
+OptimizerOptions read_options(torch::serialize::InputArchive& archive, OptimizerOptions options);
+[[noreturn]] void no_plain_state(const char* title);
+
+}  // namespace detail
+
+/// Options of an optimizer that LibTorch has no class for: those of the library. `Derived` says where it
+/// holds them (`kSettings`) and what messages call it (`kTitle`).
+template <class Derived>
+struct LibraryTorchOptions : torch::optim::OptimizerCloneableOptions<Derived> {
+  /// As the library has them.
+  auto& settings() { return static_cast<Derived*>(this)->*Derived::kSettings; }
+  const auto& settings() const { return static_cast<const Derived*>(this)->*Derived::kSettings; }
+
+  double get_lr() const override { return settings().lr; }
+  void set_lr(double lr) override { settings().lr = lr; }
+  void serialize(torch::serialize::InputArchive& archive) override {
+    using Options = std::remove_reference_t<decltype(settings())>;
+    settings() = std::get<Options>(detail::read_options(archive, settings()));
+  }
+  void serialize(torch::serialize::OutputArchive& archive) const override {
+    detail::write_options(archive, settings());
+  }
+};
+
+/// Options of Lion; fields as in LionOptions.
+struct LionTorchOptions : LibraryTorchOptions<LionTorchOptions> {
   explicit LionTorchOptions(double lr = 1e-4) { lion.lr = lr; }
   explicit LionTorchOptions(LionOptions options) : lion(options) {}
   LionOptions lion;
-  double get_lr() const override { return lion.lr; }
-  void set_lr(double lr) override { lion.lr = lr; }
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  static constexpr auto kSettings = &LionTorchOptions::lion;
+  static constexpr const char* kTitle = "Lion";
 };
 
 /// Options of Adam-mini; fields as in AdamMiniOptions. Overrides are not saved: they belong to the model.
-struct AdamMiniTorchOptions : torch::optim::OptimizerCloneableOptions<AdamMiniTorchOptions> {
+struct AdamMiniTorchOptions : LibraryTorchOptions<AdamMiniTorchOptions> {
   explicit AdamMiniTorchOptions(AdamMiniOptions options = {}) : mini(std::move(options)) {}
   AdamMiniOptions mini;
-  double get_lr() const override { return mini.lr; }
-  void set_lr(double lr) override { mini.lr = lr; }
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  static constexpr auto kSettings = &AdamMiniTorchOptions::mini;
+  static constexpr const char* kTitle = "Adam-mini";
 };
 
 /// Options of Adam or AdamW beyond LibTorch's own, such as Stable-SPAM's momentum reset; fields as in
 /// AdamOptions. For Stable-SPAM, the transform is chain(adaptive_value_clip(), adaptive_norm()).
-struct AdamWithResetsTorchOptions : torch::optim::OptimizerCloneableOptions<AdamWithResetsTorchOptions> {
+struct AdamWithResetsTorchOptions : LibraryTorchOptions<AdamWithResetsTorchOptions> {
   explicit AdamWithResetsTorchOptions(AdamOptions options = AdamOptions::stable_spam()) : adam(options) {}
   AdamOptions adam;
-  double get_lr() const override { return adam.lr; }
-  void set_lr(double lr) override { adam.lr = lr; }
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  static constexpr auto kSettings = &AdamWithResetsTorchOptions::adam;
+  static constexpr const char* kTitle = "Adam with resets";
 };
 
 /// Options of SPAM; fields as in SpamOptions.
-struct SpamTorchOptions : torch::optim::OptimizerCloneableOptions<SpamTorchOptions> {
+struct SpamTorchOptions : LibraryTorchOptions<SpamTorchOptions> {
   explicit SpamTorchOptions(SpamOptions options = {}) : spam(options) {}
   SpamOptions spam;
-  double get_lr() const override { return spam.lr; }
-  void set_lr(double lr) override { spam.lr = lr; }
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  static constexpr auto kSettings = &SpamTorchOptions::spam;
+  static constexpr const char* kTitle = "SPAM";
 };
 
 /// The same settings as the library has them.
 OptimizerOptions library_options(const torch::optim::SGDOptions& options);
 OptimizerOptions library_options(const torch::optim::AdamOptions& options);
 OptimizerOptions library_options(const torch::optim::AdamWOptions& options);
-OptimizerOptions library_options(const LionTorchOptions& options);
-OptimizerOptions library_options(const AdamMiniTorchOptions& options);
-OptimizerOptions library_options(const SpamTorchOptions& options);
-OptimizerOptions library_options(const AdamWithResetsTorchOptions& options);
+template <class Derived>
+OptimizerOptions library_options(const LibraryTorchOptions<Derived>& options) {
+  return options.settings();
+}
 
 namespace detail {
+
+/// LibraryTorchOptions, for which LibTorch has no optimizer.
+template <class Options>
+concept OptionsOfTheLibrary = requires {
+  Options::kSettings;
+};
 
 /// State of LibTorch's own optimizer with these options out of an archive: see
 /// FusedOptimizer::read_plain.
 template <class Options>
 std::vector<gradstab::Optimizer::ParameterState> read_plain(
     torch::serialize::InputArchive& archive, const std::vector<torch::optim::OptimizerParamGroup>& groups);
+template <OptionsOfTheLibrary Options>
+std::vector<gradstab::Optimizer::ParameterState> read_plain(
+    torch::serialize::InputArchive&, const std::vector<torch::optim::OptimizerParamGroup>&) {
+  no_plain_state(Options::kTitle);
+}
 
 }  // namespace detail
 
