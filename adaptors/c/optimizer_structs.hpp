@@ -95,7 +95,7 @@ template <class Options>
 typename StructOf<Options>::Type to_struct(const Options& options) {
   typename StructOf<Options>::Type result{};
   result.base.kind = OptimizerTraits<typename StructOf<Options>::Type>::kind;
-  to_c(options, result);
+  fill(options, result);
   return result;
 }
 
