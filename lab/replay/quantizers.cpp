@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <span>
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 #include "gradstab/version.hpp"
 #include "lab/replay/numbers.hpp"
 
