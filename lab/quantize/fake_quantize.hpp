@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-#include "gradstab/compat.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab::lab {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <span>
 
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "lab/quantize/fake_quantize.hpp"
 #include "lab/replay/numbers.hpp"
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "lab/replay/methods.hpp"
 #include "lab/replay/numbers.hpp"
 #include "lab/replay/quantizers.hpp"

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab {
 

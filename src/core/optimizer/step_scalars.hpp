@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gradstab/backend.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/optimizer.hpp"
-#include "gradstab/update_rule.hpp"
 
 namespace gradstab {
 

@@ -1,4 +1,4 @@
-// The update rules of gradstab/update_rule.hpp, written once for scalars and for vectors.
+// The update rules of gradstab/backend.hpp, written once for scalars and for vectors.
 //
 // `Ops` names the arithmetic: a type `V`, and set, add, sub, mul, div, sqrt, max, sign(x) (-1, 0 or 1) and
 // select_greater(a, b, yes, no). Everything has internal linkage and uses nothing of the standard library,
