@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "gradstab/executor.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab::bench {
 

@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "machine.hpp"
 
 namespace gradstab::bench {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "cli/terminal.hpp"
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "lab/support/destination.hpp"
 
 namespace gradstab::cli {

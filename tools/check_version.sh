@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The version in include/gradstab/version.hpp is the one that the documents, the projects of tests/package and the newest
+# The version in include/gradstab/export.hpp is the one that the documents, the projects of tests/package and the newest
 # release in CHANGELOG.md name: check_version.sh [FOLDER], a checkout; this one unless given.
 set -euo pipefail
 cd -P -- "${1:-$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/..}"
@@ -12,14 +12,14 @@ expect() {
   failed=1
 }
 
-version=$(sed -nE 's/^#define GRADSTAB_VERSION "([0-9]+\.[0-9]+\.[0-9]+)"$/\1/p' include/gradstab/version.hpp)
-[[ -n $version ]] || { echo "include/gradstab/version.hpp has no version MAJOR.MINOR.PATCH" >&2; exit 1; }
+version=$(sed -nE 's/^#define GRADSTAB_VERSION "([0-9]+\.[0-9]+\.[0-9]+)"$/\1/p' include/gradstab/export.hpp)
+[[ -n $version ]] || { echo "include/gradstab/export.hpp has no version MAJOR.MINOR.PATCH" >&2; exit 1; }
 minor=${version%.*}
 expect tests/package/find_package/CMakeLists.txt "find_package(gradstab $minor CONFIG REQUIRED)"
 expect tests/package/find_package_c/CMakeLists.txt "find_package(gradstab $minor CONFIG REQUIRED)"
 expect docs/embedding.md "soname \`libgradstab.so.$minor\`"
 expect docs/embedding.md "\`find_package(gradstab $minor)\` accepts $minor.x"
-expect pyproject.toml 'input = "include/gradstab/version.hpp"'
+expect pyproject.toml 'input = "include/gradstab/export.hpp"'
 
 # What comes after the newest release is in a section "Unreleased" above it.
 release=$(sed -nE '/^## Unreleased$/d; s/^## //p' CHANGELOG.md | head -n 1)

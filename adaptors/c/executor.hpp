@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "gradstab/executor.hpp"
+#include "gradstab/backend.hpp"
 #include "gradstab/gradstab.h"
 #include "gradstab/status.hpp"
 

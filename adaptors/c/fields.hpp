@@ -6,7 +6,7 @@
 #include <tuple>
 #include <type_traits>
 
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 #include "text.hpp"
 

@@ -5,8 +5,8 @@
 
 #include "errors.hpp"
 #include "gradstab/backend.hpp"
+#include "gradstab/export.hpp"
 #include "gradstab/gradstab.h"
-#include "gradstab/version.hpp"
 
 using namespace gradstab;
 

@@ -6,7 +6,7 @@
 
 #include "errors.hpp"
 #include "gradstab/gradstab.h"
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 #include "handle.hpp"
 #include "optimizer_settings.hpp"
 #include "settings.hpp"

@@ -4,8 +4,8 @@
 #include <cstddef>
 
 #include "gradstab/gradstab.h"
-#include "gradstab/parameter_set.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::c {
 

@@ -8,7 +8,6 @@
 #include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/units.hpp"
 
 namespace gradstab::c {
 

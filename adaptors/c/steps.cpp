@@ -7,7 +7,7 @@
 
 #include "errors.hpp"
 #include "gradstab/gradstab.h"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "handle.hpp"
 #include "structs.hpp"
 #include "tensors.hpp"

@@ -2,10 +2,9 @@
 #pragma once
 
 #include "gradstab/gradstab.h"
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/report.hpp"
 #include "gradstab/status.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
+#include "gradstab/transform.hpp"
 #include "handle.hpp"
 
 namespace gradstab::c {

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "gradstab/overlap.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

@@ -13,10 +13,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "gradstab/compat.hpp"
 #include "gradstab/export.hpp"
 #include "gradstab/options.hpp"
-#include "gradstab/settings.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {

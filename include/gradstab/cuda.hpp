@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "gradstab/export.hpp"
-#include "gradstab/method_state.hpp"
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transform.hpp"
 

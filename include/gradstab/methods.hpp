@@ -10,10 +10,9 @@
 
 #include "gradstab/export.hpp"
 #include "gradstab/optimizer.hpp"
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/units.hpp"
 
 namespace gradstab {
 

@@ -13,11 +13,10 @@
 #include <variant>
 #include <vector>
 
-#include "gradstab/compat.hpp"
+#include "gradstab/backend.hpp"
 #include "gradstab/export.hpp"
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/update_rule.hpp"
 
 namespace gradstab {
 

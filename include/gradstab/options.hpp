@@ -1,13 +1,174 @@
-// StabilizerOptions: the settings of GradientStabilizer, validated once.
+// Settings. What a setting is, and those of GradientStabilizer: what shares norm moments, whose form of a
+// method is meant, and StabilizerOptions.
+//
+// A list stands beside each options struct, of what its fields mean and may be. Validation, saved states,
+// texts such as "zclip(z_threshold=3)", the C interface, the Python package, the command line and the tables
+// of the documents all read the settings from these lists.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "gradstab/export.hpp"
-#include "gradstab/settings.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab {
+
+/// The numbers that a setting may have. NaN is in no range.
+struct Range {
+  std::string_view text = {};  ///< how errors and documents say it: "must be " and this
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool with_low = true;   ///< whether `low` itself is in it
+  bool with_high = true;  ///< whether `high` itself is
+  bool or_zero = false;   ///< 0 is in it as well: it switches something off
+
+  constexpr bool contains(double value) const noexcept {
+    if (or_zero && value == 0.0) return true;
+    return (with_low ? value >= low : value > low) && (with_high ? value <= high : value < high);
+  }
+};
+
+inline constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+inline constexpr Range kFinite{"finite", -kUnbounded, kUnbounded, false, false};
+inline constexpr Range kFiniteAboveZero{"finite and above 0", 0.0, kUnbounded, false, false};
+inline constexpr Range kFiniteNotNegative{"finite and at least 0", 0.0, kUnbounded, true, false};
+inline constexpr Range kAboveZero{"above 0", 0.0, kUnbounded, false, true};
+inline constexpr Range kAboveZeroOrNone{"above 0, or infinite for none", 0.0, kUnbounded, false, true};
+inline constexpr Range kDecay{"in [0, 1)", 0.0, 1.0, true, false};
+inline constexpr Range kFraction{"in [0, 1]", 0.0, 1.0};
+inline constexpr Range kAtLeastZero{"at least 0", 0.0};
+inline constexpr Range kAtLeastOne{"at least 1", 1.0};
+
+/// Everything that is known about one field of an options struct.
+struct Setting {
+  std::string_view name;            ///< that of the field
+  std::string_view help;            ///< what it means, in a line
+  Range range = {};                 ///< of numbers and counts
+  std::string_view formerly = {};   ///< an older name that still works in texts
+  std::string_view published = {};  ///< its name in the authors' code and in recorded cases, where another
+  bool label = false;  ///< it changes what a report says and nothing else, so that states do not hold it
+};
+
+/// An options struct with a list, which is a function beside the struct:
+///
+///   template <class Visit>
+///   constexpr void visit_settings(std::type_identity<XOptions>, Visit visit) {
+///     visit(Setting{"gamma1", "decay of the first moment", kDecay}, &XOptions::gamma1);
+///   }
+template <class Options>
+concept HasSettings = requires {
+  visit_settings(std::type_identity<Options>{}, [](const Setting&, auto) {});
+};
+
+/// Calls visit(setting, field) for every setting, in the order of the list.
+template <class Options, class Visit>
+requires HasSettings<std::remove_const_t<Options>>
+constexpr void for_each_setting(Options& options, Visit visit) {
+  visit_settings(std::type_identity<std::remove_const_t<Options>>{},
+                 [&](const Setting& setting, auto member) { visit(setting, options.*member); });
+}
+
+/// An enumeration whose values count from 0 and have names: a function names_of(value) beside it returns all
+/// of them.
+template <class T>
+concept Choice = std::is_enum_v<T> && requires(T value) {
+  { names_of(value) } -> std::convertible_to<std::span<const std::string_view>>;
+};
+
+/// The name of a value; empty if it is none of the enumeration's.
+template <Choice T>
+constexpr std::string_view choice_name(T value) noexcept {
+  const std::span<const std::string_view> names = names_of(value);
+  const auto index = static_cast<std::size_t>(value);
+  return index < names.size() ? names[index] : std::string_view();
+}
+
+/// Puts the value of that name into `value`; false if there is none.
+template <Choice T>
+constexpr bool choice_named(std::string_view name, T& value) noexcept {
+  const std::span<const std::string_view> names = names_of(value);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] != name) continue;
+    value = static_cast<T>(i);
+    return true;
+  }
+  return false;
+}
+
+/// Where a method as its authors released it does what nobody would want, there is a choice. docs/methods.md
+/// lists each difference with its reason.
+enum class Compat : std::uint8_t {
+  robust,    ///< zero and non-finite norms enter no statistics
+  released,  ///< the authors' behaviour, defects included
+};
+
+inline constexpr std::string_view kCompatNames[] = {"robust", "released"};
+static_assert(std::size(kCompatNames) == static_cast<std::size_t>(Compat::released) + 1);
+constexpr std::span<const std::string_view> names_of(Compat) noexcept {
+  return kCompatNames;
+}
+
+/// How finely a method that keeps norm moments divides the parameters. The paper's method is per tensor.
+enum class Granularity : std::uint8_t {
+  tensor,  ///< every tensor has moments of its own
+  row,     ///< every index of axis 0 has its own; tensors of rank 0 and 1 (biases, gains) are one unit each
+  group,   ///< the tensors of a named group share theirs; a tensor in no group has its own
+  model,   ///< all tensors share one
+};
+
+inline constexpr std::string_view kGranularityNames[] = {"tensor", "row", "group", "model"};
+static_assert(std::size(kGranularityNames) == static_cast<std::size_t>(Granularity::model) + 1);
+constexpr std::span<const std::string_view> names_of(Granularity) noexcept {
+  return kGranularityNames;
+}
+
+/// "tensor", "row", "group" or "model".
+GRADSTAB_API std::string_view to_string(Granularity granularity) noexcept;
+
+/// Tensors that share moments: those whose name matches one of the patterns. In a pattern `*` stands for any
+/// characters, also none; everything else stands for itself.
+struct UnitGroup {
+  std::string name;
+  std::vector<std::string> patterns;
+
+  bool operator==(const UnitGroup&) const = default;
+};
+
+/// The units of one method. A unit is a set of elements with one norm, one set of moments and one factor: all
+/// its elements are multiplied by the same number, so that the direction of the unit's gradient is kept.
+struct Units {
+  Granularity granularity = Granularity::tensor;
+  std::vector<UnitGroup> groups = {};  ///< for Granularity::group; the first group that matches a name has it
+
+  static Units per_tensor() { return {}; }
+  static Units per_row() { return {.granularity = Granularity::row}; }
+  static Units whole_model() { return {.granularity = Granularity::model}; }
+  static Units by_name(std::vector<UnitGroup> groups) {
+    return {.granularity = Granularity::group, .groups = std::move(groups)};
+  }
+
+  /// Errors: groups without Granularity::group or the reverse, an empty or repeated group name, a group
+  /// without patterns.
+  GRADSTAB_API Status validate() const;
+
+  bool operator==(const Units&) const = default;
+};
+
+template <class Visit>
+constexpr void visit_settings(std::type_identity<Units>, Visit visit) {
+  visit(Setting{"granularity", "what shares moments and a factor"}, &Units::granularity);
+  visit(Setting{"groups", "with granularity group: patterns of parameter names by group"}, &Units::groups);
+}
 
 /// Settings of GradientStabilizer (arXiv 2502.17055v4). The defaults are the paper's gammas with bias
 /// correction, the form of the authors' released code: a constant gradient norm then gives a stabilized norm

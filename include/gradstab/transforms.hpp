@@ -10,7 +10,6 @@
 #include "gradstab/export.hpp"
 #include "gradstab/options.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/units.hpp"
 
 namespace gradstab {
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "gradstab/moments.hpp"
+#include "gradstab/decide.hpp"
 #include "gradstab/options.hpp"
 
 namespace gradstab::lab {

@@ -3,7 +3,7 @@
 
 #include <torch/torch.h>
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
 namespace gradstab::lab::composed {
 

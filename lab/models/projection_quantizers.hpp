@@ -1,7 +1,7 @@
 // How both operands of a projection are rounded in quantization-aware training. Without torch.
 #pragma once
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
 namespace gradstab::lab {
 

@@ -14,7 +14,7 @@ namespace {
 
 /// One method's maker, with what all of them need.
 struct Context {
-  Settings& settings;
+  RecordedSettings& settings;
   bool wide;
   Compat compat;
 };
@@ -237,7 +237,7 @@ Result<ReplayedMethod> make_method(const Context& c, std::string_view name) {
 
 }  // namespace
 
-Result<Compat> read_compat(Settings& settings) {
+Result<Compat> read_compat(RecordedSettings& settings) {
   std::string compat = "robust";
   settings.read("compat", compat);
   Compat value{};
@@ -276,7 +276,7 @@ Status check_method(std::string_view name) {
   return {StatusCode::invalid_argument, fmt::format("unknown method '{}'; known are {}", name, list)};
 }
 
-Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide) {
+Result<ReplayedMethod> make_replayed_method(std::string_view name, RecordedSettings& settings, bool wide) {
   GRADSTAB_RETURN_IF_ERROR(check_method(name));
   const auto compat = read_compat(settings);
   if (!compat) return compat.status();

@@ -9,7 +9,7 @@
 
 #include "gradstab/optimizer.hpp"
 #include "gradstab/transforms.hpp"
-#include "lab/replay/settings.hpp"
+#include "lab/replay/recorded_settings.hpp"
 
 namespace gradstab::lab {
 
@@ -34,10 +34,10 @@ const std::vector<MethodName>& replayed_methods();
 Status check_method(std::string_view name);
 
 /// The setting compat: robust, unless it says released.
-Result<Compat> read_compat(Settings& settings);
+Result<Compat> read_compat(RecordedSettings& settings);
 
 /// Makes a method with the settings of a case. `wide`: the arithmetic is float64, for settings that differ by
 /// it. Errors: an unknown name, with the known ones; a setting of the wrong type or out of range.
-Result<ReplayedMethod> make_replayed_method(std::string_view name, Settings& settings, bool wide);
+Result<ReplayedMethod> make_replayed_method(std::string_view name, RecordedSettings& settings, bool wide);
 
 }  // namespace gradstab::lab

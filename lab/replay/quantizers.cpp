@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <span>
 
-#include "gradstab/fake_quantize.hpp"
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 #include "lab/replay/numbers.hpp"
 
 namespace gradstab::lab {
@@ -15,7 +15,7 @@ namespace {
 enum class Operand { weight, activation };
 
 /// Whole numbers of a format, which a case may state and nobody may change.
-Status fixed(Settings& settings, const char* name, std::int64_t value) {
+Status fixed(RecordedSettings& settings, const char* name, std::int64_t value) {
   std::int64_t stated = value;
   settings.read(name, stated);
   if (stated == value) return {};
@@ -28,7 +28,7 @@ Status check_grid(const Json& hyper, const std::vector<double>& expected) {
   return corrupt(fmt::format("setting grid must be {}, got {}", Json(expected).dump(), shown(hyper["grid"])));
 }
 
-Status read_e1m2(Settings& settings, const Json& hyper, QuantizerOptions& options) {
+Status read_e1m2(RecordedSettings& settings, const Json& hyper, QuantizerOptions& options) {
   options.format = QuantizerFormat::fp4_e1m2;
   if (hyper.contains("grid")) options.compat = Compat::robust;
   if (options.compat == Compat::released) options = QuantizerOptions::released_fp4();
@@ -42,7 +42,7 @@ Status read_e2m1(const Json& hyper, QuantizerOptions& options) {
   return check_grid(hyper, {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0});
 }
 
-Status read_int4(Settings& settings, Operand operand, QuantizerOptions& options) {
+Status read_int4(RecordedSettings& settings, Operand operand, QuantizerOptions& options) {
   const Compat compat = options.compat;
   options =
       operand == Operand::weight ? QuantizerOptions::int4_weights() : QuantizerOptions::int4_activations();
@@ -50,7 +50,7 @@ Status read_int4(Settings& settings, Operand operand, QuantizerOptions& options)
   return fixed(settings, "bits", 4);
 }
 
-Result<Operand> operand_of(Settings& settings, const Json& hyper) {
+Result<Operand> operand_of(RecordedSettings& settings, const Json& hyper) {
   const bool activation = hyper.contains("topk") || hyper.contains("stochastic");
   std::string operand = activation ? "activation" : "weight";
   settings.read("operand", operand);
@@ -60,8 +60,8 @@ Result<Operand> operand_of(Settings& settings, const Json& hyper) {
                 fmt::format("setting operand must be weight or activation, got '{}'", operand));
 }
 
-Result<QuantizerOptions> read_options(const std::string& method, Settings& settings, const Json& hyper,
-                                      Operand operand) {
+Result<QuantizerOptions> read_options(const std::string& method, RecordedSettings& settings,
+                                      const Json& hyper, Operand operand) {
   QuantizerOptions options;
   const auto compat = read_compat(settings);
   if (!compat) return compat.status();
@@ -96,7 +96,7 @@ class QuantizerReplay {
       return in_case({StatusCode::invalid_argument,
                       fmt::format("quantizers have no backends, got '{}'", replay.backend)});
     }
-    Settings settings(hyper_, replay.overrides);
+    RecordedSettings settings(hyper_, replay.overrides);
     const bool int4 = method == "int4";
     // A layer has both, and what a case says is of its activations.
     const auto operand =

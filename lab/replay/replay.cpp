@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "lab/replay/methods.hpp"
 #include "lab/replay/numbers.hpp"
 #include "lab/replay/quantizers.hpp"
@@ -29,7 +29,7 @@ class Replay {
   Result<std::string> run(const ReplayOptions& options, const std::string& method_name) {
     GRADSTAB_RETURN_IF_ERROR(read_tensors());
     GRADSTAB_RETURN_IF_ERROR(check_steps());
-    Settings settings(hyper_, options.overrides);
+    RecordedSettings settings(hyper_, options.overrides);
     auto method = make_replayed_method(method_name, settings, sizeof(T) == sizeof(double));
     if (!method) return in_case(method.status());
     const bool needs_values =

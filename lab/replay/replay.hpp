@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
-#include "gradstab/dtype.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 #include "lab/support/json.hpp"
 
 namespace gradstab::lab {

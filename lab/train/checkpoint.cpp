@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 #include "lab/support/byte_reader.hpp"
 #include "lab/support/files.hpp"
 #include "lab/train/old_checkpoint.hpp"

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gradstab/dtype.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 #include "lab/support/json.hpp"
 
 namespace gradstab::lab {

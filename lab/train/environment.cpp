@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "lab/support/files.hpp"
 
 namespace gradstab::lab {

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/report.hpp"
+#include "gradstab/tensor.hpp"
+#include "gradstab/transform.hpp"
 #include "lab/train/progress.hpp"
 
 namespace gradstab::lab {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::lab {
 namespace {

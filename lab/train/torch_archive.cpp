@@ -7,7 +7,7 @@
 #include <map>
 #include <optional>
 
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "lab/support/byte_reader.hpp"
 #include "lab/support/zip.hpp"
 

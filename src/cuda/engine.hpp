@@ -15,7 +15,7 @@
 #include "core/step/norm_transform.hpp"
 #include "cuda/plan.hpp"
 #include "cuda/staged_upload.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::device {
 

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/base/text.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::device {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "backends/cuda/tables.hpp"
 #include "core/optimizer/optimizer_rule.hpp"
-#include "gradstab/parameter_set.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::device {
 

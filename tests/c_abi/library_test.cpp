@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "gradstab/backend.hpp"
-#include "gradstab/version.hpp"
+#include "gradstab/export.hpp"
 #include "support.hpp"
 
 namespace gradstab::testing {

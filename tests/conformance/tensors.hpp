@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "gradstab/report.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
+#include "gradstab/transform.hpp"
 #include "support/elements.hpp"
 
 namespace gradstab::testing {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "gradstab/cuda.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::testing {
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "gradstab/dtype.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab::testing {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/base/state_codec.hpp"
-#include "gradstab/executor.hpp"
+#include "gradstab/backend.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

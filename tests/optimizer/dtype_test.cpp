@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "gradstab/backend.hpp"
-#include "gradstab/executor.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "gradstab/executor.hpp"
+#include "gradstab/backend.hpp"
 #include "gradstab/transforms.hpp"
 #include "optimizer/kinds.hpp"
 #include "optimizer/training.hpp"

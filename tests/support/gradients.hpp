@@ -8,8 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab::testing {
 

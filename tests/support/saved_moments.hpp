@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "gradstab/moments.hpp"
+#include "gradstab/decide.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab::testing {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab::testing {

@@ -1,10 +1,10 @@
 // Conversions of the 16-bit formats, over all their values.
-#include "gradstab/dtype.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

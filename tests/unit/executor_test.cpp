@@ -1,9 +1,9 @@
-#include "gradstab/executor.hpp"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <vector>
+
+#include "gradstab/backend.hpp"
 
 namespace gradstab {
 namespace {

@@ -1,6 +1,6 @@
-#include "gradstab/parameter_set.hpp"
-
 #include <gtest/gtest.h>
+
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab {

@@ -1,6 +1,4 @@
 // Units as settings, the patterns of groups, and the map from units to segments.
-#include "gradstab/units.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "core/step/unit_map.hpp"
+#include "gradstab/options.hpp"
 #include "support/gradients.hpp"
 
 namespace gradstab {

@@ -1,6 +1,6 @@
-#include "gradstab/version.hpp"
-
 #include <gtest/gtest.h>
+
+#include "gradstab/export.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@ set -euo pipefail
 readonly source=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-readonly places=(include/gradstab/version.hpp tests/package/find_package/CMakeLists.txt
+readonly places=(include/gradstab/export.hpp tests/package/find_package/CMakeLists.txt
   tests/package/find_package_c/CMakeLists.txt docs/embedding.md CHANGELOG.md pyproject.toml)
 
 fresh() {
@@ -31,8 +31,8 @@ finds() {
 
 fresh
 check || { echo "FAILED: $(cat "$work/output")" >&2; failed=1; }
-finds include/gradstab/version.hpp 's/"[0-9]+\.[0-9]+\.[0-9]+"/"9.8.7"/' "expected '9.8.7 (YYYY-MM-DD)'"
-finds include/gradstab/version.hpp 's/"[0-9.]+"/"newest"/' 'has no version MAJOR.MINOR.PATCH'
+finds include/gradstab/export.hpp 's/"[0-9]+\.[0-9]+\.[0-9]+"/"9.8.7"/' "expected '9.8.7 (YYYY-MM-DD)'"
+finds include/gradstab/export.hpp 's/"[0-9.]+"/"newest"/' 'has no version MAJOR.MINOR.PATCH'
 finds tests/package/find_package/CMakeLists.txt 's/gradstab [0-9.]+ /gradstab 9.8 /' 'tests/package/find_package/CMakeLists.txt does not say'
 finds tests/package/find_package_c/CMakeLists.txt 's/gradstab [0-9.]+ /gradstab 9.8 /' 'tests/package/find_package_c/CMakeLists.txt does not say'
 finds docs/embedding.md 's/libgradstab\.so\.[0-9.]+/libgradstab.so.9.8/' "docs/embedding.md does not say 'soname"

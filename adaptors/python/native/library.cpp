@@ -6,8 +6,8 @@
 #include <torch/version.h>
 
 #include "gradstab/backend.hpp"
+#include "gradstab/export.hpp"
 #include "gradstab/libtorch_plain.hpp"
-#include "gradstab/version.hpp"
 #include "left_gradients.hpp"
 #include "optimizer.hpp"
 #include "parts.hpp"

@@ -6,7 +6,7 @@
 #include <tuple>
 #include <vector>
 
-#include "gradstab/report.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab::python {
 

@@ -8,9 +8,8 @@
 #include <tuple>
 #include <vector>
 
-#include "gradstab/method_state.hpp"
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab::python {
 

@@ -1,5 +1,3 @@
-#include "gradstab/executor.hpp"
-
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "core/base/text.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab {
 namespace {

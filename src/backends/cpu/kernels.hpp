@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab {
 

@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "gradstab/decide.hpp"
-#include "gradstab/dtype.hpp"
+#include "gradstab/tensor.hpp"
 
 #if defined(__CUDACC__)
 #define GRADSTAB_DEVICE_INLINE __host__ __device__ __forceinline__

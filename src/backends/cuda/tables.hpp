@@ -8,11 +8,10 @@
 #include "backends/cuda/plain_variant.hpp"
 #include "core/base/block_elements.hpp"
 #include "core/optimizer/step_scalars.hpp"
-#include "gradstab/moments.hpp"
+#include "gradstab/backend.hpp"
+#include "gradstab/decide.hpp"
 #include "gradstab/options.hpp"
-#include "gradstab/report.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/update_rule.hpp"
 
 namespace gradstab::device {
 

@@ -1,7 +1,7 @@
 // The obvious optimizer update: one element at a time, in double.
 #pragma once
 
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
 
 namespace gradstab {
 

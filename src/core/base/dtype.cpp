@@ -1,6 +1,6 @@
-#include "gradstab/dtype.hpp"
-
 #include <cmath>
+
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

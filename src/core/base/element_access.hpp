@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "gradstab/dtype.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 
 namespace gradstab::detail {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/base/text.hpp"
-#include "gradstab/overlap.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "gradstab/status.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/text.hpp"
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 
 namespace gradstab::detail {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/base/state_codec.hpp"
-#include "gradstab/settings.hpp"
+#include "gradstab/options.hpp"
 
 namespace gradstab {
 

@@ -1,9 +1,8 @@
-#include "gradstab/parameter_set.hpp"
-
 #include <algorithm>
 #include <numeric>
 
 #include "core/base/text.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

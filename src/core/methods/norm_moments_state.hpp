@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/base/state_codec.hpp"
-#include "gradstab/method_state.hpp"
-#include "gradstab/moments.hpp"
+#include "gradstab/decide.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

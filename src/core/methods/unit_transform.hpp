@@ -9,7 +9,7 @@
 #include "core/step/global_norm.hpp"
 #include "core/step/norm_transform.hpp"
 #include "core/step/unit_map.hpp"
-#include "gradstab/units.hpp"
+#include "gradstab/options.hpp"
 
 namespace gradstab {
 

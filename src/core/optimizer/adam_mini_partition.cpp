@@ -8,7 +8,7 @@
 #include "core/base/text.hpp"
 #include "core/step/segments.hpp"
 #include "core/step/unit_map.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

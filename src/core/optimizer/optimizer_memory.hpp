@@ -10,8 +10,8 @@
 
 #include "core/base/zeroed_array.hpp"
 #include "core/optimizer/optimizer_rule.hpp"
-#include "gradstab/tensor_ref.hpp"
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

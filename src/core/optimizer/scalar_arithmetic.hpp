@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "gradstab/backend.hpp"
 #include "gradstab/decide.hpp"
-#include "gradstab/update_rule.hpp"
 
 namespace gradstab {
 

@@ -12,9 +12,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "gradstab/backend.hpp"
 #include "gradstab/decide.hpp"
 #include "gradstab/optimizer.hpp"
-#include "gradstab/update_rule.hpp"
 
 namespace gradstab {
 

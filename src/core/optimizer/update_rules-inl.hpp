@@ -1,4 +1,4 @@
-// The update rules of gradstab/update_rule.hpp, written once for scalars and for vectors. A new one: its line
+// The update rules of gradstab/backend.hpp, written once for scalars and for vectors. A new one: its line
 // in the list there, its formula here, and who steps by it in core/step_scalars.hpp.
 //
 // `Ops` names the arithmetic: a type `V`, and set, add, sub, mul, div, sqrt, max, sign(x) (-1, 0 or 1) and
@@ -9,7 +9,7 @@
 #include <cstddef>
 
 #include "core/base/random_bits-inl.hpp"
-#include "gradstab/update_rule.hpp"
+#include "gradstab/backend.hpp"
 
 #if defined(__CUDACC__)
 #define GRADSTAB_RULE_CALLABLE __host__ __device__

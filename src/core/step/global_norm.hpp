@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "gradstab/report.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

@@ -5,7 +5,7 @@
 
 #include "core/base/layout.hpp"
 #include "gradstab/backend.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -5,7 +5,7 @@
 
 #include "core/step/gradient_memory.hpp"
 #include "core/step/step_plan.hpp"
-#include "gradstab/report.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

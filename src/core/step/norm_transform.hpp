@@ -10,12 +10,10 @@
 
 #include "core/base/state_codec.hpp"
 #include "core/step/segments.hpp"
-#include "gradstab/method_state.hpp"
-#include "gradstab/moments.hpp"
+#include "gradstab/decide.hpp"
 #include "gradstab/options.hpp"
-#include "gradstab/parameter_set.hpp"
-#include "gradstab/report.hpp"
-#include "gradstab/units.hpp"
+#include "gradstab/tensor.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 namespace {

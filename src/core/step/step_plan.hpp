@@ -8,7 +8,7 @@
 
 #include "core/base/block_elements.hpp"
 #include "core/step/segments.hpp"
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "gradstab/report.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

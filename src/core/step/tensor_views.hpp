@@ -7,8 +7,8 @@
 
 #include "core/step/gradient_memory.hpp"
 #include "core/step/segments.hpp"
-#include "gradstab/parameter_set.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/step/segments.hpp"
-#include "gradstab/report.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
-#include "gradstab/units.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

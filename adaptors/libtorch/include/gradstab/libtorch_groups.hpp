@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "gradstab/parameter_set.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

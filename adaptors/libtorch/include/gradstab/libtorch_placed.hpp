@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "gradstab/libtorch_places.hpp"
-#include "gradstab/report.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/transform.hpp"
 
 namespace gradstab {
 

@@ -11,7 +11,7 @@
 
 #include "gradstab/cuda.hpp"
 #include "gradstab/status.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "gradstab/parameter_set.hpp"
 #include "gradstab/status.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

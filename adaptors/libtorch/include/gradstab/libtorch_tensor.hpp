@@ -9,9 +9,9 @@
 #include <memory>
 #include <string>
 
-#include "gradstab/executor.hpp"
+#include "gradstab/backend.hpp"
 #include "gradstab/status.hpp"
-#include "gradstab/tensor_ref.hpp"
+#include "gradstab/tensor.hpp"
 
 namespace gradstab {
 

@@ -1,5 +1,5 @@
 // fake_quantize: levels by hand, groups, kept values, and NaN and Inf.
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,9 +9,9 @@
 #include <random>
 #include <vector>
 
-#include "support/quantized.hpp"
+#include "quantized.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 using ::testing::Each;
@@ -251,4 +251,4 @@ TEST(FakeQuantizeTest, OnlyTheReleasedFormReachesMinusEight) {
 }
 
 }  // namespace
-}  // namespace gradstab
+}  // namespace gradstab::lab

@@ -5,9 +5,9 @@
 #include <limits>
 #include <vector>
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -133,4 +133,4 @@ TEST_F(QuantizerArraysTest, APartlyOverlappingResultIsRefused) {
 }
 
 }  // namespace
-}  // namespace gradstab
+}  // namespace gradstab::lab

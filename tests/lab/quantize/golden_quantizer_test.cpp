@@ -5,10 +5,10 @@
 
 #include "golden/comparison.hpp"
 #include "golden/fixture.hpp"
-#include "gradstab/fake_quantize.hpp"
-#include "support/quantized.hpp"
+#include "lab/quantize/fake_quantize.hpp"
+#include "quantized.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 using fixture::difference;
@@ -211,4 +211,4 @@ TEST_P(QuantizedLinearGoldenTest, ALayerOfAnotherGridIsSeen) {
 INSTANTIATE_TEST_SUITE_P(All, QuantizedLinearGoldenTest, ::testing::ValuesIn(cases(kLinear)), named);
 
 }  // namespace
-}  // namespace gradstab
+}  // namespace gradstab::lab

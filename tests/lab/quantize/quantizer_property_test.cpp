@@ -3,12 +3,12 @@
 #include <cmath>
 #include <limits>
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 #include "property/generators.hpp"
 #include "property/property.hpp"
-#include "support/quantized.hpp"
+#include "quantized.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 using testing::quantize;
@@ -296,4 +296,4 @@ TEST(QuantizerPropertyTest, StochasticRoundingIsRightOnAverage) {
 }
 
 }  // namespace
-}  // namespace gradstab
+}  // namespace gradstab::lab

@@ -9,11 +9,10 @@
 #include <cstdint>
 #include <span>
 
-#include "gradstab/compat.hpp"
-#include "gradstab/export.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 
 /// What values are rounded to: level times scale, with one scale per group of values. Let L be the largest
 /// magnitude of a group that is not kept (see `keep_largest`).
@@ -76,7 +75,7 @@ struct QuantizerOptions {
     return {.format = QuantizerFormat::fp4_e1m2, .keep_largest = 2, .compat = Compat::released};
   }
 
-  GRADSTAB_API Status validate() const;
+  Status validate() const;
 };
 
 /// Further input and output of a call, all of it optional: an empty span is not used. None may overlap
@@ -112,10 +111,9 @@ struct QuantizerArrays {
 /// shape_mismatch for a span of the wrong size, partly overlapping values and result, or under
 /// `Compat::released` a size that is not a multiple of group_size (fp4_e2m1 excepted). Nothing has been
 /// written then.
-GRADSTAB_API Status fake_quantize(std::span<const float> values, std::span<float> result,
-                                  const QuantizerOptions& options, const QuantizerArrays<float>& arrays = {});
-GRADSTAB_API Status fake_quantize(std::span<const double> values, std::span<double> result,
-                                  const QuantizerOptions& options,
-                                  const QuantizerArrays<double>& arrays = {});
+Status fake_quantize(std::span<const float> values, std::span<float> result, const QuantizerOptions& options,
+                     const QuantizerArrays<float>& arrays = {});
+Status fake_quantize(std::span<const double> values, std::span<double> result,
+                     const QuantizerOptions& options, const QuantizerArrays<double>& arrays = {});
 
-}  // namespace gradstab
+}  // namespace gradstab::lab

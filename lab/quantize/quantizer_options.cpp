@@ -1,10 +1,13 @@
 // What the settings of a quantizer may be.
+#include <fmt/format.h>
+
 #include <cmath>
+#include <string>
+#include <utility>
 
-#include "core/base/text.hpp"
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 Status invalid(std::string message) {
@@ -14,7 +17,7 @@ Status invalid(std::string message) {
 template <class Choice>
 Status choice(const char* name, Choice last, Choice value) {
   if (value <= last) return {};
-  return invalid(detail::concat(name, " is no known choice, got value ", static_cast<int>(value)));
+  return invalid(fmt::format("{} is no known choice, got value {}", name, static_cast<int>(value)));
 }
 
 }  // namespace
@@ -23,19 +26,19 @@ Status QuantizerOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(choice("format", QuantizerFormat::int4_activation, format));
   GRADSTAB_RETURN_IF_ERROR(choice("rounding", QuantizerRounding::stochastic, rounding));
   GRADSTAB_RETURN_IF_ERROR(choice("compat", Compat::released, compat));
-  if (group_size < 1) return invalid(detail::concat("group_size must be at least 1, got ", group_size));
+  if (group_size < 1) return invalid(fmt::format("group_size must be at least 1, got {}", group_size));
   if (keep_largest < 0 || keep_largest > kMostKept || keep_largest >= group_size) {
-    return invalid(detail::concat("keep_largest must be between 0 and ", kMostKept, " and below group_size ",
-                                  group_size, ", got ", keep_largest));
+    return invalid(fmt::format("keep_largest must be between 0 and {} and below group_size {}, got {}",
+                               kMostKept, group_size, keep_largest));
   }
   if (!(fixed_scale >= 0.0 && std::isfinite(fixed_scale))) {
     return invalid(
-        detail::concat("fixed_scale must be finite and above 0, or 0 for none, got ", fixed_scale));
+        fmt::format("fixed_scale must be finite and above 0, or 0 for none, got {:.10g}", fixed_scale));
   }
   if (format == QuantizerFormat::int4_weight && keep_largest != 0)
-    return invalid(detail::concat("keep_largest must be 0 for format int4_weight, got ", keep_largest));
+    return invalid(fmt::format("keep_largest must be 0 for format int4_weight, got {}", keep_largest));
   if (format == QuantizerFormat::int4_weight && fixed_scale != 0.0)
-    return invalid(detail::concat("fixed_scale must be 0 for format int4_weight, got ", fixed_scale));
+    return invalid(fmt::format("fixed_scale must be 0 for format int4_weight, got {:.10g}", fixed_scale));
   if (format == QuantizerFormat::fp4_e1m2 && compat == Compat::released) {
     if (keep_largest == 0) {
       return invalid(
@@ -49,4 +52,4 @@ Status QuantizerOptions::validate() const {
   return {};
 }
 
-}  // namespace gradstab
+}  // namespace gradstab::lab

@@ -1,30 +1,22 @@
 // fake_quantize: each group measured, then rounded block by block.
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
+
+#include <fmt/format.h>
 
 #include <cmath>
 #include <functional>
 
-#include "core/base/group_statistics.hpp"
-#include "core/base/random_bits-inl.hpp"
-#include "core/base/random_key.hpp"
-#include "core/base/round_to_levels.hpp"
-#include "core/base/text.hpp"
+#include "lab/quantize/group_statistics.hpp"
+#include "lab/quantize/random_draws.hpp"
+#include "lab/quantize/round_to_levels.hpp"
 
-namespace gradstab {
+namespace gradstab::lab {
 namespace {
 
 using detail::Rounding;
 
 /// Values that are rounded at a time: few enough to stay in the first-level cache.
 constexpr std::size_t kBlock = 64;
-
-struct IntOps {
-  static std::uint32_t mul(std::uint32_t x, std::uint32_t constant) noexcept { return x * constant; }
-  template <int kShift>
-  static std::uint32_t xor_shift(std::uint32_t x) noexcept {
-    return x ^ (x >> kShift);
-  }
-};
 
 /// Uniform in [0, 1), as many bits as T takes of 32. The bits go by way of a signed number, for which every
 /// instruction set has a conversion.
@@ -33,7 +25,7 @@ void draw_noise(std::uint32_t first, std::size_t count, T* noise) noexcept {
   constexpr int kBits = sizeof(T) == sizeof(float) ? 24 : 32;
   constexpr T kUnit = T{1} / static_cast<T>(std::int64_t{1} << kBits);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t bits = mixed_bits<IntOps>(first + static_cast<std::uint32_t>(i));
+    const std::uint32_t bits = detail::random_bits(first + static_cast<std::uint32_t>(i));
     if constexpr (kBits == 24) {
       noise[i] = static_cast<T>(static_cast<std::int32_t>(bits >> 8)) * kUnit;
     } else {
@@ -183,9 +175,7 @@ class Quantizer {
              Code code) const noexcept {
     const bool stochastic = options_.rounding == QuantizerRounding::stochastic;
     const bool shifted = released() && options_.format == QuantizerFormat::int4_activation;
-    const std::uint32_t key =
-        stochastic ? detail::random_key(options_.seed, static_cast<std::int64_t>(arrays_.draw), number, 0)
-                   : 0;
+    const std::uint32_t key = stochastic ? detail::random_key(options_.seed, arrays_.draw, number) : 0;
     T rounded[kBlock];
     T drawn[kBlock];
     for (std::size_t at = begin, left = count; left > 0;) {
@@ -226,7 +216,7 @@ class Quantizer {
 
 Status wrong_size(const char* name, std::size_t size, std::size_t expected, const char* per) {
   return {StatusCode::shape_mismatch,
-          detail::concat(name, " holds ", size, " numbers, expected ", expected, ", one per ", per)};
+          fmt::format("{} holds {} numbers, expected {}, one per {}", name, size, expected, per)};
 }
 
 template <class T>
@@ -235,9 +225,9 @@ Status check(std::span<const T> values, std::span<T> result, const QuantizerOpti
   GRADSTAB_RETURN_IF_ERROR(options.validate());
   const auto scale = static_cast<T>(options.fixed_scale);
   if (options.fixed_scale > 0.0 && !std::isnormal(scale)) {
-    return {
-        StatusCode::invalid_argument,
-        detail::concat("fixed_scale must be a normal number of the values' type, got ", options.fixed_scale)};
+    return {StatusCode::invalid_argument,
+            fmt::format("fixed_scale must be a normal number of the values' type, got {:.10g}",
+                        options.fixed_scale)};
   }
   const std::size_t count = values.size();
   const auto misfit = [](const auto& span, std::size_t expected) {
@@ -251,10 +241,9 @@ Status check(std::span<const T> values, std::span<T> result, const QuantizerOpti
   }
   if (options.compat == Compat::released && options.format != QuantizerFormat::fp4_e2m1 &&
       count % static_cast<std::size_t>(options.group_size) != 0) {
-    return {
-        StatusCode::shape_mismatch,
-        detail::concat("got ", count, " values, expected under compat 'released' a multiple of group_size ",
-                       options.group_size)};
+    return {StatusCode::shape_mismatch,
+            fmt::format("got {} values, expected under compat 'released' a multiple of group_size {}", count,
+                        options.group_size)};
   }
   if (!arrays.noise.empty() && options.rounding != QuantizerRounding::stochastic)
     return {StatusCode::invalid_argument, "noise is for stochastic rounding, got rounding nearest_even"};
@@ -287,4 +276,4 @@ Status fake_quantize(std::span<const double> values, std::span<double> result,
   return run(values, result, options, arrays);
 }
 
-}  // namespace gradstab
+}  // namespace gradstab::lab

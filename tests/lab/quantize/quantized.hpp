@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "gradstab/fake_quantize.hpp"
+#include "lab/quantize/fake_quantize.hpp"
 
 namespace gradstab::testing {
 
@@ -16,17 +16,17 @@ struct Quantized {
 
 /// Throws where fake_quantize refuses.
 template <class T = float>
-Quantized<T> quantize(const std::vector<T>& input, const QuantizerOptions& options, std::uint64_t draw = 0,
-                      const std::vector<T>& noise = {}) {
+Quantized<T> quantize(const std::vector<T>& input, const lab::QuantizerOptions& options,
+                      std::uint64_t draw = 0, const std::vector<T>& noise = {}) {
   const std::size_t groups = options.group_count(input.size());
   Quantized<T> result{std::vector<T>(input.size()), std::vector<T>(groups),
                       std::vector<std::uint8_t>(input.size()), std::vector<std::uint8_t>(groups)};
-  fake_quantize(input, result.values, options,
-                {.noise = noise,
-                 .draw = draw,
-                 .codes = result.codes,
-                 .scales = result.scales,
-                 .zero_points = result.zero_points})
+  lab::fake_quantize(input, result.values, options,
+                     {.noise = noise,
+                      .draw = draw,
+                      .codes = result.codes,
+                      .scales = result.scales,
+                      .zero_points = result.zero_points})
       .check();
   return result;
 }

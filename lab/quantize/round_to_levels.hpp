@@ -13,9 +13,9 @@
 #include <cstdint>
 #include <limits>
 
-#include "core/base/group_statistics.hpp"
+#include "lab/quantize/group_statistics.hpp"
 
-namespace gradstab::detail {
+namespace gradstab::lab::detail {
 
 enum class Rounding : std::uint8_t { nearest_even, stochastic, released_stochastic };
 
@@ -101,4 +101,4 @@ std::uint8_t e2m1_code(T level) noexcept {
   return static_cast<std::uint8_t>(static_cast<int>(position) | sign_code(level));
 }
 
-}  // namespace gradstab::detail
+}  // namespace gradstab::lab::detail

@@ -1,4 +1,4 @@
-#include "lab/replay/settings.hpp"
+#include "lab/replay/recorded_settings.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,7 +10,7 @@
 
 namespace gradstab::lab {
 
-Settings::Settings(Json recorded, const std::map<std::string, std::string>& overrides)
+RecordedSettings::RecordedSettings(Json recorded, const std::map<std::string, std::string>& overrides)
     : values_(std::move(recorded)) {
   for (const auto& [name, text] : overrides) {
     auto parsed = parse_json(text, "");
@@ -19,22 +19,22 @@ Settings::Settings(Json recorded, const std::map<std::string, std::string>& over
   }
 }
 
-Json Settings::take(const std::string& name) {
+Json RecordedSettings::take(const std::string& name) {
   known_.insert(name);
   return values_.value(name, Json());
 }
 
-void Settings::refuse(const std::string& name, const Json& value, const char* expected) {
+void RecordedSettings::refuse(const std::string& name, const Json& value, const char* expected) {
   if (!error_.ok()) return;
   error_ = {overridden(name) ? StatusCode::invalid_argument : StatusCode::corrupt_data,
             fmt::format("setting {} must be {}, got {}", name, expected, shown(value))};
 }
 
-bool Settings::has(const std::string& name) const {
+bool RecordedSettings::has(const std::string& name) const {
   return values_.contains(name);
 }
 
-void Settings::read(const std::string& name, double& field) {
+void RecordedSettings::read(const std::string& name, double& field) {
   const auto value = take(name);
   if (const auto number = as_number(value)) {
     field = *number;
@@ -47,8 +47,8 @@ void Settings::read(const std::string& name, double& field) {
 
 /// What every other type has in common: `as` says whether a value is one.
 template <class T>
-void Settings::read_typed(const std::string& name, std::optional<T> (*as)(const Json&), const char* expected,
-                          T& field) {
+void RecordedSettings::read_typed(const std::string& name, std::optional<T> (*as)(const Json&),
+                                  const char* expected, T& field) {
   const auto value = take(name);
   if (value.is_null()) return;
   if (auto found = as(value)) {
@@ -58,23 +58,23 @@ void Settings::read_typed(const std::string& name, std::optional<T> (*as)(const 
   }
 }
 
-void Settings::read(const std::string& name, std::int64_t& field) {
+void RecordedSettings::read(const std::string& name, std::int64_t& field) {
   read_typed(name, as_whole, "a whole number", field);
 }
 
-void Settings::read(const std::string& name, std::uint64_t& field) {
+void RecordedSettings::read(const std::string& name, std::uint64_t& field) {
   read_typed(name, as_unsigned, "a whole number of at least 0", field);
 }
 
-void Settings::read(const std::string& name, bool& field) {
+void RecordedSettings::read(const std::string& name, bool& field) {
   read_typed(name, as_truth, "true or false", field);
 }
 
-void Settings::read(const std::string& name, std::string& field) {
+void RecordedSettings::read(const std::string& name, std::string& field) {
   read_typed(name, as_text, "a word", field);
 }
 
-std::optional<std::string> Settings::text(const std::string& name, SettingKind kind) {
+std::optional<std::string> RecordedSettings::text(const std::string& name, SettingKind kind) {
   const auto read_as = [&](auto field, auto shown) -> std::optional<std::string> {
     const bool there = has(name) && (kind == SettingKind::number || !values_.at(name).is_null());
     read(name, field);
@@ -96,7 +96,7 @@ std::optional<std::string> Settings::text(const std::string& name, SettingKind k
   return read_as(std::string(), [](const std::string& value) { return value; });
 }
 
-Status Settings::status() const {
+Status RecordedSettings::status() const {
   if (!error_.ok()) return error_;
   for (const std::string& name : overrides_) {
     if (known_.contains(name)) continue;

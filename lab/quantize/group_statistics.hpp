@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace gradstab::detail {
+namespace gradstab::lab::detail {
 
 template <class T>
 using Bits = std::conditional_t<sizeof(T) == sizeof(std::int32_t), std::int32_t, std::int64_t>;
@@ -114,4 +114,4 @@ class Largest {
   std::array<Entry, kMost> entries_ = {};
 };
 
-}  // namespace gradstab::detail
+}  // namespace gradstab::lab::detail

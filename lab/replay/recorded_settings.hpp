@@ -1,4 +1,4 @@
-// Settings: the hyper-parameters of one recorded case, overridden by what the user sets.
+// RecordedSettings: the hyper-parameters of one recorded case, overridden by what the user sets.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 namespace gradstab::lab {
 
 /// Values by name. Asking for a name makes it known, so that a misspelt override is noticed afterwards.
-class Settings {
+class RecordedSettings {
  public:
   /// `overrides` as text, which is read as the number, truth value or word that the method asks for.
-  Settings(Json recorded, const std::map<std::string, std::string>& overrides);
+  RecordedSettings(Json recorded, const std::map<std::string, std::string>& overrides);
 
   /// Replaces `field` where there is a value of that name. A recorded null is infinity for a number and
   /// leaves anything else as it is.
