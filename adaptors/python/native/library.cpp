@@ -5,8 +5,8 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include "aten/plain_tensors.hpp"
 #include "gradstab/backend.hpp"
-#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/version.hpp"
 #include "left_gradients.hpp"
 #include "optimizer.hpp"
