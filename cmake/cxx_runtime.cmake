@@ -4,9 +4,6 @@
 # beside the shared one has two sets of locale facets, and a stream that was made by one and writes a number by the
 # other crashes or fails. Where that would happen the shared library is named first, so that the static one is left
 # with nothing to give. Concerns the targets that are added after this file is included.
-#
-# The same order helps with PyPI's torch, whose libtorch.so exports parts of a libstdc++ of its own: a program that took
-# std::filesystem::remove_all from there crashed.
 if(UNIX AND NOT APPLE AND NOT CMAKE_CROSSCOMPILING)
   include(CheckCXXSourceRuns)
   check_cxx_source_runs([[
@@ -23,13 +20,13 @@ if(UNIX AND NOT APPLE AND NOT CMAKE_CROSSCOMPILING)
     #endif
     }
   ]] GRADSTAB_SHARES_CXX_LIBRARY)
-  if(NOT GRADSTAB_SHARES_CXX_LIBRARY OR GRADSTAB_TORCH_PYTHON)
+  if(NOT GRADSTAB_SHARES_CXX_LIBRARY)
     execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so.6
                     OUTPUT_VARIABLE shared_cxx_library OUTPUT_STRIP_TRAILING_WHITESPACE)
     if(IS_ABSOLUTE "${shared_cxx_library}")
       add_link_options("SHELL:-Wl,--push-state,--no-as-needed ${shared_cxx_library} -Wl,--pop-state")
       message(STATUS "C++ library: ${shared_cxx_library}, before all others")
-    elseif(NOT GRADSTAB_SHARES_CXX_LIBRARY)
+    else()
       message(WARNING "this compiler links libstdc++ statically and does not know where libstdc++.so.6 is; "
                       "programs and plugins that use LibTorch may crash")
     endif()

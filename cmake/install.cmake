@@ -16,6 +16,19 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(TARGETS ${libraries} EXPORT gradstab-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT gradstab-targets NAMESPACE gradstab:: DESTINATION ${package_dir})
 
+# The LibTorch adaptor. Its CMake package finds torch where it is used, in the ways in which it was found here.
+if(GRADSTAB_LIBTORCH)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/adaptors/libtorch/include/gradstab DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+          FILES_MATCHING PATTERN "*.hpp")
+  install(TARGETS gradstab_libtorch EXPORT gradstab-libtorch-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT gradstab-libtorch-targets NAMESPACE gradstab:: DESTINATION ${package_dir})
+  string(REGEX MATCH "^[0-9]+\\.[0-9]+" GRADSTAB_TORCH_MINOR_VERSION ${GRADSTAB_TORCH_VERSION})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/gradstab-libtorch.cmake.in ${PROJECT_BINARY_DIR}/gradstab-libtorch.cmake @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/gradstab-libtorch.cmake ${PROJECT_SOURCE_DIR}/cmake/torch.cmake
+                ${PROJECT_SOURCE_DIR}/cmake/torch_of_python.cmake ${PROJECT_SOURCE_DIR}/cmake/find_torch.py
+          DESTINATION ${package_dir})
+endif()
+
 # What a linker that is not C++'s own needs to link the static library, by the names that this compiler uses.
 set(GRADSTAB_CXX_RUNTIME ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
 list(FILTER GRADSTAB_CXX_RUNTIME INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|m)$")
@@ -64,3 +77,22 @@ else()
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/gradstab.pc.in ${PROJECT_BINARY_DIR}/gradstab.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/gradstab.pc DESTINATION ${pkgconfig_dir})
+
+# LibTorch has no pkg-config file of its own. Where it is the system's, in folders that every compiler looks into, ours
+# says how to link it; where it is an interpreter's, only CMake's package can ask the interpreter.
+if(GRADSTAB_LIBTORCH AND NOT GRADSTAB_TORCH_PYTHON)
+  get_target_property(pc_torch_c10 gradstab_torch GRADSTAB_C10)
+  get_filename_component(pc_torch_libdir ${pc_torch_c10} DIRECTORY)
+  if(pc_torch_libdir IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)
+    set(pc_torch_cflags "")
+    foreach(folder IN LISTS GRADSTAB_TORCH_API)
+      set(pc_torch_cflags "${pc_torch_cflags} -isystem ${folder}")
+    endforeach()
+    find_package(OpenMP REQUIRED COMPONENTS CXX)
+    set(pc_torch_openmp ${OpenMP_CXX_LIB_NAMES})
+    list(TRANSFORM pc_torch_openmp PREPEND -l)
+    list(JOIN pc_torch_openmp " " pc_torch_openmp)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/gradstab-libtorch.pc.in ${PROJECT_BINARY_DIR}/gradstab-libtorch.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/gradstab-libtorch.pc DESTINATION ${pkgconfig_dir})
+  endif()
+endif()

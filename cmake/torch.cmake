@@ -1,45 +1,48 @@
-# LibTorch and the BLAS behind it.
+# LibTorch: the system's, or the one in the torch of an interpreter that GRADSTAB_TORCH_PYTHON names.
 #
-# Debian's LibTorch asks the system for "libblas.so.3". Which library answers is a system-wide alternative: often
-# the reference BLAS (twenty times slower) or the pthread build of OpenBLAS (whose threads fight OpenMP's). The
-# program therefore names OpenBLAS's OpenMP build first, and the loader takes the one already loaded.
-set(GRADSTAB_TORCH_PYTHON "" CACHE FILEPATH "an interpreter whose torch the lab is built with, instead of the system's LibTorch")
-add_library(gradstab_torch INTERFACE)
+# Installed too: a project that uses gradstab::libtorch finds its torch in the same way.
+include(${CMAKE_CURRENT_LIST_DIR}/torch_of_python.cmake)
+set(GRADSTAB_TORCH_PYTHON "" CACHE FILEPATH
+    "an interpreter whose torch the LibTorch adaptor is built with, instead of the system's LibTorch")
 
-if(GRADSTAB_TORCH_PYTHON)
-  # A package from PyPI. Its own CMake files want a CUDA toolkit of their version and may pair its headers with the
-  # system's libraries; it brings everything that programs need, its BLAS, OpenMP and CUDA included.
-  include(${PROJECT_SOURCE_DIR}/cmake/torch_of_python.cmake)
-  gradstab_link_torch_of_python(gradstab_torch ${GRADSTAB_TORCH_PYTHON})
-else()
-  find_package(Torch REQUIRED)
-  find_path(GRADSTAB_TORCH_API torch/torch.h PATHS /usr/include/torch/csrc/api/include)
-  target_include_directories(gradstab_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${GRADSTAB_TORCH_API})
-  target_link_libraries(gradstab_torch INTERFACE ${TORCH_LIBRARIES})
+# gradstab_make_global(TARGETS): what find_package has found in this folder, beside TARGETS, is known everywhere. Imported targets
+# are otherwise known in the folder that found them and below, and a project that contains this one links them from above.
+function(gradstab_make_global)
+  get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
+  list(REMOVE_ITEM targets "" ${ARGN})
+  foreach(target IN LISTS targets)
+    set_property(TARGET ${target} PROPERTY IMPORTED_GLOBAL TRUE)
+  endforeach()
+endfunction()
 
-  find_library(GRADSTAB_OPENBLAS_OPENMP NAMES libblas.so.3
-               PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
-  if(GRADSTAB_OPENBLAS_OPENMP)
-    get_filename_component(openblas_folder ${GRADSTAB_OPENBLAS_OPENMP} DIRECTORY)
-    target_link_options(gradstab_torch INTERFACE "LINKER:--push-state,--no-as-needed"
-                        ${openblas_folder}/libblas.so.3 ${openblas_folder}/liblapack.so.3
-                        ${openblas_folder}/libopenblas.so.0 "LINKER:--pop-state" "LINKER:-rpath,${openblas_folder}")
-    message(STATUS "BLAS: OpenBLAS, OpenMP build, in ${openblas_folder}")
+# gradstab_link_torch(TARGET VERSION ERROR): TARGET, an interface, brings LibTorch. VERSION is the variable for its version,
+# such as 1.13.0 or 2.15.0+cu132, ERROR that for what is missing, else empty. The target's property GRADSTAB_C10 is the
+# file of the library c10, by which one LibTorch is told from another.
+function(gradstab_link_torch target version error)
+  set(reason "")
+  if(GRADSTAB_TORCH_PYTHON)
+    gradstab_link_torch_of_python(${target} ${GRADSTAB_TORCH_PYTHON} found reason)
+    set(whose "torch of ${GRADSTAB_TORCH_PYTHON}")
   else()
-    message(WARNING "OpenBLAS's OpenMP build was not found (Debian package libopenblas0-openmp); "
-                    "training on the CPU will be much slower")
+    find_package(Torch QUIET)
+    if(Torch_FOUND)
+      # Debian's headers of the C++ interface are beside those that its CMake package names.
+      find_path(GRADSTAB_TORCH_API torch/torch.h PATHS /usr/include/torch/csrc/api/include)
+      target_include_directories(${target} SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${GRADSTAB_TORCH_API})
+      target_link_libraries(${target} INTERFACE ${TORCH_LIBRARIES})
+      gradstab_link_openmp(${target} "" reason)
+      find_library(c10 c10 PATHS ${TORCH_INSTALL_PREFIX}/lib NO_CACHE REQUIRED)
+      gradstab_identify_torch(${target} ${c10})
+      set(found ${Torch_VERSION})
+      set(whose "the system's")
+    else()
+      set(reason "LibTorch was not found; Torch_DIR or CMAKE_PREFIX_PATH says where it is, or GRADSTAB_TORCH_PYTHON which \
+interpreter has one")
+    endif()
   endif()
-endif()
-
-# torch.h costs 20 seconds a translation unit; targets that include it share one precompiled header.
-function(gradstab_use_torch target)
-  target_link_libraries(${target} PRIVATE gradstab_torch)
-  if(NOT TARGET gradstab_torch_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "// carries the precompiled header of torch.h\n")
-    add_library(gradstab_torch_pch OBJECT ${CMAKE_BINARY_DIR}/torch_pch.cpp)
-    target_link_libraries(gradstab_torch_pch PRIVATE gradstab_torch)
-    gradstab_compile_options(gradstab_torch_pch)
-    target_precompile_headers(gradstab_torch_pch PRIVATE <torch/torch.h>)
+  if(NOT reason)
+    message(STATUS "LibTorch: ${found}, ${whose}")
   endif()
-  target_precompile_headers(${target} REUSE_FROM gradstab_torch_pch)
+  set(${version} "${found}" PARENT_SCOPE)
+  set(${error} "${reason}" PARENT_SCOPE)
 endfunction()

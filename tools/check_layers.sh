@@ -15,7 +15,7 @@ forbid() {
 
 readonly inside='core/|backends/|cuda/'
 forbid include/gradstab "$inside|lab/|cli/|torch/|ATen/" 'public headers see the standard library only'
-forbid src 'lab/|cli/|torch/|ATen/|c10/|gradstab/libtorch' 'the library knows neither torch nor the lab'
+forbid src 'lab/|cli/|torch/|ATen/|aten/|c10/|gradstab/libtorch' 'the library knows neither torch nor the lab'
 forbid src '\.\./' 'a layer is seen by the folders that it is given'
 forbid src/core 'backends/|cuda/' 'core does not know the backends'
 forbid src/backends 'cuda/' 'kernels do not know the objects that start them'
@@ -31,9 +31,12 @@ done
 [[ $(find src/core -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort) == "$(printf '%s\n' "${rooms[@]}" | sort)" ]] ||
   { echo "src/core has other rooms than ${rooms[*]}" >&2; failed=1; }
 
-forbid lab "$inside|cli/" 'the lab uses the adaptors and public headers'
-forbid cli "$inside" 'the program uses the lab and public headers'
-forbid examples "$inside|lab/|cli/" 'examples use what users use'
+forbid adaptors/aten 'torch/|gradstab/libtorch' 'adaptors/aten needs ATen alone'
+forbid adaptors/libtorch/include '(aten/|[^"/<>]+\.hpp)' 'installed headers include installed headers'
+forbid adaptors/python 'torch/optim|torch/torch|gradstab/libtorch' 'the Python package needs ATen and operators alone'
+forbid lab "$inside|aten/|cli/" 'the lab uses the adaptors and public headers'
+forbid cli "$inside|aten/" 'the program uses the lab and public headers'
+forbid examples "$inside|aten/|lab/|cli/" 'examples use what users use'
 
 # one_place FOLDER FILES PATTERN REASON: below FOLDER, only FILES (a pattern of paths) may have what matches PATTERN.
 one_place() {

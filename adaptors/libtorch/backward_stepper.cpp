@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "gradstab/libtorch_fused.hpp"
+#include "fused_optimizer.hpp"
 
 namespace gradstab {
 
@@ -59,17 +59,17 @@ double root_of_squares_of(const std::vector<TensorReport>& tensors, bool raw) {
 
 void BackwardStepper::State::gradient_is_complete(std::size_t index) {
   if (held) return;
-  at::Tensor& parameter = optimizer->parameters_.tensors()[index];
+  at::Tensor& parameter = optimizer->impl_->parameters.tensors()[index];
   const at::Tensor& gradient = parameter.grad();
   if (!gradient.defined()) return;
   if (mode == Mode::measure) {
-    optimizer->fused_.measure_one(index, gradient).check();
+    optimizer->impl_->fused.measure_one(index, gradient).check();
     return;
   }
   // Schedulers write into the groups at any time; what they change is the learning rate.
-  const std::size_t group = optimizer->parameters_.group_of()[index];
-  optimizer->fused_.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
-  optimizer->fused_.step_one(index, parameter, gradient).check();
+  const std::size_t group = optimizer->impl_->parameters.group_of()[index];
+  optimizer->impl_->fused.set_lr(group, optimizer->param_groups_[group].options().get_lr()).check();
+  optimizer->impl_->fused.step_one(index, parameter, gradient).check();
   stepped[index] = true;
   parameter.unsafeGetTensorImpl()->bump_version();
   parameter.mutable_grad().reset();
@@ -77,12 +77,13 @@ void BackwardStepper::State::gradient_is_complete(std::size_t index) {
 
 BackwardStepper::BackwardStepper(FusedOptimizer& optimizer, Mode mode) : state_(std::make_shared<State>()) {
   optimizer.bind();
-  if (mode == Mode::update) optimizer.fused_.can_step_one(optimizer.parameters_.tensors()).check();
+  std::vector<at::Tensor>& parameters = optimizer.impl_->parameters.tensors();
+  if (mode == Mode::update) optimizer.impl_->fused.can_step_one(parameters).check();
   state_->optimizer = &optimizer;
   state_->mode = mode;
-  state_->stepped.resize(optimizer.parameters_.tensors().size());
-  for (std::size_t i = 0; i < optimizer.parameters_.tensors().size(); ++i) {
-    at::Tensor& parameter = optimizer.parameters_.tensors()[i];
+  state_->stepped.resize(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    at::Tensor& parameter = parameters[i];
     const bool frozen = !parameter.requires_grad();
     if (frozen && !parameter.is_floating_point() && !parameter.is_complex()) continue;
     // What is frozen may be trained later. It has such a node only while it is trained, and keeps it.
@@ -111,7 +112,7 @@ const StepReport& BackwardStepper::take_report() {
   State& state = *state_;
   state.reported.assign(state.stepped.size(), {});
   for (std::size_t i = 0; i < state.stepped.size(); ++i) {
-    if (state.stepped[i]) state.reported[i] = state.optimizer->fused_.report_of_one(i).value();
+    if (state.stepped[i]) state.reported[i] = state.optimizer->impl_->fused.report_of_one(i).value();
   }
   state.stepped.assign(state.stepped.size(), false);
   state.report = {};

@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "gradstab/libtorch.hpp"
 #include "gradstab/libtorch_fused.hpp"
-#include "gradstab/libtorch_plain.hpp"
 
 namespace gradstab {
 namespace {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "aten/tensor.hpp"
 #include "gradstab/bounds.hpp"
 #include "gradstab/libtorch.hpp"
 #include "libtorch/subjects.hpp"

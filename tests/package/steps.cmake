@@ -1,6 +1,6 @@
 # What the scripts here share.
 
-# Runs a command; with its output in `output` it fails the test unless the command succeeds.
+# Runs a command; with its output in the message it fails the test unless the command succeeds. The output is in `ran`.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT result EQUAL 0)
@@ -8,6 +8,7 @@ function(run)
     message(FATAL_ERROR "${command}\nends with ${result}:\n${output}")
   endif()
   message(STATUS "${output}")
+  set(ran "${output}" PARENT_SCOPE)
 endfunction()
 
 # The shared libraries that a program or library asks the loader for, as a list.
@@ -18,7 +19,7 @@ function(needed_libraries file variable)
   set(${variable} ${entries} PARENT_SCOPE)
 endfunction()
 
-# Fails unless `program` is linked in this way, "static" or "shared"; then runs it.
+# Fails unless `program` is linked in this way, "static" or "shared"; then runs it, and it prints what EXPECTED matches.
 function(run_engine program linkage)
   needed_libraries(${program} needed)
   list(FILTER needed INCLUDE REGEX "gradstab")
@@ -28,4 +29,7 @@ function(run_engine program linkage)
     message(FATAL_ERROR "${program} is to contain the library, needs '${needed}'")
   endif()
   run(${program})
+  if(EXPECTED AND NOT ran MATCHES "${EXPECTED}")
+    message(FATAL_ERROR "${program} is to print what matches '${EXPECTED}'")
+  endif()
 endfunction()

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "gradstab/libtorch_tensor.hpp"
+#include "aten/tensor.hpp"
 
 namespace gradstab::python {
 

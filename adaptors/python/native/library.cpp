@@ -5,9 +5,9 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include "aten/plain_tensors.hpp"
 #include "gradstab/backend.hpp"
 #include "gradstab/export.hpp"
-#include "gradstab/libtorch_plain.hpp"
 #include "left_gradients.hpp"
 #include "optimizer.hpp"
 #include "parts.hpp"

@@ -10,8 +10,8 @@
 #include <tuple>
 #include <vector>
 
+#include "aten/tensor_optimizer.hpp"
 #include "errors.hpp"
-#include "gradstab/libtorch_optimizer.hpp"
 #include "report.hpp"
 #include "settings.hpp"
 #include "tensors.hpp"

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <string>
 
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "errors.hpp"
 #include "gradstab/backend.hpp"
-#include "gradstab/libtorch_plain.hpp"
-#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
 #include "report.hpp"
 #include "tensors.hpp"

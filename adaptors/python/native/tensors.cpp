@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "errors.hpp"
-#include "gradstab/libtorch_plain.hpp"
-#include "gradstab/libtorch_tensor.hpp"
 
 namespace gradstab::python {
 

@@ -5,9 +5,9 @@
 #include <map>
 #include <mutex>
 
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "errors.hpp"
-#include "gradstab/libtorch_plain.hpp"
-#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/transforms.hpp"
 #include "parts.hpp"
 

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "gradstab/libtorch_transform.hpp"
+#include "aten/tensor_transform.hpp"
 #include "left_gradients.hpp"
 #include "report.hpp"
 #include "settings.hpp"

@@ -9,6 +9,7 @@
 
 #include <torch/optim/lbfgs.h>
 #include <torch/optim/optimizer.h>
+#include <torch/ordered_dict.h>
 #include <torch/serialize.h>
 #include <torch/version.h>
 
@@ -20,9 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "gradstab/libtorch_groups.hpp"
-#include "gradstab/libtorch_tensor.hpp"
-#include "gradstab/libtorch_transform.hpp"
+#include "gradstab/transform.hpp"
 #include "gradstab/transforms.hpp"
 
 namespace gradstab {
@@ -45,23 +44,27 @@ class GradientBridge {
  public:
   /// Errors of the transform's settings throw gradstab::Error, as LibTorch's constructors do.
   GradientBridge(GradientTransform transform, RunOptions options);
+  ~GradientBridge();
+  GradientBridge(const GradientBridge&) = delete;
+  GradientBridge& operator=(const GradientBridge&) = delete;
 
   /// State is kept under these names; parameters without one are called by position: "group0.parameter3".
   void set_names(const NamedParameters& names);
 
-  /// Transforms the gradients of all parameters in the groups, in host memory or on a device
-  /// (TensorTransform). Parameters without gradient are left out; sparse gradients are coalesced in place,
-  /// and those that cannot be written (expanded ones) copied; groups added since the last call, and
-  /// parameters that have another shape, join with fresh state. Returns false if the optimizer's step must be
-  /// skipped (policy `skip_step`). Throws gradstab::Error.
+  /// Transforms the gradients of all parameters in the groups, in host memory or on a device. Parameters
+  /// without gradient are left out; sparse gradients are coalesced in place, and those that cannot be written
+  /// (expanded ones) copied; groups added since the last call, and parameters that have another shape, join
+  /// with fresh state. Returns false if the optimizer's step must be skipped (policy `skip_step`). Throws
+  /// gradstab::Error.
   bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
   /// Of the last call of transform_gradients; before the first, a report without tensors. Waits where the
   /// gradients are on a device.
   const StepReport& report() const;
-  const ParameterSet& parameters() const noexcept { return transform_.parameters(); }
-  /// See TensorTransform::backend_name.
-  std::string backend_name() const { return transform_.backend_name(); }
+  const ParameterSet& parameters() const noexcept;
+  /// Where the last step was made: a backend of the host or "cuda", with " (copies)" where gradients on a
+  /// device are copied to the host and back.
+  std::string backend_name() const;
 
   /// The transform's state as bytes that hold no code (docs/state-format.md).
   std::vector<std::byte> save_state(const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
@@ -76,14 +79,8 @@ class GradientBridge {
             const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
  private:
-  void bind(const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
-
-  // Mutable, as is the report: looking at either may have to fetch it from a device, and what is registered
-  // follows the groups, to which LibTorch's own functions add at any time.
-  mutable TensorTransform transform_;
-  mutable GroupParameters parameters_;
-  std::vector<at::Tensor> gradients_;
-  mutable StepReport report_;
+  struct Impl;  // of types that are not installed
+  std::unique_ptr<Impl> impl_;
 };
 
 /// `Optimizer` with a gradient transform in front of every step. `Optimizer` is any LibTorch optimizer.
@@ -133,7 +130,7 @@ class Stabilized : public Optimizer {
   /// Raw and stabilized norm, factor and flags of each tensor in the last step.
   const StepReport& report() const { return bridge_.report(); }
 
-  /// Where the last step was made: a backend of the host, or "cuda".
+  /// Where the last step was made: see GradientBridge::backend_name.
   std::string backend_name() const { return bridge_.backend_name(); }
 
   /// The names and shapes behind the entries of report().tensors.

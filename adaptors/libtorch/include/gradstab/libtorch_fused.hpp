@@ -12,6 +12,7 @@
 #include <torch/optim/optimizer.h>
 #include <torch/optim/sgd.h>
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,8 +23,8 @@
 #include <vector>
 
 #include "gradstab/libtorch.hpp"
-#include "gradstab/libtorch_optimizer.hpp"
 #include "gradstab/optimizer.hpp"
+#include "gradstab/transforms.hpp"
 
 namespace gradstab {
 
@@ -46,11 +47,11 @@ class FusedOptimizer : public torch::optim::Optimizer {
   /// are on a device.
   const StepReport& report() const;
 
-  /// Where the last step was made: a backend of the host, or "cuda".
-  std::string backend_name() const { return fused_.backend_name(); }
+  /// Where the last step was made: see GradientBridge::backend_name.
+  std::string backend_name() const;
 
   /// The names and shapes behind the entries of report().tensors.
-  const ParameterSet& registered_parameters() const noexcept { return fused_.parameters(); }
+  const ParameterSet& registered_parameters() const noexcept;
 
   /// State of every parameter and of the transform, as bytes that hold no code (docs/state-format.md).
   /// Settings are not part of it. Whoever reads files of strangers needs this: loading a LibTorch archive
@@ -86,11 +87,8 @@ class FusedOptimizer : public torch::optim::Optimizer {
  private:
   friend class BackwardStepper;
 
-  // What is registered follows the groups, to which LibTorch's own functions add at any time.
-  mutable TensorOptimizer fused_;
-  mutable GroupParameters parameters_;
-  std::vector<at::Tensor> gradients_;  // of the current step
-  mutable StepReport report_;
+  struct Impl;  // of types that are not installed
+  std::unique_ptr<Impl> impl_;
 };
 
 namespace detail {

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "aten/placed.hpp"
+#include "aten/places.hpp"
+#include "aten/plain_tensors.hpp"
 #include "gradstab/cuda.hpp"
-#include "gradstab/libtorch_placed.hpp"
-#include "gradstab/libtorch_places.hpp"
-#include "gradstab/libtorch_plain.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab {

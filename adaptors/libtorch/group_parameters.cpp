@@ -1,9 +1,9 @@
-#include "gradstab/libtorch_groups.hpp"
+#include "group_parameters.hpp"
 
 #include <unordered_map>
 #include <unordered_set>
 
-#include "gradstab/libtorch_plain.hpp"
+#include "aten/plain_tensors.hpp"
 
 namespace gradstab {
 

@@ -1,11 +1,11 @@
-#include "gradstab/libtorch_transform.hpp"
+#include "aten/tensor_transform.hpp"
 
 #include <ATen/ATen.h>
 
 #include <utility>
 
+#include "aten/tensor.hpp"
 #include "gradstab/backend.hpp"
-#include "gradstab/libtorch_tensor.hpp"
 
 namespace gradstab {
 

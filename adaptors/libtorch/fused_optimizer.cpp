@@ -1,8 +1,9 @@
-#include "gradstab/libtorch_fused.hpp"
+#include "fused_optimizer.hpp"
 
 #include <torch/serialize.h>
 
-#include "gradstab/libtorch_plain.hpp"
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "state_blob.hpp"
 
 namespace gradstab {
@@ -20,34 +21,42 @@ FusedOptimizer::FusedOptimizer(std::vector<torch::optim::OptimizerParamGroup> gr
                                std::unique_ptr<torch::optim::OptimizerOptions> defaults,
                                OptimizerOptions kind, FusedSettings settings)
     : torch::optim::Optimizer(std::move(groups), std::move(defaults)),
-      fused_(std::move(kind), std::move(settings.transform), std::move(settings.run)) {
+      impl_(std::make_unique<Impl>(std::move(kind), std::move(settings))) {
   // Settings are wrong or right whatever the parameters are; say so where the optimizer is made.
-  fused_.validate().check();
+  impl_->fused.validate().check();
 }
 
 FusedOptimizer::~FusedOptimizer() = default;
 
 void FusedOptimizer::set_names(const NamedParameters& names) {
-  parameters_.set_names(names);
+  impl_->parameters.set_names(names);
 }
 
 void FusedOptimizer::bind() const {
-  if (parameters_.hold(param_groups_)) {
+  if (impl_->parameters.hold(param_groups_)) {
     for (std::size_t g = 0; g < param_groups_.size(); ++g)
-      fused_.set_options(g, convert(param_groups_[g].options())).check();
+      impl_->fused.set_options(g, convert(param_groups_[g].options())).check();
     return;
   }
-  GroupParameters::Taken taken = parameters_.take(param_groups_, "it would be updated twice");
+  GroupParameters::Taken taken = impl_->parameters.take(param_groups_, "it would be updated twice");
   std::vector<OptimizerGroup> groups;
   for (const auto& group : param_groups_) groups.push_back({convert(group.options()), {}});
   for (std::size_t i = 0; i < taken.group_of.size(); ++i) groups[taken.group_of[i]].parameters.push_back(i);
-  fused_.bind(taken.set, groups, false, taken.fresh).check();
-  parameters_.keep(std::move(taken));
+  impl_->fused.bind(taken.set, groups, false, taken.fresh).check();
+  impl_->parameters.keep(std::move(taken));
+}
+
+std::string FusedOptimizer::backend_name() const {
+  return impl_->fused.backend_name();
+}
+
+const ParameterSet& FusedOptimizer::registered_parameters() const noexcept {
+  return impl_->fused.parameters();
 }
 
 const StepReport& FusedOptimizer::report() const {
-  report_ = fused_.report().value();
-  return report_;
+  impl_->report = impl_->fused.report().value();
+  return impl_->report;
 }
 
 torch::Tensor FusedOptimizer::step(LossClosure closure) {
@@ -57,15 +66,15 @@ torch::Tensor FusedOptimizer::step(LossClosure closure) {
     loss = closure();
   }
   bind();
-  gradients_.clear();
-  const std::vector<at::Tensor>& parameters = parameters_.tensors();
-  for (const at::Tensor& parameter : parameters) gradients_.push_back(parameter.grad());
-  fused_.step(parameters, gradients_).status().check();
+  impl_->gradients.clear();
+  const std::vector<at::Tensor>& parameters = impl_->parameters.tensors();
+  for (const at::Tensor& parameter : parameters) impl_->gradients.push_back(parameter.grad());
+  impl_->fused.step(parameters, impl_->gradients).status().check();
   // Autograd notices when a tensor that it saved was changed behind its back; these were changed.
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (gradients_[i].defined()) parameters[i].unsafeGetTensorImpl()->bump_version();
+    if (impl_->gradients[i].defined()) parameters[i].unsafeGetTensorImpl()->bump_version();
   }
-  gradients_.clear();  // they are the caller's to free
+  impl_->gradients.clear();  // they are the caller's to free
   return loss;
 }
 
@@ -76,17 +85,18 @@ void FusedOptimizer::save(torch::serialize::OutputArchive& archive) const {
     param_groups_[g].options().serialize(options);
     archive.write(group_key(g), options);
   }
-  archive.write(kArchiveKey, blob_of(fused_.save(parameters_.tensors()).value()), /*is_buffer=*/true);
+  archive.write(kArchiveKey, blob_of(impl_->fused.save(impl_->parameters.tensors()).value()),
+                /*is_buffer=*/true);
 }
 
 std::vector<std::byte> FusedOptimizer::save_state() const {
   bind();
-  return fused_.save(parameters_.tensors()).value();
+  return impl_->fused.save(impl_->parameters.tensors()).value();
 }
 
 void FusedOptimizer::load_state(std::span<const std::byte> bytes) {
   bind();
-  fused_.load(bytes).check();
+  impl_->fused.load(bytes).check();
 }
 
 void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
@@ -104,8 +114,8 @@ void FusedOptimizer::load(torch::serialize::InputArchive& archive) {
   bind();
   for (std::size_t i = 0; i < states.size(); ++i) {
     if (states[i].step == 0) continue;
-    const auto dtype = dtype_of(parameters_.tensors()[i], fused_.parameters()[i].name).value();
-    fused_.set_parameter_state(i, dtype, states[i]).check();
+    const auto dtype = dtype_of(impl_->parameters.tensors()[i], impl_->fused.parameters()[i].name).value();
+    impl_->fused.set_parameter_state(i, dtype, states[i]).check();
   }
 }
 

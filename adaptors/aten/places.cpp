@@ -1,4 +1,4 @@
-#include "gradstab/libtorch_places.hpp"
+#include "aten/places.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/MemoryOverlap.h>
@@ -9,7 +9,7 @@
 
 #include <optional>
 
-#include "gradstab/libtorch_tensor.hpp"
+#include "aten/tensor.hpp"
 
 namespace gradstab {
 namespace {

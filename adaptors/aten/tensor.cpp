@@ -1,4 +1,4 @@
-#include "gradstab/libtorch_tensor.hpp"
+#include "aten/tensor.hpp"
 
 #include <ATen/Parallel.h>
 #include <ATen/SparseTensorImpl.h>
@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "gradstab/libtorch_plain.hpp"
+#include "aten/plain_tensors.hpp"
 
 namespace gradstab {
 namespace {

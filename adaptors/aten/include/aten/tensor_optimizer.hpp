@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "aten/placed.hpp"
+#include "aten/places.hpp"
+#include "aten/plain_tensors.hpp"
+#include "aten/tensor.hpp"
 #include "gradstab/cuda.hpp"
-#include "gradstab/libtorch_placed.hpp"
-#include "gradstab/libtorch_places.hpp"
-#include "gradstab/libtorch_plain.hpp"
-#include "gradstab/libtorch_tensor.hpp"
 #include "gradstab/optimizer.hpp"
 
 namespace gradstab {

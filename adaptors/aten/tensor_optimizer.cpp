@@ -1,8 +1,8 @@
-#include "gradstab/libtorch_optimizer.hpp"
+#include "aten/tensor_optimizer.hpp"
 
 #include <utility>
 
-#include "gradstab/libtorch_tensor.hpp"
+#include "aten/tensor.hpp"
 
 namespace gradstab {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <torch/optim/optimizer.h>
+#include <torch/ordered_dict.h>
 
 #include <cstddef>
 #include <string>

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "gradstab/libtorch_places.hpp"
+#include "aten/places.hpp"
 #include "gradstab/status.hpp"
 #include "gradstab/transform.hpp"
 

@@ -1,4 +1,4 @@
-#include "gradstab/libtorch_plain.hpp"
+#include "aten/plain_tensors.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/MemoryOverlap.h>

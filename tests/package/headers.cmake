@@ -1,0 +1,21 @@
+# Installed headers include installed headers only, and each compiles alone.
+#   cmake -D PREFIX=dir -D WORK=dir -D "OPTIONS=-Dname=value|..." -D "COMPONENTS=libtorch" -P headers.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
+string(REPLACE "|" ";" OPTIONS "${OPTIONS}")
+file(REMOVE_RECURSE ${WORK})
+file(COPY ${CMAKE_CURRENT_LIST_DIR}/headers/ DESTINATION ${WORK}/source)
+run(${CMAKE_COMMAND} -S ${WORK}/source -B ${WORK}/build -DCMAKE_PREFIX_PATH=${PREFIX} -DCOMPONENTS=${COMPONENTS} ${OPTIONS})
+set(targets of_library)
+if(COMPONENTS)
+  list(APPEND targets of_adaptor)
+endif()
+run(${CMAKE_COMMAND} --build ${WORK}/build --target ${targets})
+foreach(control not_alone not_installed)
+  execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK}/build --target control_${control}
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(result EQUAL 0)
+    message(FATAL_ERROR "the control ${control}.hpp compiles, so that this test cannot fail")
+  elseif(NOT output MATCHES "${control}.hpp:[0-9]+:[0-9]+: (fatal )?error")
+    message(FATAL_ERROR "the control ${control}.hpp fails for another reason:\n${output}")
+  endif()
+endforeach()
