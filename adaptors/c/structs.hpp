@@ -34,6 +34,7 @@ GRADSTAB_C_STRUCT(gradstab_stabilizer_options, sizeof(gradstab_stabilizer_option
 GRADSTAB_C_STRUCT(gradstab_units, sizeof(gradstab_units));
 GRADSTAB_C_STRUCT(gradstab_run_options, sizeof(gradstab_run_options));
 GRADSTAB_C_STRUCT(gradstab_setting_description, sizeof(gradstab_setting_description));
+GRADSTAB_C_STRUCT(gradstab_norm_method, sizeof(gradstab_norm_method));
 GRADSTAB_C_STRUCT(gradstab_step_report, sizeof(gradstab_step_report));
 GRADSTAB_C_STRUCT(gradstab_optimizer_run_options, sizeof(gradstab_optimizer_run_options));
 #undef GRADSTAB_C_STRUCT

@@ -207,6 +207,62 @@ GRADSTAB_API void gradstab_destroy(gradstab_transform* transform);
 /// "stabilize", or "chain(clip_by_global_norm, stabilize)". Valid until the transform is freed.
 GRADSTAB_API gradstab_status gradstab_transform_name(const gradstab_transform* transform, const char** name);
 
+// ---- Methods of one's own -------------------------------------------------------------------------------
+// A method that goes by norms, as callbacks. The library measures, chains, shards, updates, reports and
+// saves. docs/extending.md has an example.
+
+/// One unit in one step: what was measured, and what the method decides. Passed in arrays, so it never
+/// changes.
+typedef struct gradstab_unit_step {
+  size_t unit;            ///< its index, from 0: of a tensor, its position
+  double norm;            ///< Euclidean norm of its gradient, with the factors of the methods in front
+  double max_abs;         ///< its largest absolute value, likewise, if asked for
+  double parameter_norm;  ///< Euclidean norm of its parameters, if asked for
+  double factor;          ///< to be set: what its gradient is multiplied by, at least 0; NaN before
+  int32_t finite;         ///< 0: a part of it held NaN or Inf and counts as zero
+  int32_t spike;          ///< 0; set to 1, the unit is labelled a spike in the report
+} gradstab_unit_step;
+
+/// In the place of a unit: what a method remembers beside what belongs to one.
+#define GRADSTAB_NO_UNIT SIZE_MAX
+
+/// A method. All 0 but `struct_size`, `name`, `version`, `reset` and `decide` is a method per tensor that
+/// remembers nothing. The callbacks that return a text return NULL, or what went wrong in one line, which is
+/// copied: the call of the library that needed them then fails with it, behind the method's name, and has
+/// changed nothing. Threads: that of the call.
+typedef struct gradstab_norm_method {
+  size_t struct_size;
+  const char* name;  ///< lower-case letters, digits and '_'; none of the library's. State is saved under it
+  int32_t version;   ///< of what `save` gives; at least 1. A state of a later version is refused
+  int32_t
+      some_units;   ///< 1: `decide` is content with some units at a time, as in gradstab_optimizer_step_one
+  int32_t max_abs;  ///< 1: asks for it. Needs the gradients themselves: neither shards nor devices
+  int32_t parameter_norms;           ///< 1: asks for them. The same holds
+  const gradstab_units* units;       ///< what has a norm and a factor; NULL: per tensor
+  const gradstab_setting* settings;  ///< states are loaded only where these agree; may be NULL
+  size_t setting_count;
+  void* user;  ///< passed to all callbacks
+  /// Starts afresh with units 0 to `units` - 1.
+  const char* (*reset)(size_t units, void* user);
+  /// Sets the factors of these units, in growing order of units. Not there are units without a gradient, and
+  /// those that hold no finite part, which the non-finite policy deals with.
+  const char* (*decide)(gradstab_unit_step* steps, size_t count, void* user);
+  /// Optional: returns how many numbers it remembers of a unit, or of GRADSTAB_NO_UNIT, and writes them where
+  /// `capacity` has room for all. Also called in every step, to undo one that fails.
+  size_t (*save)(size_t unit, double* values, size_t capacity, void* user);
+  /// With `save`: restores what it gave. `version` is that of the method that has saved it.
+  const char* (*load)(size_t unit, const double* values, size_t count, int32_t version, void* user);
+  /// Optional: `user` is not needed any more. Called once, when what was made is gone.
+  void (*release)(void* user);
+} gradstab_norm_method;
+
+/// A transform of that method; it can do and be chained what those of the library can. Errors, after which
+/// `user` is the caller's to release: no proper name or version, a missing callback, `load` without `save` or
+/// the reverse. gradstab_init refuses it behind an element-wise method, which has changed the gradients
+/// before this one can fail.
+GRADSTAB_API gradstab_status gradstab_own_method(const gradstab_norm_method* method,
+                                                 gradstab_transform** transform);
+
 // ---- Parameters ---------------------------------------------------------------------------------------
 
 /// Larger ranks are refused as mistakes.

@@ -134,8 +134,8 @@ class GRADSTAB_API GradientTransform {
   ///
   /// `step`, where given, must grow from call to call: a second call in the same step, which would update the
   /// moments twice, is then refused. Errors leave gradients and moments as they were: not initialised, wrong
-  /// count, shape, dtype or device, a tensor that overlaps itself in memory, and under policy `raise` a
-  /// non-finite gradient.
+  /// count, shape, dtype or device, a tensor that overlaps itself in memory, under policy `raise` a
+  /// non-finite gradient, and what a method of somebody else's (norm_method.hpp) fails with.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
 
   /// The same with the values of the parameters, in the same order and shapes and of any dtype, for methods
@@ -157,8 +157,9 @@ class GRADSTAB_API GradientTransform {
   /// Whether a method asks for the parameters.
   bool needs_parameters() const noexcept;
 
-  /// What the last update saw, under policy `raise` also where it returned `non_finite`. Without tensors
-  /// where it was refused for another reason; every tensor absent before the first one.
+  /// What the last update saw, under policy `raise` also where it returned `non_finite`, and where a method
+  /// of somebody else's failed. Without tensors where it was refused for another reason; every tensor absent
+  /// before the first one.
   const StepReport& report() const noexcept;
 
   /// The parameters given to init.
@@ -171,6 +172,7 @@ class GRADSTAB_API GradientTransform {
   std::string_view backend_name() const noexcept;
 
   /// What the methods remember, in the order of the chain. Views names that live as long as the library.
+  /// Throws Error where a method of somebody else's fails.
   std::vector<MethodState> state() const;
 
   /// All state as bytes (versioned, checksummed, keyed by parameter name; see docs/state-format.md).

@@ -21,6 +21,7 @@ EXPECTED = {
     "amp": (r"step 200  loss ([\d.]+)  norms seen (?:199|200)", 0.03),
     "accumulation": (r"step 200  loss ([\d.]+)  updates 200", 0.03),
     "in_backward": (r"step 200  loss ([\d.]+)  gradients left 0", 0.03),
+    "percentile_clip": (r"step 200  loss ([\d.]+)", 0.03),
     "compiled_model": (r"step 200  loss ([\d.]+)", 0.03),
     "fully_sharded": (r"step 200  loss ([\d.]+).*\nresumed: the next losses are the same", 0.03),
     "nanogpt_style": (r"step 60  loss ([\d.]+)  .*\nresumed at update 60", 0.5),

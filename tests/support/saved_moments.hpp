@@ -1,4 +1,4 @@
-// The norm moments inside a transform, read from the state it saves.
+// The norm moments inside a transform, by the names under which it saves them.
 #pragma once
 
 #include <vector>

@@ -1,40 +1,38 @@
 #include "support/saved_state.hpp"
 
 #include <stdexcept>
+#include <string>
 
 #include "core/base/state_codec.hpp"
+#include "core/transform/transform_access.hpp"
 
 namespace gradstab::testing {
+namespace {
 
-SavedState::SavedState(const GradientTransform& transform) {
-  const std::vector<std::byte> state = transform.save().value();
-  ByteReader reader(unwrap_state(state).value());
-  reader.get<std::int64_t>();  // updates
-  const auto parameters = reader.get<std::uint64_t>();
-  for (std::uint64_t i = 0; i < parameters; ++i) {
-    reader.get_string();
-    reader.get_bytes(reader.get<std::uint32_t>() * sizeof(std::int64_t));
-  }
-  if (reader.get<std::uint32_t>() != 1) throw std::logic_error("SavedState reads transforms of one method");
-  reader.get_string();
-  const auto settings = reader.get<std::uint32_t>();
-  for (std::uint32_t i = 0; i < settings; ++i) {
-    reader.get_string();
-    if (reader.get<std::uint8_t>() == 0) {
-      reader.get<double>();
-    } else {
-      reader.get_string();
-    }
-  }
-  const auto rest = reader.get_bytes(reader.remaining());
-  if (!reader.ok()) throw std::logic_error("the state ends before that of the method");
-  bytes_.assign(rest.begin(), rest.end());
+ByteWriter saved(const GradientTransform& transform) {
+  // Nothing is changed; a constant transform has no door of its own.
+  const auto& inside = TransformAccess::inside(const_cast<GradientTransform&>(transform));
+  if (inside.links.size() != 1) throw std::logic_error("a transform of one method is needed");
+  ByteWriter writer;
+  inside.links.front()->save_state(writer, {0, inside.parameters.size()});
+  return writer;
 }
 
-const std::byte* SavedState::take(std::size_t count) {
-  if (count > remaining()) throw std::logic_error("the state of the method ends here");
-  position_ += count;
-  return bytes_.data() + position_ - count;
+}  // namespace
+
+std::vector<double> saved_numbers(const GradientTransform& transform, std::string_view name) {
+  const ByteWriter writer = saved(transform);
+  std::vector<double> numbers;
+  for (const ByteWriter::Named& named : writer.named()) {
+    for (std::size_t i = 0; named.name == name && i < named.count; ++i)
+      numbers.push_back(writer.number(named, i));
+  }
+  if (numbers.empty()) throw std::logic_error("nothing is saved as " + std::string(name));
+  return numbers;
+}
+
+std::size_t saved_bytes(const GradientTransform& transform) {
+  return saved(transform).bytes().size();
 }
 
 }  // namespace gradstab::testing

@@ -1,32 +1,19 @@
-// The part of a saved state that a transform of one method wrote about itself.
+// What the only method of a transform remembers, by the names under which it saves it.
 #pragma once
 
 #include <cstddef>
-#include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "gradstab/transform.hpp"
 
 namespace gradstab::testing {
 
-/// Reads numbers one after another; throws past the end.
-class SavedState {
- public:
-  explicit SavedState(const GradientTransform& transform);
+/// The numbers of that name, in the order in which they are saved: of one unit after another. Throws where
+/// there are none, or several methods.
+std::vector<double> saved_numbers(const GradientTransform& transform, std::string_view name);
 
-  template <class T>
-  T get() {
-    T value;
-    std::memcpy(&value, take(sizeof value), sizeof value);
-    return value;
-  }
-  std::size_t remaining() const { return bytes_.size() - position_; }
-
- private:
-  const std::byte* take(std::size_t count);
-
-  std::vector<std::byte> bytes_;
-  std::size_t position_ = 0;
-};
+/// How many bytes at the end of a saved state are the method's own.
+std::size_t saved_bytes(const GradientTransform& transform);
 
 }  // namespace gradstab::testing

@@ -13,7 +13,6 @@ namespace gradstab {
 namespace {
 
 using testing::Gradients;
-using testing::SavedState;
 using testing::Values;
 
 using Bytes = std::vector<std::byte>;
@@ -73,7 +72,7 @@ TEST_P(DamagedRivalStateTest, TheUndamagedOneIsTaken) {
 /// NaN is no statistic; and its bits as a count are too many.
 TEST_P(DamagedRivalStateTest, NaNOrANegativeNumberInAnyFieldIsRefused) {
   const Bytes whole = payload();
-  const std::size_t own = SavedState(trained(5)).remaining();
+  const std::size_t own = testing::saved_bytes(trained(5));
   ASSERT_EQ(own % 8, 0u);
   ASSERT_GT(own, 0u);
   for (std::size_t at = whole.size() - own; at < whole.size(); at += 8) {

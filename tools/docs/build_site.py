@@ -132,7 +132,7 @@ def command_line_page(program):
 def python_page():
     return ("# Python\nThe public names of the package `gradient_stabilizer`, from its docstrings. [The Python package](../docs/python.md) is the "
             "guide.\n\n::: gradient_stabilizer\n    options:\n      show_root_heading: false\n"
-            "\n::: gradient_stabilizer.optim\n\n::: gradient_stabilizer.compat\n\n::: gradient_stabilizer.cuda\n")
+            "\n::: gradient_stabilizer.optim\n\n::: gradient_stabilizer.compat\n")
 
 
 def headers_page(doxygen):

@@ -33,6 +33,7 @@ from .methods import (
     stabilize,
     zclip,
 )
+from .norm_method import NormMethod, UnitSteps
 from .report import StepReport, TensorReport
 from .transform import GradientStabilizer, GradientState, GradientTransform, stabilize_grad_, transform_grad_
 from .wrapped import WrappedOptimizer, wrap
@@ -47,9 +48,11 @@ __all__ = [
     "GradientTransform",
     "MeasurementInBackward",
     "Method",
+    "NormMethod",
     "OptimizerInBackward",
     "StepReport",
     "TensorReport",
+    "UnitSteps",
     "WrappedOptimizer",
     "adagc",
     "adaptive_clip",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, Callable
 
 import torch
@@ -48,12 +49,25 @@ def translated(error: RuntimeError) -> Exception:
     return _TYPES.get(code, RuntimeError)(message.split("\nException raised from", 1)[0])
 
 
+class _Raised(threading.local):
+    """What a `NormMethod` has raised in this thread, while the native half hands its message on."""
+
+    error: BaseException | None = None
+
+
+raised = _Raised()
+
+
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)`, with its errors translated."""
+    raised.error = None
     try:
         return function(*arguments)
     except RuntimeError as error:
-        raise translated(error) from None
+        cause, raised.error = raised.error, None
+        if cause is not None and not isinstance(cause, Exception):
+            raise cause from None  # KeyboardInterrupt and its like
+        raise translated(error) from cause
 
 
 def repeated() -> RuntimeError:

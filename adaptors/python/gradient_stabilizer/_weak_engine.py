@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
 
-from . import _native
+from . import _native, _statistics
+from ._engine import Engine
 from ._parameters import shape_of
-from ._state_bytes import Moments, with_moments
 from .methods import Method
-from .report import StepReport, make_report
 
 
-class WeakEngine:
-    """What `compat` has in the place of `_engine.Engine`: several calls may show parts of the parameters in turn.
+class Moments(NamedTuple):
+    """What the authors' code keeps of one parameter."""
+
+    m: float  #: first moment of the norm, not bias-corrected
+    v: float  #: second moment of the norm, not bias-corrected
+    k: int  #: norms that entered
+    skipped: int  #: gradients that were zero, NaN or infinite
+
+
+class WeakEngine(Engine):
+    """The engine of `compat`: several calls may show parts of the parameters in turn, which it does not keep alive.
 
     A parameter is named by a number that is never used again, so that state cannot go to another one.
     """
 
     def __init__(self, method: Method, nonfinite: str, check_repeats: bool) -> None:
-        self.method = method
-        self.nonfinite = nonfinite
-        self.check_repeats = bool(check_repeats)
-        self.reset()
+        super().__init__(method, [], nonfinite, "", check_repeats=check_repeats)
+        self._forget()
 
-    def reset(self) -> None:
-        """Forgets everything."""
-        self.native = self.method.make(self.nonfinite, "")
-        self._names: list[str] = []
+    def _forget(self) -> None:
         self._known: list[weakref.ref[torch.Tensor]] = []
         self._shapes: list[list[int]] = []
         self._made = 0
         self._left = _native.ops.make_left_gradients()
 
-    def bind(self, groups: Sequence[Mapping[str, Any]]) -> list[int]:
+    def reset(self) -> None:
+        """Forgets everything."""
+        super().reset()
+        self._forget()
+
+    def bind(self, groups: Sequence[Mapping[str, Any]]) -> list[int]:  # type: ignore[override]
         """Registers what is new, forgets what is gone, and returns the positions of the groups' parameters."""
         parameters = [parameter for group in groups for parameter in group["params"]]
-        alive = [(name, reference()) for name, reference in zip(self._names, self._known)]
+        alive = [(name, reference()) for name, reference in zip(self.binding.names, self._known)]
         kept = [(name, tensor) for name, tensor in alive if tensor is not None]
         position = {id(tensor): index for index, (_, tensor) in enumerate(kept)}
         positions: list[int] = []
@@ -52,9 +60,9 @@ class WeakEngine:
             raise ValueError("a parameter is there twice; its gradient would be transformed twice")
         names = [name for name, _ in kept]
         shapes = [shape_of(tensor) for _, tensor in kept]
-        if names != self._names or shapes != self._shapes:
+        if names != self.binding.names or shapes != self._shapes:
             _native.call(self.native.bind_shapes, names, shapes, [], [])
-            self._names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
+            self.binding.names, self._known = names, [weakref.ref(tensor) for _, tensor in kept]
             self._shapes = shapes
             self._left.remember([])
         return positions
@@ -81,12 +89,6 @@ class WeakEngine:
         numbers, _, _ = _native.call(self.native.report)
         return _native.call(_native.ops.have_norms, gradients, numbers[torch.tensor(present), 1])
 
-    def report(self) -> StepReport:
-        return make_report(self._names, *self.native.report())
-
-    def statistics(self) -> dict[str, torch.Tensor]:
-        return dict(zip(*self.native.state()))
-
     def moments(self) -> dict[int, Moments]:
         """By the id of the parameter, of those that have been seen with a gradient."""
         fields = [values.tolist() for values in self.statistics().values()]
@@ -100,9 +102,14 @@ class WeakEngine:
     def set_moments(self, parameters: Sequence[torch.Tensor], moments: Sequence[Moments]) -> None:
         """Starts afresh with these moments of these parameters."""
         fresh = WeakEngine(self.method, self.nonfinite, self.check_repeats)
-        fresh.bind([{"params": list(parameters)}])
-        saved = with_moments(_native.call(fresh.native.save), moments)
-        _native.call(fresh.native.load, saved, [])
+        indices = fresh.bind([{"params": list(parameters)}])
+        updates = max((each.k + each.skipped for each in moments), default=0)
+        lists = _statistics.shown(fresh.native, indices, parameters)
+        for statistics, each in zip(lists, moments):
+            given = {"m": each.m, "v": each.v, "k": each.k, "nonfinite": each.skipped}
+            numbers = {"updates": updates, **{f"0.stabilize.{name}": number for name, number in given.items()}}
+            statistics.update({name: torch.tensor(number, dtype=torch.float64) for name, number in numbers.items()})
+        _statistics.restore(fresh.native, lists)
         self.__dict__.update(fresh.__dict__)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +119,7 @@ class WeakEngine:
             "method": self.method,
             "nonfinite": self.nonfinite,
             "check_repeats": self.check_repeats,
-            "names": self._names,
+            "names": self.binding.names,
             "made": self._made,
             "parameters": [tensor for tensor in alive if tensor is not None],
             "saved": self.native.save(),
@@ -125,5 +132,5 @@ class WeakEngine:
         self._shapes = [shape_of(tensor) for tensor in parameters]
         _native.call(self.native.bind_shapes, state["names"], self._shapes, [], [])
         _native.call(self.native.load, state["saved"], [])
-        self._names, self._made = state["names"], state["made"]
+        self.binding.names, self._made = state["names"], state["made"]
         self._known = [weakref.ref(tensor) for tensor in parameters]

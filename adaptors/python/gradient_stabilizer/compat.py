@@ -15,9 +15,8 @@ import torch
 from torch.optim import Optimizer
 
 from ._parameters import split_groups
-from ._state_bytes import Moments
 from ._statistics import STATE_KEY
-from ._weak_engine import WeakEngine
+from ._weak_engine import Moments, WeakEngine
 from .methods import stabilize
 from .report import StepReport
 from .wrapped import WrappedOptimizer
@@ -99,7 +98,7 @@ class GSWrapper(WrappedOptimizer):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"GSWrapper expects a torch.optim.Optimizer, got {type(optimizer).__name__}")
         self.__dict__["scaler"] = GradientStabilizer(*scaler_arguments, **scaler_settings)
-        super().__init__(optimizer, self.scaler._engine)  # type: ignore[arg-type]
+        super().__init__(optimizer, self.scaler._engine)
 
     def _parameters(self) -> list[torch.Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]

@@ -13,15 +13,16 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
-from . import _native
+from . import _native, _own_methods
 
 
 class Link(NamedTuple):
-    """One method of a chain: its name and its settings, flags as 0 and 1, words as lists."""
+    """One method of a chain: its name and its settings, flags as 0 and 1, words as lists; or a `NormMethod`."""
 
     method: str
     numbers: dict[str, float]
     words: dict[str, list[str]]
+    own: Any = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Method:
     def lists(self) -> tuple[list[str], list[dict[str, float]], list[dict[str, list[str]]]]:
         """The three lists that the native half takes."""
         return (
-            [link.method for link in self.links],
+            [link.method if link.own is None else _own_methods.copied(link.own) for link in self.links],
             [link.numbers for link in self.links],
             [link.words for link in self.links],
         )

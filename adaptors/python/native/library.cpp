@@ -10,6 +10,7 @@
 #include "gradstab/export.hpp"
 #include "left_gradients.hpp"
 #include "optimizer.hpp"
+#include "own_method.hpp"
 #include "parts.hpp"
 #include "transform.hpp"
 
@@ -36,6 +37,13 @@ c10::intrusive_ptr<FusedOptimizer> make_optimizer_object(
 bool sees_norms_alone(const c10::List<std::string>& methods, const c10::List<Numbers>& numbers,
                       const c10::List<Words>& words) {
   return make_transform(Description{methods, numbers, words}).sees_norms_alone();
+}
+
+c10::intrusive_ptr<OwnMethod> make_own_method(std::string name, std::int64_t version, const Numbers& numbers,
+                                              const Words& words, const Words& units, bool all_units,
+                                              bool max_abs, bool parameter_norms) {
+  return c10::make_intrusive<OwnMethod>(std::move(name), version, numbers, words, units, all_units, max_abs,
+                                        parameter_norms);
 }
 
 c10::intrusive_ptr<LeftGradients> make_left_gradients() {
@@ -154,12 +162,23 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("set_statistics", &FusedOptimizer::set_statistics)
       .def("shapes_hold", &FusedOptimizer::shapes_hold);
 
+  library.class_<OwnMethod>("OwnMethod")
+      .def("id", &OwnMethod::id)
+      .def("is_left", &OwnMethod::is_left)
+      .def("steps", &OwnMethod::steps)
+      .def("saved", &OwnMethod::saved)
+      .def("set_decision", &OwnMethod::set_decision)
+      .def("set_memory", &OwnMethod::set_memory)
+      .def("set_error", &OwnMethod::set_error);
+
   library.class_<LeftGradients>("LeftGradients")
       .def("remember", &LeftGradients::remember)
       .def("are", &LeftGradients::are);
 
   library.def("make_left_gradients", make_left_gradients);
   library.def("have_norms", norms_are);
+  library.def("make_own_method", make_own_method);
+  library.def("set_ask", set_ask);
   library.def("make_transform", make_transform_object);
   library.def("make_optimizer", make_optimizer_object);
   library.def("sees_norms_alone", sees_norms_alone);

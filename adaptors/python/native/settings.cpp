@@ -6,6 +6,8 @@
 
 #include "errors.hpp"
 #include "gradstab/methods.hpp"
+#include "gradstab/transforms.hpp"
+#include "own_method.hpp"
 
 namespace gradstab::python {
 namespace {
@@ -79,13 +81,33 @@ T choose(const std::string& name, const std::string& word) {
 
 }  // namespace
 
-GradientTransform make_transform(const Description& description) {
-  std::vector<MethodText> links;
-  for (std::size_t i = 0; i < description.methods.size(); ++i) {
-    const MethodInfo& info = *value(find_method(description.methods.get(i)));
-    links.push_back(text_of(info, description.numbers.get(i), description.words.get(i)));
+Units to_units(const Words& words) {
+  Units units;
+  for (const auto& entry : words) {
+    const std::string& name = entry.key();
+    if (begins_with(name, kGroup)) {
+      units.groups.push_back({name.substr(kGroup.size()), strings(entry.value())});
+    } else {
+      units.granularity = choose<Granularity>(name, strings(entry.value()).front());
+    }
   }
-  return value(make_chain(links));
+  return units;
+}
+
+GradientTransform make_transform(const Description& description) {
+  std::vector<GradientTransform> links;
+  for (std::size_t i = 0; i < description.methods.size(); ++i) {
+    const std::string name = description.methods.get(i);
+    if (begins_with(name, kOwnMethod)) {
+      links.push_back(OwnMethod::make(std::stoll(name.substr(kOwnMethod.size()))));
+      continue;
+    }
+    const MethodInfo& info = *value(find_method(name));
+    const MethodText text = text_of(info, description.numbers.get(i), description.words.get(i));
+    links.push_back(value(make_chain({&text, 1})));
+  }
+  if (links.size() == 1) return std::move(links.front());
+  return chain_of(std::move(links));
 }
 
 OptimizerOptions make_optimizer_options(const std::string& kind, const Numbers& numbers, const Words& words) {

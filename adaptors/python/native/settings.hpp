@@ -5,6 +5,7 @@
 #include <ATen/core/List.h>
 
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -22,6 +23,13 @@ struct Description {
   c10::List<Numbers> numbers;
   c10::List<Words> words;
 };
+
+/// The name of a method written in Python is this and its number (own_method.hpp); it has no other settings
+/// here.
+inline constexpr std::string_view kOwnMethod = "own:";
+
+/// Units as a method's words have them: "granularity", and "group:NAME" with patterns.
+Units to_units(const Words& words);
 
 /// The transform that is described. What is left out has the library's default. Throws where a method or a
 /// setting is unknown; values are checked by the library.

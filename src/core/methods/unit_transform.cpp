@@ -75,7 +75,6 @@ void UnitTransform::save_state(ByteWriter& writer, IndexRange tensors) const {
   }
 }
 
-/// The units of one tensor, or all of them.
 IndexRange UnitTransform::units_of(IndexRange tensors) const noexcept {
   const std::size_t count = first_segment_.size() - 1;
   if (tensors.size() == count || units_.granularity == Granularity::model) return {0, map_.count()};

@@ -57,7 +57,7 @@ class UnitTransform : public NormTransform {
   }
   bool needs_rows() const noexcept override { return units_.granularity == Granularity::row; }
   Status validate() const override { return units_.validate(); }
-  Status bind(const ParameterSet& parameters, const Segments& segments) final;
+  Status bind(const ParameterSet& parameters, const Segments& segments) override;
 
   void save_state(ByteWriter& writer, IndexRange tensors) const override;
   Status load_state(ByteReader& reader, const SavedParameters& saved) override;
@@ -74,6 +74,8 @@ class UnitTransform : public NormTransform {
 
   const Units& units() const noexcept { return units_; }
   const UnitMap& map() const noexcept { return map_; }
+  /// The units of one tensor, or of all.
+  IndexRange units_of(IndexRange tensors) const noexcept;
 
   /// Calls body(unit, reports of the unit) for the units of these segments.
   template <class Body>
@@ -90,7 +92,6 @@ class UnitTransform : public NormTransform {
   }
 
  private:
-  IndexRange units_of(IndexRange tensors) const noexcept;
   Status load_groups(ByteReader& reader, const SavedParameters& saved);
 
   Units units_;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/base/errors_as_values.hpp"
 #include "core/base/text.hpp"
 #include "core/optimizer/optimizer_impl.hpp"
 
@@ -25,7 +26,7 @@ void Optimizer::unbind() noexcept {
 
 Status Optimizer::rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups,
                          std::span<const std::size_t> fresh) {
-  return impl_->rebind(std::move(parameters), groups, fresh);
+  return errors_as_values([&] { return impl_->rebind(std::move(parameters), groups, fresh); });
 }
 
 Result<StepReport> Optimizer::step(std::span<const TensorRef> parameters,
@@ -146,12 +147,12 @@ Status Optimizer::set_lr(std::size_t group, double lr) {
 
 Result<std::vector<std::byte>> Optimizer::save() const {
   if (!impl_->ready()) return not_initialised("save");
-  return impl_->save();
+  return errors_as_values([&]() -> Result<std::vector<std::byte>> { return impl_->save(); });
 }
 
 Status Optimizer::load(std::span<const std::byte> bytes, std::span<const std::string> names) {
   if (!impl_->ready()) return not_initialised("load");
-  return impl_->load(bytes, names);
+  return errors_as_values([&] { return impl_->load(bytes, names); });
 }
 
 Result<std::vector<ParameterStatistic>> Optimizer::statistics(std::size_t index) const {

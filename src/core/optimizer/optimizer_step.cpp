@@ -190,7 +190,8 @@ Result<TensorReport> Optimizer::Impl::step_one(std::size_t index, const TensorRe
     GRADSTAB_RETURN_IF_ERROR(chain.engine.take_parameter(chain.parameters, index, parameter));
   BegunSteps begun(*this, {index, index + 1});
   begin_step(index, memory[index].step + 1);
-  auto report = chain.engine.run_one(chain.parameters, index, *this);
+  auto report = chain.undone_if_it_fails(
+      {index, index + 1}, [&] { return chain.engine.run_one(chain.parameters, index, *this); });
   if (report) begun.keep();
   return report;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,6 +44,9 @@ struct SavedParameters {
 class ElementTransform;
 class NormTransform;
 
+/// How many values there are under a name.
+using CountOfValues = std::function<std::size_t(std::string_view)>;
+
 /// What every link has. Each is either a NormTransform or an ElementTransform.
 class ChainLink {
  public:
@@ -75,6 +79,14 @@ class ChainLink {
   virtual void save_settings(SettingsWriter&) const {}
   virtual void save_state(ByteWriter&, IndexRange) const {}
   virtual Status load_state(ByteReader&, const SavedParameters&) { return {}; }
+  /// `save_state` to put other numbers into, of which there are so many; only a method that remembers more as
+  /// it goes has to look.
+  virtual void save_room(ByteWriter& writer, IndexRange tensors, const CountOfValues&) const {
+    save_state(writer, tensors);
+  }
+
+  /// Whether its decisions may fail. A step is then decided on as a whole before anything is written.
+  virtual bool may_fail() const noexcept { return false; }
 
   /// Whether it sees nothing but the Euclidean norms of whole tensors, so that it can decide on tensors that
   /// are in parts or elsewhere.
@@ -104,6 +116,9 @@ class NormTransform : public ChainLink {
   /// policy has set aside, are left alone.
   virtual void decide(std::size_t first, std::span<TensorReport> reports,
                       const Measures& measures) noexcept = 0;
+
+  /// How the last decision ended, if it may fail; ok afterwards.
+  virtual Status take_failure() noexcept { return {}; }
 
   virtual StabilizerLink stabilizer() noexcept { return {}; }
 };

@@ -15,12 +15,14 @@ void StepEngine::bind(const ParameterSet& parameters, const Segments& segments, 
   nonfinite_ = options.nonfinite;
   segments_ = segments;
   needs_parameters_ = false;
+  may_fail_ = false;
   stages_.assign(1, {});
   std::vector<double> powers;
   bool max_abs = false;
   bool one_batch = may_change_nothing();
   for (const auto& link : links) {
-    one_batch = one_batch || link->needs_all_tensors();
+    may_fail_ = may_fail_ || link->may_fail();
+    one_batch = one_batch || link->needs_all_tensors() || may_fail_;
     const NormNeeds needs = link->needs();
     if (needs.power > 0.0) powers.push_back(needs.power);
     max_abs = max_abs || needs.max_abs;
@@ -266,12 +268,22 @@ Measures StepEngine::measures(IndexRange segments, const NormNeeds& needs) const
   return result;
 }
 
-void StepEngine::decide(const Batch& batch, const Stage& stage) {
+Status StepEngine::decide(const Batch& batch, const Stage& stage) {
   const IndexRange segments = batch.segments;
   const std::span reports = std::span(reports_).subspan(segments.begin, segments.size());
   for (NormTransform* link : stage.norms) {
     link->decide(segments.begin, reports, measures(segments, link->needs()));
+    if (!may_fail_) continue;
+    if (Status status = link->take_failure(); !status.ok()) {
+      for (TensorReport& report : reports) {  // nothing of it will be done
+        report.factor = 1.0;
+        report.spike = false;
+        report.zeroed = false;
+      }
+      return status;
+    }
   }
+  return {};
 }
 
 /// The pass of one element-wise link: writes, and measures what it has written.
@@ -314,17 +326,18 @@ void StepEngine::restore_raw_norms(const Batch& batch) {
   }
 }
 
-void StepEngine::run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink) {
+Status StepEngine::run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink) {
   if (nonfinite_ == NonFinitePolicy::skip_tensor) set_aside_nonfinite(batch);
   measure_parameters(plan, batch);
-  decide(batch, stages_.front());
+  GRADSTAB_RETURN_IF_ERROR(decide(batch, stages_.front()));
   if (stages_.size() > 1) keep_raw_norms(batch);
   for (std::size_t i = 1; i < stages_.size(); ++i) {
     map_elements(plan, batch, *stages_[i].elements);
-    decide(batch, stages_[i]);
+    GRADSTAB_RETURN_IF_ERROR(decide(batch, stages_[i]));
   }
   sink != nullptr ? hand_over(plan, batch, *sink) : apply(batch);
   if (stages_.size() > 1) restore_raw_norms(batch);
+  return {};
 }
 
 void StepEngine::apply(const Batch& batch) {
@@ -375,12 +388,12 @@ Result<StepEngine::Outcome> StepEngine::run_batches(const ParameterSet& paramete
       if (nonfinite_ == NonFinitePolicy::raise) return nonfinite_error(parameters);
       outcome = Outcome::skipped;
     } else {
-      run_stages(plan_, everything, sink);
+      GRADSTAB_RETURN_IF_ERROR(run_stages(plan_, everything, sink));
     }
   } else {
     for (const Batch& batch : plan_.batches) {
       measure(plan_, batch);
-      run_stages(plan_, batch, sink);
+      GRADSTAB_RETURN_IF_ERROR(run_stages(plan_, batch, sink));
     }
   }
   return outcome;
@@ -414,7 +427,7 @@ Result<TensorReport> StepEngine::run_one(const ParameterSet& parameters, std::si
   if (nonfinite_ == NonFinitePolicy::raise && any_nonfinite(batch)) {
     return Status(StatusCode::non_finite, "gradient holds NaN or Inf: '" + parameters[tensor].name + "'");
   }
-  run_stages(plan, batch, &sink);
+  GRADSTAB_RETURN_IF_ERROR(run_stages(plan, batch, &sink));
   return report_of(tensor);
 }
 

@@ -48,7 +48,7 @@ class StepEngine {
   enum class Outcome { done, skipped };
 
   /// The step over the gradients taken. Errors, and the outcome `skipped` under policy `skip_step`, leave
-  /// gradients and state of the links as they were.
+  /// gradients and state of the links as they were; but where a link's decision fails, links have decided.
   /// With a sink, the gradients stay as they are, but for what element-wise links write, and the sink gets
   /// them with the factors that are pending.
   Result<Outcome> run(const ParameterSet& parameters, GradientSink* sink);
@@ -92,7 +92,7 @@ class StepEngine {
   Status take_present(const Parameter& parameter, const TensorRef& tensor, std::size_t index);
   Status refuse_shared_memory(const ParameterSet& parameters);
   Result<Outcome> run_batches(const ParameterSet& parameters, GradientSink* sink);
-  void run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink);
+  Status run_stages(const StepPlan& plan, const Batch& batch, GradientSink* sink);
   GradientView view_of(const Block& block, const TensorViews& tensors) const noexcept;
   GradientView view_of(const Block& block) const noexcept { return view_of(block, gradients_); }
   Piece piece_of(const Block& block, const GradientView& view) const noexcept;
@@ -107,7 +107,7 @@ class StepEngine {
   bool any_nonfinite(const Batch& batch) const noexcept;
   Status nonfinite_error(const ParameterSet& parameters) const;
   Measures measures(IndexRange segments, const NormNeeds& needs) const noexcept;
-  void decide(const Batch& batch, const Stage& stage);
+  Status decide(const Batch& batch, const Stage& stage);
   void apply(const Batch& batch);
   void hand_over(const StepPlan& plan, const Batch& batch, GradientSink& sink);
   const StepPlan& plan_per_tensor(const ParameterSet& parameters);
@@ -122,6 +122,7 @@ class StepEngine {
   Executor* executor_ = nullptr;
   NonFinitePolicy nonfinite_ = NonFinitePolicy::skip_tensor;
   bool needs_parameters_ = false;
+  bool may_fail_ = false;      // a decision
   std::vector<Stage> stages_;  // at least one
   Segments segments_;
   StepPlan plan_;

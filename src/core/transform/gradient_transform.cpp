@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/errors_as_values.hpp"
 #include "core/base/text.hpp"
 #include "core/transform/transform_impl.hpp"
 #include "gradstab/backend.hpp"
@@ -26,7 +27,16 @@ Status GradientTransform::Impl::init(ParameterSet set, RunOptions run,
 
 Status GradientTransform::Impl::validate() const {
   GRADSTAB_RETURN_IF_ERROR(error);
-  for (const auto& link : links) GRADSTAB_RETURN_IF_ERROR(link->validate());
+  const ChainLink* writes = nullptr;
+  for (const auto& link : links) {
+    GRADSTAB_RETURN_IF_ERROR(link->validate());
+    if (link->as_element_transform() != nullptr) writes = link.get();
+    if (writes == nullptr || !link->may_fail()) continue;
+    return {StatusCode::unsupported,
+            detail::concat("'", link->name(), "' stands behind '", writes->name(),
+                           "', which has already changed the gradients when '", link->name(),
+                           "' decides, and that may fail; put it in front")};
+  }
   return {};
 }
 
@@ -97,7 +107,8 @@ Result<StepReport> GradientTransform::Impl::decide(std::span<const double> squar
 }
 
 Result<StepReport> GradientTransform::Impl::run(std::optional<std::int64_t> step, GradientSink* sink) {
-  const auto outcome = engine.run(parameters, sink);
+  const auto outcome =
+      undone_if_it_fails({0, parameters.size()}, [&] { return engine.run(parameters, sink); });
   const bool skipped = outcome && *outcome == StepEngine::Outcome::skipped;
   if (outcome && step) last_step = step;
   updates += outcome && !skipped ? 1 : 0;
@@ -327,33 +338,31 @@ std::string_view GradientTransform::backend_name() const noexcept {
 Result<std::vector<std::byte>> GradientTransform::save() const {
   if (!impl_->initialised)
     return Status(StatusCode::failed_precondition, "save was called before a successful init");
-  return impl_->save();
+  return errors_as_values([&]() -> Result<std::vector<std::byte>> { return impl_->save(); });
 }
 
 Status GradientTransform::load(std::span<const std::byte> bytes, std::span<const std::string> names) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "load was called before a successful init"};
-  return impl_->load(bytes, true, names);
+  return errors_as_values([&] { return impl_->load(bytes, true, names); });
 }
 
-Status GradientTransform::rebind(ParameterSet parameters, std::span<const std::size_t> fresh) {
-  if (!impl_->initialised)
-    return {StatusCode::failed_precondition, "rebind was called before a successful init"};
-  const std::vector<std::byte> state = impl_->save();
-  const std::vector<std::string> names = impl_->names_without(parameters, fresh);
-  const auto last_step = impl_->last_step;
-  ParameterSet before = std::exchange(impl_->parameters, std::move(parameters));
-  impl_->initialised = false;  // stays so if there is no memory to go back
+Status GradientTransform::Impl::rebind(ParameterSet now, std::span<const std::size_t> fresh) {
+  const std::vector<std::byte> state = save();
+  const std::vector<std::string> names = names_without(now, fresh);
+  const auto step_before = last_step;
+  ParameterSet before = std::exchange(parameters, std::move(now));
+  initialised = false;  // stays so if there is no memory to go back
   const auto undo = [&] {
-    impl_->parameters = std::move(before);
-    impl_->bind().check();
-    impl_->load(state, true).check();
-    impl_->last_step = last_step;
-    impl_->initialised = true;
+    parameters = std::move(before);
+    bind().check();
+    load(state, true).check();
+    last_step = step_before;
+    initialised = true;
   };
   try {
-    Status status = impl_->bind();
-    if (status.ok()) status = impl_->load(state, false, names);
+    Status status = bind();
+    if (status.ok()) status = load(state, false, names);
     if (!status.ok()) {
       undo();
       return status;
@@ -362,9 +371,15 @@ Status GradientTransform::rebind(ParameterSet parameters, std::span<const std::s
     undo();
     throw;
   }
-  impl_->last_step = last_step;
-  impl_->initialised = true;
+  last_step = step_before;
+  initialised = true;
   return {};
+}
+
+Status GradientTransform::rebind(ParameterSet parameters, std::span<const std::size_t> fresh) {
+  if (!impl_->initialised)
+    return {StatusCode::failed_precondition, "rebind was called before a successful init"};
+  return errors_as_values([&] { return impl_->rebind(std::move(parameters), fresh); });
 }
 
 GradientTransform chain_of(std::vector<GradientTransform> links) {

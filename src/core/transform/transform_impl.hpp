@@ -48,10 +48,29 @@ struct GRADSTAB_LOCAL GradientTransform::Impl {
   /// factors.
   Result<StepReport> run(std::optional<std::int64_t> step, GradientSink* sink = nullptr);
 
+  /// What run() returns, over these tensors. If it fails, what links remember is as it was.
+  template <class Run>
+  auto undone_if_it_fails(IndexRange tensors, Run run) -> decltype(run()) {
+    const std::size_t kept = links_to_keep();
+    if (kept == 0) return run();
+    const auto before = remember(kept, tensors);
+    if (!before) return before.status();
+    auto result = run();
+    if (result.ok()) return result;
+    return go_back(kept, tensors, *before, result.status());
+  }
+  /// How many links, from the first on, have decided when a decision fails; 0 if none can.
+  std::size_t links_to_keep() const noexcept;
+  Result<std::vector<std::byte>> remember(std::size_t kept, IndexRange tensors) const;
+  /// `why`, after going back; or that this was not possible, and the transform is then not initialised.
+  Status go_back(std::size_t kept, IndexRange tensors, std::span<const std::byte> before, const Status& why);
+
+  /// Throws Error where a method of somebody else's does not say what it remembers.
   std::vector<std::byte> save() const;
   /// `names`: see GradientTransform::load; an empty one is that of a parameter to be forgotten.
   Status load(std::span<const std::byte> bytes, bool same_parameters,
               std::span<const std::string> names = {});
+  Status rebind(ParameterSet now, std::span<const std::size_t> fresh);
   /// Whether a saved state is of these parameters.
   Status check_parameters(std::span<const std::byte> bytes, std::span<const std::string> names) const;
   Status load_payload(ByteReader& reader, bool same_parameters, std::span<const std::string> names);

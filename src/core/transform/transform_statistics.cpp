@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "core/base/errors_as_values.hpp"
 #include "core/base/text.hpp"
 #include "core/transform/transform_impl.hpp"
 
@@ -47,6 +48,11 @@ class GivenStatistics {
     if (found == by_name_.end() || found->second.taken >= found->second.statistic->values.size())
       return nullptr;
     return &found->second.statistic->values[found->second.taken++];
+  }
+
+  std::size_t count(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? 0 : found->second.statistic->values.size();
   }
 
   /// One that has a value to which nobody has come, or null.
@@ -108,7 +114,8 @@ Status GradientTransform::Impl::set_statistics_of(std::size_t index,
                              "', which is method ", i, " here")};
     }
     ByteWriter writer;
-    link.save_state(writer, {index, index + 1});
+    link.save_room(writer, {index, index + 1},
+                   [&](std::string_view name) { return given.count(prefix + std::string(name)); });
     for (const ByteWriter::Named& named : std::vector(writer.named())) {
       for (std::size_t k = 0; k < named.count; ++k) {
         const std::string name = prefix + std::string(named.name);
@@ -156,13 +163,14 @@ Result<std::vector<ParameterStatistic>> GradientTransform::statistics(std::size_
     return Status(StatusCode::invalid_argument, detail::concat("there is no parameter ", index, "; ",
                                                                impl_->parameters.size(), " are registered"));
   }
-  return impl_->statistics(index);
+  return errors_as_values(
+      [&]() -> Result<std::vector<ParameterStatistic>> { return impl_->statistics(index); });
 }
 
 Status GradientTransform::set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters) {
   if (!impl_->initialised)
     return {StatusCode::failed_precondition, "set_statistics was called before a successful init"};
-  return impl_->set_statistics(of_parameters);
+  return errors_as_values([&] { return impl_->set_statistics(of_parameters); });
 }
 
 Result<std::vector<Parameter>> saved_parameters(std::span<const std::byte> bytes) {
