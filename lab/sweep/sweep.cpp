@@ -93,10 +93,10 @@ class Sweep {
 
 void Sweep::take_what_has_finished() {
   for (std::size_t i = 0; i < results_.size(); ++i) {
-    const RunState state = directory_.state_of(results_[i].point);
+    const RunProgress state = directory_.state_of(results_[i].point);
     steps_[i] = state.step;
     steps_before_ += state.step;
-    if (state.kind != RunState::Kind::finished) continue;
+    if (state.kind != RunProgress::Kind::finished) continue;
     results_[i].state = SweepResult::State::finished;
     results_[i].skipped = true;
     results_[i].summary = state.summary;
@@ -106,9 +106,9 @@ void Sweep::take_what_has_finished() {
 Status Sweep::start(std::size_t index) {
   const SweepPoint& point = results_[index].point;
   const std::string folder = directory_.run_path(point);
-  const RunState state = directory_.state_of(point);
+  const RunProgress state = directory_.state_of(point);
   std::vector<std::string> command = {request_.program, "train", "llm"};
-  if (state.kind == RunState::Kind::resumable) {
+  if (state.kind == RunProgress::Kind::resumable) {
     command.push_back("--resume=" + folder);
   } else {
     TrainOptions options = point.options;
@@ -117,7 +117,7 @@ Status Sweep::start(std::size_t index) {
     for (std::string& flag : flags_of(options)) command.push_back(std::move(flag));
     command.push_back("--output=" + folder);
     command.push_back("--name=" + point.name);
-    if (state.kind == RunState::Kind::begun) command.emplace_back("--force");
+    if (state.kind == RunProgress::Kind::begun) command.emplace_back("--force");
   }
   const std::uintmax_t log_begin = size_of(directory_.log_path(point));
   if (request_.ignore_limits) command.emplace_back("--ignore-limits");
@@ -150,10 +150,10 @@ std::string Sweep::reason_of(const Running& running, const ProcessEnd& end) cons
 
 void Sweep::finish(const Running& running, const ProcessEnd& end) {
   SweepResult& result = results_[running.index];
-  const RunState state = directory_.state_of(result.point);
+  const RunProgress state = directory_.state_of(result.point);
   steps_[running.index] = state.step;
   if (end.exit_code == kInterrupted && stopping()) return;  // pending: it goes on with the next call
-  if (end.exit_code == 0 && state.kind == RunState::Kind::finished) {
+  if (end.exit_code == 0 && state.kind == RunProgress::Kind::finished) {
     result.state = SweepResult::State::finished;
     result.summary = state.summary;
     return;

@@ -116,17 +116,17 @@ Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, c
   return directory;
 }
 
-RunState SweepDirectory::state_of(const SweepPoint& point) const {
+RunProgress SweepDirectory::state_of(const SweepPoint& point) const {
   const std::filesystem::path run = run_path(point);
-  RunState state;
+  RunProgress state;
   std::error_code ignored;
   if (!std::filesystem::exists(run, ignored)) return state;
-  state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunState::Kind::resumable
-                                                                       : RunState::Kind::begun;
+  state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunProgress::Kind::resumable
+                                                                       : RunProgress::Kind::begun;
   if (const auto text = read_file(run / "summary.json", kDescriptionFile)) {
     auto summary = parse_json_object(*text, "");
     if (summary && summary->value("state", Json()) == "finished") {
-      state.kind = RunState::Kind::finished;
+      state.kind = RunProgress::Kind::finished;
       state.step = point.options.steps;
       state.summary = *std::move(summary);
       return state;
@@ -138,7 +138,7 @@ RunState SweepDirectory::state_of(const SweepPoint& point) const {
 
 void SweepDirectory::drop_checkpoint(const SweepPoint& point) const {
   std::error_code ignored;
-  if (state_of(point).kind == RunState::Kind::finished)
+  if (state_of(point).kind == RunProgress::Kind::finished)
     std::filesystem::remove(run_path(point) / kCheckpointName, ignored);
 }
 

@@ -13,7 +13,7 @@
 namespace gradstab::lab {
 
 /// How far one run of a sweep is.
-struct RunState {
+struct RunProgress {
   enum class Kind { untouched, begun, resumable, finished };
   Kind kind = Kind::untouched;
   std::int64_t step = 0;  ///< updates recorded so far
@@ -36,7 +36,7 @@ class SweepDirectory {
   std::filesystem::path log_path(const SweepPoint& point) const {
     return path_ / "logs" / (point.name + ".log");
   }
-  RunState state_of(const SweepPoint& point) const;
+  RunProgress state_of(const SweepPoint& point) const;
   /// Frees the disk of a finished run's weights; what it measured stays.
   void drop_checkpoint(const SweepPoint& point) const;
   Status write_results(const Json& results) const;
