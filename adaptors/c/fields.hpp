@@ -86,7 +86,7 @@ void for_each_pair(Options& options, Struct& given, Visit visit) {
 
 /// Fills the fields of a C struct.
 template <class Options, class Struct>
-void fill(const Options& options, Struct& result) {
+void fill_struct(const Options& options, Struct& result) {
   for_each_pair(options, result, [](const Setting&, const auto& from, auto& to) {
     to = static_cast<std::remove_reference_t<decltype(to)>>(from);
   });

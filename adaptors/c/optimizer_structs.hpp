@@ -95,7 +95,7 @@ template <class Options>
 typename StructOf<Options>::Type to_struct(const Options& options) {
   typename StructOf<Options>::Type result{};
   result.base.kind = OptimizerTraits<typename StructOf<Options>::Type>::kind;
-  fill(options, result);
+  fill_struct(options, result);
   return result;
 }
 

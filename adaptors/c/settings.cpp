@@ -125,7 +125,7 @@ gradstab_status gradstab_stabilizer_options_init(gradstab_stabilizer_options* op
     const auto chosen = c::preset_options(preset);
     if (!chosen) return chosen.status();
     gradstab_stabilizer_options value{};
-    c::fill(*chosen, value);
+    c::fill_struct(*chosen, value);
     c::write_struct(value, struct_size, options);
     return {};
   });
