@@ -14,8 +14,7 @@ constexpr const char* kArchiveKey = "gradstab_state";
 // Behind a pointer that const functions follow: looking at the report or the state may have to fetch it from
 // a device, and what is registered follows the groups, to which LibTorch's own functions add at any time.
 struct GradientBridge::Impl {
-  Impl(GradientTransform transform, RunOptions options)
-      : transform(std::move(transform), std::move(options)) {}
+  Impl(GradientTransform method, RunOptions options) : transform(std::move(method), std::move(options)) {}
 
   void bind(const GroupParameters::Groups& groups) {
     GroupParameters::Taken taken = parameters.take(groups, "its gradient would be transformed twice");

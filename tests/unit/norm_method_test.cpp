@@ -90,7 +90,8 @@ std::vector<Values> some_gradients() {
 
 std::vector<double> values_of(const GradientTransform& transform, std::string_view field,
                               std::size_t link = 0) {
-  for (const StateField& one : transform.state().at(link).fields) {
+  const auto states = transform.state();
+  for (const StateField& one : states.at(link).fields) {
     if (one.name == field) return one.values;
   }
   ADD_FAILURE() << "no " << field;
@@ -314,7 +315,7 @@ TEST(NormMethodTest, AFailureInAStepOfOneParameterLeavesThatOneAsItWas) {
   Gradients parameters(optimizer.parameters(), DType::float32);
   gradients.set_all(some_gradients());
   parameters.set_all(some_gradients());
-  EXPECT_EQ(optimizer.step_one(2, parameters.refs()[2], gradients.refs()[2])->factor, 0.5 / 3.0);
+  EXPECT_DOUBLE_EQ(optimizer.step_one(2, parameters.refs()[2], gradients.refs()[2])->factor, 0.5 / 3.0);
   const auto values = parameters.values();
   const auto before = optimizer.save().value();
   EXPECT_EQ(optimizer.step_one(1, parameters.refs()[1], gradients.refs()[1]).status().message(),

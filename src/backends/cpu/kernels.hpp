@@ -22,7 +22,7 @@ enum class UpdateBy : std::uint8_t {
 /// By storage of the parameter and dtype of the gradient. In float64, to which a processor's vectors would
 /// add little that memory does not bound, and for what no optimizer asks (float64 on one side alone), the
 /// reference is all there is. It also takes any block whose numbers float32 has not
-/// (core/scalar_arithmetic.hpp).
+/// (core/optimizer/scalar_arithmetic.hpp).
 inline constexpr UpdateBy kUpdatedBy[][kDTypeCount] = {
     // Gradients: float32, float64, float16, bfloat16.
     {UpdateBy::vectors, UpdateBy::reference, UpdateBy::vectors, UpdateBy::vectors},        // float32

@@ -1,5 +1,5 @@
 // The update rules of gradstab/backend.hpp, written once for scalars and for vectors. A new one: its line
-// in the list there, its formula here, and who steps by it in core/step_scalars.hpp.
+// in the list there, its formula here, and who steps by it in core/optimizer/step_scalars.hpp.
 //
 // `Ops` names the arithmetic: a type `V`, and set, add, sub, mul, div, sqrt, max, sign(x) (-1, 0 or 1) and
 // select_greater(a, b, yes, no). Everything has internal linkage and uses nothing of the standard library,
