@@ -20,7 +20,7 @@ std::size_t threads_used(std::size_t tasks) {
   } context{std::vector<std::thread::id>(tasks), std::vector<int>(tasks)};
   torch_executor()->run(
       tasks,
-      [](void* opaque, std::size_t task) {
+      [](void* opaque, std::size_t task) noexcept {
         auto& [thread, runs] = *static_cast<Context*>(opaque);
         thread[task] = std::this_thread::get_id();
         ++runs[task];
