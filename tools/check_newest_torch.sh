@@ -8,8 +8,8 @@ readonly venv=$folder/venv
 mkdir -p "$folder"
 [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"
 # The torch of PyPI is linked with CUDA's libraries, which come with it: 6 GB in all.
-if ! "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install --upgrade torch numpy pytest; then
-  echo "SKIPPED, nothing was checked: pip could not install torch"
+if ! timeout 1200 "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install --upgrade torch numpy pytest; then
+  echo "SKIPPED, nothing was checked: pip could not install torch within 20 minutes"
   exit 77
 fi
 "$venv/bin/python" -c 'import torch; print("torch", torch.__version__)'

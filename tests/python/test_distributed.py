@@ -197,6 +197,7 @@ def test_fused_optimizers_over_dtensors_equal_a_single_process(ranks: list[dict[
             torch.testing.assert_close(mine["values"][key], value, rtol=1e-12, atol=1e-13)
         assert mine["collectives"] == [1] * workers.STEPS
         assert mine["goes on"] and mine["is known to be written"]
+        assert mine["whole state"] == "", "that of one process fits"
         assert set(mine["plain"]) == set(plain)
 
 
@@ -230,8 +231,7 @@ def test_fused_optimizers_over_dtensors_on_devices(ranks: list[dict[str, Any]], 
 def test_what_fused_optimizers_over_dtensors_refuse(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         refused = rank["fused adamw"]["refused"]
-        assert refused["foreign"].startswith("ValueError: this is the state of other parts")
-        assert refused["whole"].startswith("ValueError: this is the state of other parts")
+        assert refused["foreign"].startswith("ValueError") and "another" in refused["foreign"]
         assert refused["backward"].startswith("TypeError: the parameters are sharded")
         assert refused["pickle"].startswith("TypeError: an optimizer of sharded parameters")
         assert refused["adam_mini"].startswith("TypeError: Adam-mini")
@@ -247,11 +247,10 @@ def test_plain_state_moves_between_shardings(ranks: list[dict[str, Any]]) -> Non
 
 
 @torch2
-def test_torch_distributed_checkpoint_takes_plain_state_and_nothing_is_lost_silently(ranks: list[dict[str, Any]]) -> None:
+def test_torch_distributed_checkpoint_takes_plain_state_and_makes_no_step(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         mine = rank["checkpointed"]
-        assert (mine["before"], mine["after"], mine["untouched"]) == (False, True, True)
-        assert mine["refused"].startswith("KeyError") and "plain_state_dict() yourself" in mine["refused"]
+        assert (mine["before"], mine["after"], mine["untouched"], mine["has all"]) == (False, True, True, True)
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam chain", "spam"])
