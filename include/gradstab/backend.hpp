@@ -26,7 +26,8 @@ namespace gradstab {
 ///   lion       p <- keep p - step_size sign(beta1 m + weight1 g);  m <- beta2 m + weight2 g
 ///
 /// The one list of them. The enumeration, names, counts, the kernels of every backend and what tests go
-/// through are made from it; the formula of each is Rule<UpdateRule::...> in src/core/optimizer/update_rules-inl.hpp.
+/// through are made from it; the formula of each is Rule<UpdateRule::...> in
+/// src/core/optimizer/update_rules-inl.hpp.
 #define GRADSTAB_UPDATE_RULES(RULE) \
   RULE(plain, 0)                    \
   RULE(momentum, 1)                 \

@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "gradstab/export.hpp"
-#include "gradstab/transform.hpp"
+#include "gradstab/options.hpp"
 #include "gradstab/status.hpp"
 #include "gradstab/transform.hpp"
-#include "gradstab/options.hpp"
 
 namespace gradstab {
 

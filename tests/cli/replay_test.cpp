@@ -285,7 +285,8 @@ TEST_F(ReplayVerbTest, SaysWhatIsWrongWithTheRecording) {
   expect_refused(run("[]"), 1, "must be a JSON object with \"format\": 1");
   expect_refused(run(R"({"format":2})"), 1, "\"format\": 1");
   expect_refused(run(R"({"format":1})"), 1, "has no list 'cases'");
-  expect_refused(run(R"({"format":1,"method":"adam","cases":[7]})"), 1, "each of the 'cases' must be a JSON object");
+  expect_refused(run(R"({"format":1,"method":"adam","cases":[7]})"), 1,
+                 "each of the 'cases' must be a JSON object");
   expect_refused(run(R"({"format":1,"method":"adam","cases":[{"name":"c"}]})"), 1,
                  "'c': has no list 'tensors'");
   expect_refused(run(recording("[1]")), 1, "'grad' of step 1 of tensor 'w' must be a list of 2 numbers");
