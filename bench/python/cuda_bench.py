@@ -143,7 +143,7 @@ def row_transform(name: str, dtype: torch.dtype, repeats: int, copy: dict[str, f
     method = gs.stabilize(bias_correction=False)
     transform = gs.GradientTransform(tensors.parameters, method, backend="cuda", check_repeats=False)
     captured = gs.GradientTransform(tensors.parameters, method, backend="cuda", check_repeats=False)
-    ways: Dict[str, Callable[[], Any]] = {"gradstab": transform.step, "gradstab_graph": in_graph(captured.step)}
+    ways: dict[str, Callable[[], Any]] = {"gradstab": transform.step, "gradstab_graph": in_graph(captured.step)}
 
     def clip() -> None:
         torch.nn.utils.clip_grad_norm_(tensors.parameters, 1.0, foreach=True)
@@ -186,7 +186,7 @@ def row_adamw(name: str, repeats: int) -> dict[str, Any]:
     tensors = Tensors(SHAPES[name], torch.float32)
     captured = gs.optim.AdamW(tensors.parameters, backend="cuda", **settings)
     plain = gs.optim.AdamW(tensors.parameters, transform=None, nonfinite="pass_through", backend="cuda", **settings)
-    ways: Dict[str, Callable[[], Any]] = {
+    ways: dict[str, Callable[[], Any]] = {
         "gradstab_graph": in_graph(captured.step),
         "gradstab_stabilized": gs.optim.AdamW(tensors.parameters, backend="cuda", **settings).step,
         "gradstab_plain": plain.step,

@@ -149,7 +149,7 @@ def test_two_shards_decide_as_the_whole() -> None:
     for step in range(1, STEPS + 1):
         parts = [[gradient.reshape(2, -1)[shard].clone() for gradient in gradients_of(step)] for shard in range(2)]
         squares = sum(torch.ops.gradient_stabilizer.squared_norms(part) for part in parts)
-        for native, part in zip(natives, parts):
+        for native in natives:
             assert native.decide(squares).tolist() == pytest.approx([expected[step - 1]] * 2, abs=TOLERANCE)
 
 

@@ -54,17 +54,22 @@ class _Raised(threading.local):
 
     error: BaseException | None = None
 
+    def take(self) -> BaseException | None:
+        """The error, which is then no longer there."""
+        error, self.error = self.error, None
+        return error
+
 
 raised = _Raised()
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)`, with its errors translated."""
-    raised.error = None
+    raised.take()
     try:
         return function(*arguments)
     except RuntimeError as error:
-        cause, raised.error = raised.error, None
+        cause = raised.take()
         if cause is not None and not isinstance(cause, Exception):
             raise cause from None  # KeyboardInterrupt and its like
         raise translated(error) from cause
