@@ -3,12 +3,12 @@
 
 # No build needed.
 readonly quick_checks=(format layers version names documents python_lint browser)
-# The tests, on the torch that the project is built with; clang-tidy over what the newest commit changed.
-readonly main_checks=(tests lint_changed)
+# The tests, on the torch that the project is built with.
+readonly main_checks=(tests)
 # These run if there is time for them (--minutes): the first one always first, since the newest torch is tried nowhere else, then
 # the others in an order that changes with the day.
 readonly first_thorough_check=newest_torch
-readonly thorough_checks=(sanitize_address lint_library sanitize_thread fuzz lint_lab device lint_torch wheel site)
+readonly thorough_checks=(sanitize_address lint_library sanitize_thread fuzz lint_lab device lint_torch wheel site lint_changed)
 
 check_format() { tools/check_format.sh; }
 check_layers() { tools/check_layers.sh; }
