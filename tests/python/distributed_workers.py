@@ -340,7 +340,7 @@ def as_dtensors(rank: int, world: int, method: gs.Method) -> dict[str, Any]:
         with CountedCollectives() as collectives:
             transform.step()
         counts.append(collectives.count)
-        results.append({name: parameter.grad.full_tensor() for name, parameter in named})
+        results.append({name: parameter.grad.full_tensor().clone() for name, parameter in named})
     restored = gs.GradientTransform(named, method)
     refused = error_of(lambda: restored.load_state_dict(whole(method)[1]))
     result = {
