@@ -319,6 +319,8 @@ def scenarios(rank: int, world: int, folder: pathlib.Path) -> dict[str, Any]:
         results[f"sharded {name}"] = by_torchs_tools(make, sharded, rank, world, folder / f"sharded {name}", {})
     for name in ("AdamW", "wrap(AdamW)", "wrap(SGD)"):
         for key, settings in OPTIONS.items():
+            if (name, key) == STATELESS:
+                continue
             where = folder / f"{key} {name}"
             results[f"{key} {name}"] = by_torchs_tools(MAKERS[name], sharded, rank, world, where, settings)
     for name in ("AdamW", "SPAM", "wrap(AdamW)"):
@@ -327,6 +329,9 @@ def scenarios(rank: int, world: int, folder: pathlib.Path) -> dict[str, Any]:
     results["of another"] = saved_by_another(rank, world, folder)
     return results
 
+
+#: What torch itself cannot do, nor with its own SGD: it asks the moments for their device, and there are none.
+STATELESS = ("wrap(SGD)", "full")
 
 OPTIONS = {
     "flat": {"flatten_optimizer_state_dict": True},

@@ -46,6 +46,8 @@ def test_get_and_set_optimizer_state_dict_keep_everything(ranks: list[dict[str, 
 @pytest.mark.parametrize("name", ["AdamW", "wrap(AdamW)", "wrap(SGD)"])
 @pytest.mark.parametrize("how", workers.OPTIONS)
 def test_they_do_so_with_torchs_options(ranks: list[dict[str, Any]], how: str, name: str) -> None:
+    if (name, how) == workers.STATELESS:
+        pytest.skip("torch itself cannot do it without moments")
     for rank in ranks:
         mine = rank[f"{how} {name}"]
         assert mine["is there"] and mine["state"] and mine["goes on"]
