@@ -162,6 +162,13 @@ class FusedOptimizer(Optimizer):
                 "backward has already stepped, with gradients that GradScaler had scaled, and an overflow could not be taken "
                 "back: scaled gradients need optimizer.step() after backward; bfloat16 needs no scaling"
             )
+        # Newer torch unscales without telling autograd, so that norms measured in backward would still count.
+        increment = getattr(torch.autograd.graph, "increment_version", None)
+        if increment is not None:
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        increment(parameter.grad)
         return False
 
     def _shard(self, tensors: Sequence[torch.Tensor]) -> Sharding:
