@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <type_traits>
 
 #include "core/optimizer/optimizer_rule.hpp"
 #include "gradstab/backend.hpp"
@@ -20,14 +21,17 @@ OptimizerOptions group_options(OptimizerOptions options, std::size_t group) {
   const auto g = static_cast<double>(group);
   std::visit(
       [g](auto& typed) {
-        typed.lr *= 1 + 0.3 * g;
-        typed.weight_decay *= 1 - 0.4 * g;
-        if constexpr (requires { typed.beta1; }) {
-          typed.beta1 -= 0.02 * g;
-          typed.beta2 -= 0.01 * g;
-        } else if (typed.momentum > 0) {
-          typed.momentum -= 0.05 * g;
-        }
+        for_each_setting(typed, [g](const Setting& setting, auto& value) {
+          if constexpr (std::is_same_v<decltype(value), double&>) {
+            if (setting.name == "lr") {
+              value *= 1 + 0.3 * g;
+            } else if (setting.name == "weight_decay") {
+              value *= 1 - 0.4 * g;
+            } else if ((setting.name == "momentum" || setting.name.starts_with("beta")) && value > 0) {
+              value -= 0.02 * g;
+            }
+          }
+        });
       },
       options);
   return options;
