@@ -245,6 +245,8 @@ def fsdp1(name: str, rank: int, world: int) -> dict[str, Any]:
         if name == "gs.optim":
             return model, gs.optim.AdamW(model.named_parameters(), lr=1e-2, shard_group=True)
         inner = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        if name == "torch alone":
+            return model, inner
         return model, gs.wrap(inner, named_parameters=model.named_parameters(), shard_group=True)
 
     model, optimizer = build()
@@ -269,6 +271,8 @@ def fsdp1(name: str, rank: int, world: int) -> dict[str, Any]:
 
 
 def statistics_of(optimizer: Any) -> dict[str, torch.Tensor]:
+    if isinstance(optimizer, torch.optim.AdamW):
+        return {}
     if hasattr(optimizer, "statistics"):
         return optimizer.statistics()
     names, values = optimizer._native.statistics(list(range(len(optimizer.names))))
@@ -308,7 +312,7 @@ def scenarios(rank: int, world: int, folder: pathlib.Path) -> dict[str, Any]:
     results: dict[str, Any] = {f"zero {name}": zero_redundancy(name, rank, world) for name in ("AdamW", "SGD", "SPAM")}
     if not TORCH2:
         return results
-    for name in ("gs.optim", "gs.wrap"):
+    for name in ("gs.optim", "gs.wrap", "torch alone"):
         results[f"fsdp1 {name}"] = fsdp1(name, rank, world)
     results["parts"] = of_parts(rank, world, folder / "parts")
     for name, make in MAKERS.items():

@@ -106,8 +106,11 @@ def test_the_older_fully_sharded_data_parallel_moves_state(ranks: list[dict[str,
     assert ranks[0][f"fsdp1 {name}"]["shapes"] == shapes
     for rank in ranks:
         mine = rank[f"fsdp1 {name}"]
-        assert mine["state"] and mine["statistics"] and mine["goes on"]
+        assert mine["state"] and mine["statistics"]
         assert mine["norms"] == ranks[0][f"fsdp1 {name}"]["norms"]
+    if not all(rank["fsdp1 torch alone"]["goes on"] for rank in ranks):
+        pytest.skip("optim_state_dict of this torch returns exp_avg_sq as exp_avg on the CPU, for torch's own AdamW too")
+    assert all(rank[f"fsdp1 {name}"]["goes on"] for rank in ranks)
 
 
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "SPAM"])

@@ -72,7 +72,7 @@ def names_of_groups(
     Names come from `bound` (by the id of the tensor), because a parameter keeps the name that it has; else from `named`;
     else from the group's "param_names" (torch 2.6 and later); else from the position: "group0.parameter3". A name that
     another group has too, as torch allows, gets its group in front. Raises ValueError where a parameter is there twice,
-    or a name in one group.
+    or a name in one group; TypeError for a nested tensor.
     """
     known = {id(tensor): name for name, tensor in named}
     found: list[tuple[str, bool, int]] = []
@@ -82,6 +82,7 @@ def names_of_groups(
         for i, tensor in enumerate(group["params"]):
             name = (bound or {}).get(id(tensor)) or known.get(id(tensor))
             name = name or (own[i] if own is not None and i < len(own) else None)
+            check_has_shape(tensor, name or by_position(g, i))
             found.append((name or by_position(g, i), name is None, g))
             if id(tensor) in seen:
                 raise ValueError(
@@ -106,6 +107,13 @@ def unique(names: Iterable[tuple[str, int]]) -> list[str]:
         taken.add(unlike)
         result.append(unlike)
     return result
+
+
+def check_has_shape(tensor: torch.Tensor, name: str) -> None:
+    """TypeError for a nested tensor. It is refused here because torch's own errors come first in the native half: a
+    jagged one cannot be an argument of it, and of a strided one nobody can ask the sizes."""
+    if tensor.is_nested:
+        raise TypeError(f"parameter '{name}' is a nested tensor, which has no shape; give its parts as parameters")
 
 
 def shape_of(tensor: torch.Tensor) -> list[int]:

@@ -16,6 +16,11 @@ def is_dtensor(tensor: torch.Tensor) -> bool:
     return hasattr(tensor, "placements") and hasattr(tensor, "device_mesh")
 
 
+def is_in_parts(tensor: torch.Tensor) -> bool:
+    """Whether torch's first FullyShardedDataParallel has divided the parameter and left its object (use_orig_params)."""
+    return bool(getattr(tensor, "_fsdp_flattened", False))
+
+
 def check_tensors(tensors: Sequence[torch.Tensor], names: Sequence[str], group: Any) -> None:
     """Refuses parameters of torch's first FullyShardedDataParallel that cannot be told apart, or whose group is not
     given: TypeError, ValueError."""
@@ -24,7 +29,7 @@ def check_tensors(tensors: Sequence[torch.Tensor], names: Sequence[str], group: 
             raise TypeError(
                 f"'{name}' is a flat parameter that holds several; use FullyShardedDataParallel(use_orig_params=True)"
             )
-        if group is None and getattr(tensor, "_fsdp_flattened", False):
+        if group is None and is_in_parts(tensor):
             raise ValueError(
                 f"'{name}' is sharded by FullyShardedDataParallel; pass its process group as shard_group, or True for all"
             )

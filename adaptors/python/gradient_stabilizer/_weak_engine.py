@@ -9,7 +9,7 @@ import torch
 
 from . import _native, _statistics
 from ._engine import Engine
-from ._parameters import shape_of
+from ._parameters import check_has_shape, shape_of
 from .methods import Method
 
 
@@ -52,6 +52,7 @@ class WeakEngine(Engine):
         positions: list[int] = []
         for parameter in parameters:
             if id(parameter) not in position:
+                check_has_shape(parameter, f"parameter{self._made}")
                 position[id(parameter)] = len(kept)
                 kept.append((f"parameter{self._made}", parameter))
                 self._made += 1

@@ -14,6 +14,7 @@ from ._averaging import Averaging, at_end_of_backward, processes
 from ._fused import FusedOptimizer
 from ._hooks import on_gradient
 from ._model_watch import ModelWatch
+from ._sharding import is_in_parts
 from ._step_hooks import begin_step, end_step
 from .optim import AdamW
 from .report import StepReport, TensorReport
@@ -68,6 +69,13 @@ class OptimizerInBackward:
 
     def _check_model(self) -> None:
         assert self._model is not None
+        binding = self.optimizer._binding
+        for name, parameter in zip(binding.names, binding.tensors):
+            if is_in_parts(parameter):
+                raise RuntimeError(
+                    f"parameter '{name}' was sharded after optimizer_in_backward. What FullyShardedDataParallel "
+                    "or fully_shard has divided is stepped by optimizer.step()"
+                )
         self.optimizer._bind()
         for name, parameter in self._model.named_parameters():
             known = id(parameter) in self._index or id(parameter) in self._left_out
