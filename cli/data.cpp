@@ -6,7 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
 #include "cli/values.hpp"
-#include "lab/data/dataset.hpp"
+#include "lab/llm/data/dataset.hpp"
 
 namespace gradstab::cli {
 namespace {

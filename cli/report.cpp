@@ -11,8 +11,8 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/report/verdict.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/support/files.hpp"
 
 namespace gradstab::cli {

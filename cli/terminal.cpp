@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "lab/data/utf8.hpp"
+#include "lab/llm/data/utf8.hpp"
 #include "lab/support/files.hpp"
 
 namespace gradstab::cli {

@@ -13,11 +13,11 @@
 #include "cli/interrupt.hpp"
 #include "cli/terminal.hpp"
 #include "cli/train_arguments.hpp"
-#include "lab/tasks/llm_task.hpp"
+#include "lab/llm/llm_task.hpp"
+#include "lab/run/run_directory.hpp"
 #include "lab/train/allocation_failure.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::cli {

@@ -11,8 +11,8 @@
 #include "cli/commands.hpp"
 #include "cli/values.hpp"
 #include "gradstab/methods.hpp"
+#include "lab/run/run_directory.hpp"
 #include "lab/train/machine_limits.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::cli {

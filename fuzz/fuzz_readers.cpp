@@ -9,11 +9,11 @@
 #include "input.hpp"
 #include "lab/replay/replay.hpp"
 #include "lab/reproduce/records.hpp"
+#include "lab/run/checkpoint.hpp"
+#include "lab/run/torch_archive.hpp"
 #include "lab/support/json.hpp"
 #include "lab/support/numbers.hpp"
-#include "lab/train/checkpoint.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/torch_archive.hpp"
 
 namespace gradstab::fuzz {
 namespace {

@@ -11,9 +11,9 @@
 
 #include "core/base/state_codec.hpp"
 #include "lab/reproduce/records.hpp"
+#include "lab/run/checkpoint.hpp"
+#include "lab/run/progress.hpp"
 #include "lab/support/files.hpp"
-#include "lab/train/checkpoint.hpp"
-#include "lab/train/progress.hpp"
 #include "state_subjects.hpp"
 
 namespace gradstab::fuzz {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "lab/report/downsample.hpp"
+#include "lab/page/downsample.hpp"
 
 namespace gradstab::lab {
 namespace {

@@ -7,12 +7,12 @@
 #include <set>
 #include <string_view>
 
+#include "lab/page/downsample.hpp"
+#include "lab/page/markup.hpp"
+#include "lab/page/page_shell.hpp"
 #include "lab/report/assets.hpp"
 #include "lab/report/chart_data.hpp"
-#include "lab/report/downsample.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
-#include "lab/report/page_shell.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <functional>
 
-#include "lab/report/markup.hpp"
+#include "lab/page/markup.hpp"
 
 namespace gradstab::lab {
 namespace {

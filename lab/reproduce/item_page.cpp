@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "lab/report/markup.hpp"
-#include "lab/report/page_shell.hpp"
+#include "lab/page/markup.hpp"
+#include "lab/page/page_shell.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/reproduce/assets.hpp"
 #include "lab/reproduce/item_tables.hpp"

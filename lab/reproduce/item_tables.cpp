@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/reproduce/names.hpp"
 
 namespace gradstab::lab {

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/support/files.hpp"

@@ -9,7 +9,7 @@
 #include <numeric>
 #include <set>
 
-#include "lab/report/downsample.hpp"
+#include "lab/page/downsample.hpp"
 #include "lab/report/grouping.hpp"
 #include "lab/reproduce/names.hpp"
 

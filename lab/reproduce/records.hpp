@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/reproduce/plan.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/sweep/sweep.hpp"
 
 namespace gradstab::lab {

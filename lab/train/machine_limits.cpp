@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "lab/data/tokenizer.hpp"
+#include "lab/llm/data/tokenizer.hpp"
 #include "lab/support/file_kinds.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/numbers.hpp"
@@ -38,7 +38,7 @@ double state_numbers(const TrainOptions& options) {
 }
 
 /// Numbers per token that a block leaves for backward: what the norms, the projections, attention and the MLP
-/// were given (lab/models/llama.cpp).
+/// were given (lab/llm/llama.cpp).
 double activations_per_token(const LlamaConfig& config) {
   return 8.0 * static_cast<double>(config.hidden) + 3.0 * static_cast<double>(config.intermediate);
 }

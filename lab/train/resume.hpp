@@ -7,9 +7,9 @@
 #include <string>
 
 #include "gradstab/status.hpp"
+#include "lab/run/progress.hpp"
 #include "lab/support/json.hpp"
 #include "lab/train/loss_scaler.hpp"
-#include "lab/train/progress.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
-#include "lab/models/llama_config.hpp"
-#include "lab/models/precision.hpp"
-#include "lab/models/projection_quantizers.hpp"
+#include "lab/llm/llama_config.hpp"
+#include "lab/nn/precision.hpp"
+#include "lab/quantize/projection_quantizers.hpp"
 #include "lab/support/json.hpp"
 #include "lab/train/loss_scaler.hpp"
 

@@ -10,7 +10,10 @@
 #include <optional>
 #include <utility>
 
-#include "lab/train/checkpoint.hpp"
+#include "lab/run/checkpoint.hpp"
+#include "lab/run/progress.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/run/step_line.hpp"
 #include "lab/train/denormals.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
@@ -18,11 +21,8 @@
 #include "lab/train/injected_spikes.hpp"
 #include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
-#include "lab/train/progress.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/schedule.hpp"
-#include "lab/train/step_line.hpp"
 #include "lab/train/stored_state.hpp"
 
 namespace gradstab::lab {

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "gradstab/status.hpp"
-#include "lab/tasks/task.hpp"
-#include "lab/train/run_directory.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/train/task.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {

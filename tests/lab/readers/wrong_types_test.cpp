@@ -11,15 +11,15 @@
 #include <string>
 #include <vector>
 
-#include "lab/data/corpus.hpp"
+#include "lab/llm/data/corpus.hpp"
 #include "lab/replay/replay.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/reproduce/outputs.hpp"
 #include "lab/reproduce/records.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/support/json.hpp"
 #include "lab/sweep/sweep_directory.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/run_directory.hpp"
 
 namespace gradstab::lab {
 namespace {

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
 #include "test_runs.hpp"

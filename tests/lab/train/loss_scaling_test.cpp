@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/models/low_precision.hpp"
-#include "lab/train/checkpoint.hpp"
+#include "lab/nn/low_precision.hpp"
+#include "lab/run/checkpoint.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::lab {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lab/data/tokenizer.hpp"
+#include "lab/llm/data/tokenizer.hpp"
 
 namespace gradstab::lab {
 namespace {

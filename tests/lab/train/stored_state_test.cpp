@@ -13,9 +13,9 @@
 #include <functional>
 #include <sstream>
 
+#include "lab/run/torch_archive.hpp"
 #include "lab/support/files.hpp"
 #include "lab/train/optimizer_factory.hpp"
-#include "lab/train/torch_archive.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::lab {
