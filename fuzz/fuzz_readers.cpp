@@ -7,6 +7,7 @@
 #include <string>
 
 #include "input.hpp"
+#include "lab/llm/llm_kind.hpp"
 #include "lab/replay/replay.hpp"
 #include "lab/reproduce/records.hpp"
 #include "lab/run/checkpoint.hpp"
@@ -49,7 +50,9 @@ void try_checkpoint(const std::string& payload, std::uint32_t version) {
   for (const auto& [name, blob] : checkpoint->blobs)
     for (const char byte : blob) sum += static_cast<unsigned char>(byte);
   GRADSTAB_FUZZ_CHECK(sum < static_cast<std::size_t>(-1), "every byte can be read");
-  expect_our_words(resumed_progress(checkpoint->header, "x", TrainOptions(), Json()).status());
+  expect_our_words(
+      resumed_progress(checkpoint->header, "x", default_options(llm_kind()), llm_kind().info(), Json())
+          .status());
 }
 
 void try_checkpoint_of_today(const std::string& text) {
@@ -64,7 +67,8 @@ void try_archive(const std::string& text) {
 void try_settings(const std::string& text) {
   const auto json = parse_json_object(text, "run.json");
   expect_our_words(json.status());
-  if (json) expect_our_words(train_options_from_json(JsonReader(*json, "run.json")["settings"]).status());
+  if (json)
+    expect_our_words(train_options_from_json(llm_kind(), JsonReader(*json, "run.json")["settings"]).status());
 }
 void try_records(const std::string& text) {
   expect_our_words(records_from_json_lines(text).status());

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/base/state_codec.hpp"
+#include "lab/llm/llm_kind.hpp"
 #include "lab/reproduce/records.hpp"
 #include "lab/run/checkpoint.hpp"
 #include "lab/run/progress.hpp"
@@ -50,9 +51,9 @@ void write_document(const std::filesystem::path& file, char reader, const std::s
 std::string checkpoint_payload(const std::filesystem::path& folder) {
   constexpr std::size_t kPreambleBytes = 24;
   lab::Checkpoint checkpoint;
-  checkpoint.header = {{"progress", lab::to_json(lab::Progress())},
+  checkpoint.header = {{"progress", lab::to_json(lab::Progress(), lab::llm_kind().info())},
                        {"model", nullptr},
-                       {"settings", lab::to_json(lab::TrainOptions())}};
+                       {"settings", lab::to_json(lab::default_options(lab::llm_kind()))}};
   checkpoint.tensors["weights/a"] = {DType::float32, {2, 1}, "01234567"};
   checkpoint.tensors["weights/b"] = {DType::bfloat16, {}, "01"};
   checkpoint.blobs["optimizer"] = "state";
@@ -79,7 +80,8 @@ std::string records() {
 void make_documents(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write_document(folder / "checkpoint", 0, checkpoint_payload(folder));
-  write_document(folder / "settings", 3, lab::Json({{"settings", lab::to_json(lab::TrainOptions())}}).dump());
+  write_document(folder / "settings", 3,
+                 lab::Json({{"settings", lab::to_json(lab::default_options(lab::llm_kind()))}}).dump());
   write_document(folder / "records", 4, records());
   write_document(folder / "recording", 5,
                  R"({"format":1,"method":"adam","cases":[{"name":"c","hyper":{"lr":0.1},"tensors":[{"name":)"

@@ -50,5 +50,11 @@ one_place cli none "$opens" 'files are read and written by lab/support'
 readonly prints='(fmt::print|std::c(out|err)|(^|[^dsn])printf\(|fputs|fwrite)'
 one_place lab none "$prints" 'the lab does not print'
 one_place cli cli/terminal.cpp "$prints" 'what is printed is escaped by cli/terminal'
+
+# A task is one folder and one line: what knows all tasks knows them from the list (lab/tasks.hpp).
+readonly tasks='lab/(llm|vision|forecast|rl)/'
+for room in lab/support lab/run lab/nn lab/quantize lab/train lab/page lab/sweep lab/report lab/reproduce lab/replay lab/bounds cli; do
+  forbid "$room" "$tasks" 'only lab/tasks.cpp knows a task by its folder'
+done
 ((failed == 0)) || exit 1
 echo "layers: ok"

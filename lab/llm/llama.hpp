@@ -4,20 +4,13 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "lab/llm/llama_config.hpp"
 #include "lab/llm/llama_functions.hpp"
+#include "lab/quantize/projection_hooks.hpp"
 
 namespace gradstab::lab {
-
-/// What low-bit training changes: both functions are applied in the seven projections of every block (q, k,
-/// v, o, gate, up, down) before the product, to the weight [out, in] and to the input [rows, in]. Empty means
-/// unchanged. The functions keep shape and dtype and bring their own gradient (a straight-through estimator).
-struct ProjectionHooks {
-  std::function<torch::Tensor(const torch::Tensor&)> weight, input;
-};
 
 /// A decoder-only transformer after Touvron et al. 2023 (arXiv:2302.13971) in the form of the GaLore /
 /// Stable-SPAM pre-training code: pre-norm blocks x += attention(norm(x)), x

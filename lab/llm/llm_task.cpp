@@ -1,10 +1,14 @@
 #include "lab/llm/llm_task.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <utility>
 
 #include "lab/llm/data/batch_sampler.hpp"
 #include "lab/llm/llama.hpp"
+#include "lab/llm/llm_kind.hpp"
+#include "lab/llm/llm_settings.hpp"
 #include "lab/quantize/quantized_projections.hpp"
 #include "lab/train/device.hpp"
 
@@ -15,12 +19,15 @@ class LlmTask final : public Task {
  public:
   LlmTask(const TrainOptions& options, const torch::Device& device, const LlamaConfig& config,
           Dataset dataset, BatchSampler training, SequentialSampler validation)
-      : device_(device),
+      : info_(llm_kind().info()),
+        device_(device),
+        settings_(llm_settings(options)),
         dataset_(std::move(dataset)),
         model_(config, options.seed),
         training_(std::move(training)),
         validation_(std::move(validation)),
-        tokens_(torch::empty({options.batch, options.context + 1}, torch::kInt64)) {
+        tokens_(torch::empty({options.batch, settings_.context + 1}, torch::kInt64)) {
+    info_.uninformed = std::log(static_cast<double>(dataset_.vocab_size()));
     model_->to(device_);  // after the draws, so that all devices begin with the same weights
     if (const auto quantizers = projection_quantizers(options)) {
       model_->set_projection_hooks(quantizing_hooks(*quantizers, draws_));
@@ -29,7 +36,7 @@ class LlmTask final : public Task {
     }
   }
 
-  std::string_view name() const noexcept override { return "llm"; }
+  const TaskInfo& info() const noexcept override { return info_; }
   torch::nn::Module& model() override { return *model_; }
 
   torch::Tensor training_loss(std::uint64_t index) override {
@@ -38,29 +45,22 @@ class LlmTask final : public Task {
     return model_->loss(on_device(tokens_));
   }
 
-  std::int64_t micro_batch_size() const noexcept override {
-    return training_.batch_size() * training_.context();
+  std::int64_t samples(std::uint64_t) const override { return training_.batch_size() * training_.context(); }
+
+  Evaluation evaluate(Extent extent) override {
+    return {
+        {validation_loss(extent == Extent::quick ? settings_.eval_batches : settings_.final_eval_batches)}};
   }
 
-  double validation_loss(std::int64_t micro_batches) override {
-    const torch::NoGradGuard no_grad;
-    // Summed where the losses are, so that the batches of a device queue up behind each other.
-    torch::Tensor sum = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
-    std::int64_t windows = 0;
-    const auto all = static_cast<std::int64_t>(validation_.batches());
-    const std::int64_t count = micro_batches == 0 ? all : std::min(micro_batches, all);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t rows = validation_.batch(static_cast<std::uint64_t>(i), tokens());
-      draws_->begin(static_cast<std::uint64_t>(i));
-      const torch::Tensor loss = model_->loss(on_device(tokens_.slice(0, 0, rows)));
-      sum += loss.to(torch::kDouble) * static_cast<double>(rows);
-      windows += rows;
-    }
-    return sum.item<double>() / static_cast<double>(windows);
+  std::optional<AttentionShape> attention_shape() const override {
+    return AttentionShape{model_->config().hidden, model_->config().heads};
   }
 
-  double uninformed_loss() const noexcept override {
-    return std::log(static_cast<double>(dataset_.vocab_size()));
+  std::string model_text() const override {
+    const LlamaConfig& config = model_->config();
+    return fmt::format("LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings", config.name,
+                       static_cast<double>(parameter_count(config)) / 1e6,
+                       static_cast<double>(non_embedding_parameter_count(config)) / 1e6);
   }
 
   nlohmann::ordered_json describe_model() const override {
@@ -86,6 +86,24 @@ class LlmTask final : public Task {
   }
 
  private:
+  /// Mean loss over at most so many batches of the held-out part, in a fixed order; 0: all of it.
+  double validation_loss(std::int64_t micro_batches) {
+    const torch::NoGradGuard no_grad;
+    // Summed where the losses are, so that the batches of a device queue up behind each other.
+    torch::Tensor sum = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
+    std::int64_t windows = 0;
+    const auto all = static_cast<std::int64_t>(validation_.batches());
+    const std::int64_t count = micro_batches == 0 ? all : std::min(micro_batches, all);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t rows = validation_.batch(static_cast<std::uint64_t>(i), tokens());
+      draws_->begin(static_cast<std::uint64_t>(i));
+      const torch::Tensor loss = model_->loss(on_device(tokens_.slice(0, 0, rows)));
+      sum += loss.to(torch::kDouble) * static_cast<double>(rows);
+      windows += rows;
+    }
+    return sum.item<double>() / static_cast<double>(windows);
+  }
+
   /// Without waiting for what the device still does. Ordinary host memory has been read when the call
   /// returns, so that the next batch may overwrite it.
   torch::Tensor on_device(const torch::Tensor& tokens) const {
@@ -95,7 +113,9 @@ class LlmTask final : public Task {
     return {tokens_.data_ptr<std::int64_t>(), static_cast<std::size_t>(tokens_.numel())};
   }
 
+  TaskInfo info_;
   torch::Device device_;
+  LlmSettings settings_;
   // Of stochastic rounding. Every forward pass begins its own, so that a resumed run goes on as if never
   // stopped.
   std::shared_ptr<QuantizationDraws> draws_ = std::make_shared<QuantizationDraws>();
@@ -108,25 +128,23 @@ class LlmTask final : public Task {
 
 }  // namespace
 
-DatasetOptions dataset_options(const TrainOptions& options) {
-  DatasetOptions result;
-  result.source = options.data;
-  result.tokenizer = options.tokenizer == "bytes" ? TokenizerKind::bytes : TokenizerKind::bpe;
-  result.vocab_size = options.vocab_size;
-  return result;
-}
-
-Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options, Dataset dataset) {
+Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options,
+                                            const PreparationProgress& on_progress) {
   const auto device = device_named(options.device);
   if (!device) return device.status();
   auto config = llama_config(options);
   if (!config) return config.status();
-  config->vocab_size = dataset.vocab_size();
-  auto training = BatchSampler::create(dataset.train(), options.context, options.batch, options.seed);
+  auto dataset = prepare_dataset(dataset_options(options), [&](PrepareStage stage, double fraction) {
+    if (on_progress) on_progress(to_string(stage), fraction);
+  });
+  if (!dataset) return dataset.status();
+  config->vocab_size = dataset->vocab_size();
+  const std::int64_t context = llm_settings(options).context;
+  auto training = BatchSampler::create(dataset->train(), context, options.batch, options.seed);
   if (!training) return training.status();
-  auto validation = SequentialSampler::create(dataset.validation(), options.context, options.batch);
+  auto validation = SequentialSampler::create(dataset->validation(), context, options.batch);
   if (!validation) return validation.status();
-  return std::unique_ptr<Task>(std::make_unique<LlmTask>(options, *device, *config, std::move(dataset),
+  return std::unique_ptr<Task>(std::make_unique<LlmTask>(options, *device, *config, *std::move(dataset),
                                                          *std::move(training), *std::move(validation)));
 }
 

@@ -4,16 +4,14 @@
 #include <memory>
 
 #include "gradstab/status.hpp"
-#include "lab/llm/data/dataset.hpp"
 #include "lab/train/task.hpp"
-#include "lab/train/train_options.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 
-/// Errors: unknown model size, a corpus that is too short for one batch, a device that is not there.
-Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options, Dataset dataset);
-
-/// The dataset settings among the options.
-DatasetOptions dataset_options(const TrainOptions& options);
+/// Prepares the text, if that was not done before. Errors: those of the text; unknown model size, a corpus
+/// that is too short for one batch, a device that is not there.
+Result<std::unique_ptr<Task>> make_llm_task(const TrainOptions& options,
+                                            const PreparationProgress& on_progress);
 
 }  // namespace gradstab::lab

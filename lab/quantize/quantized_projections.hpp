@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "lab/llm/llama.hpp"
+#include "lab/quantize/projection_hooks.hpp"
 #include "lab/quantize/projection_quantizers.hpp"
 
 namespace gradstab::lab {

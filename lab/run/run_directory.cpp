@@ -7,13 +7,13 @@
 #include <string>
 #include <utility>
 
+#include "lab/run/formats.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
 
-constexpr int kFormat = 1;
 constexpr const char* kRun = "run.json";
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
@@ -53,10 +53,12 @@ Result<Json> read_run_json(const std::filesystem::path& directory) {
                   fmt::format("'{}' is not the run.json of a gradstab run: it has no '{}'",
                               (directory / kRun).string(), key));
   }
-  if ((*run)["format"] != kFormat) {
-    return Status(StatusCode::version_mismatch,
-                  fmt::format("'{}' has format {}, this program reads format {}", (directory / kRun).string(),
-                              shown((*run)["format"]), kFormat));
+  const auto format = as_whole((*run)["format"]);
+  if (!format || *format < kOldestRunFormat || *format > kRunFormat) {
+    return Status(
+        StatusCode::version_mismatch,
+        fmt::format("'{}' has format {}, this program reads formats {} to {}", (directory / kRun).string(),
+                    shown((*run)["format"]), kOldestRunFormat, kRunFormat));
   }
   return run;
 }

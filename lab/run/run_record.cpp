@@ -4,18 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "lab/run/formats.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/json.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-constexpr std::int64_t kFormat = 1;
 
 Status corrupt(const std::string& where, const std::string& what) {
   return {StatusCode::corrupt_data, where + ": " + what};
@@ -27,9 +25,10 @@ Result<Json> read_versioned(const std::filesystem::path& path) {
   if (!object) return object;
   const auto format = as_whole(object->value("format", Json()));
   if (!format) return corrupt(path.string(), "not written by gradstab: expected an integer 'format'");
-  if (*format != kFormat) {
+  if (*format < kOldestRunFormat || *format > kRunFormat) {
     return Status(StatusCode::version_mismatch,
-                  fmt::format("{}: format {} is not known, expected {}", path.string(), *format, kFormat));
+                  fmt::format("{}: format {} is not known, expected {} to {}", path.string(), *format,
+                              kOldestRunFormat, kRunFormat));
   }
   return object;
 }
@@ -47,6 +46,17 @@ void append_in_order(std::vector<Point>& points, const Point& point, std::size_t
   points.push_back(point);
 }
 
+/// What an evaluation has found. In format 1 the score was called "loss", and other metrics were written too.
+std::vector<double> values_of(const JsonReader& json, const TaskInfo& measures) {
+  std::vector<double> values;
+  for (const Metric& metric : measures.metrics) {
+    const bool is_score = values.empty();
+    const char* const key = is_score && !json[metric.key].exists() ? "loss" : metric.key.c_str();
+    values.push_back(json[key].number_or_nan());
+  }
+  return values;
+}
+
 Status add_metrics_line(const Json& object, const std::string& where, std::size_t line, RunRecord& run) {
   const JsonReader json(object, where);
   const std::string kind = json["kind"].text_or("");
@@ -57,8 +67,8 @@ Status add_metrics_line(const Json& object, const std::string& where, std::size_
     point.step = json["step"].whole(0);
     point.loss = json["loss"].number_or_nan();
     point.learning_rate = json["lr"].number_or_nan();
-    point.tokens = json["tokens"].number_or_nan();
-    point.tokens_per_second = json["tokens_per_second"].number_or_nan();
+    point.samples = json[run.measures.sample].number_or_nan();
+    point.samples_per_second = json[run.measures.rate_key()].number_or_nan();
     point.seconds = json["seconds"].number_or_nan();
     point.grad_norm = json["grad_norm"].number_or_nan();
     point.stabilized_norm = json["stabilized_norm"].number_or_nan();
@@ -69,8 +79,7 @@ Status add_metrics_line(const Json& object, const std::string& where, std::size_
   } else if (kind == "eval") {
     EvalPoint point;
     point.step = json["step"].whole(0);
-    point.loss = json["loss"].number_or_nan();
-    point.perplexity = json["perplexity"].number_or_nan();
+    point.values = values_of(json, run.measures);
     GRADSTAB_RETURN_IF_ERROR(json.status());
     append_in_order(run.evaluations, point, line, run.notes);
   }
@@ -113,14 +122,14 @@ Status read_summary(const std::filesystem::path& path, RunRecord& run) {
   RunSummary summary;
   summary.state = json["state"].text_or("");
   summary.step = json["step"].whole(0);
-  summary.final_validation_loss = json["final_validation_loss"].number_or_nan();
-  summary.final_perplexity = json["final_perplexity"].number_or_nan();
-  summary.best_validation_loss = json["best_validation_loss"].number_or_nan();
+  for (const Metric& metric : run.measures.metrics)
+    summary.final.push_back(json["final_" + metric.key].number_or_nan());
+  summary.best_score = json["best_" + run.measures.score().key].number_or_nan();
   summary.spikes = json["spikes"].number_or_nan();
   summary.nonfinite = json["nonfinite"].number_or_nan();
   summary.diverged = json["diverged"].truth_or(false);
   summary.seconds = json["seconds"].number_or_nan();
-  summary.tokens_per_second = json["tokens_per_second"].number_or_nan();
+  summary.samples_per_second = json[run.measures.rate_key()].number_or_nan();
   if (summary.state != "finished" && summary.state != "interrupted")
     json["state"].refuse("\"finished\" or \"interrupted\"");
   GRADSTAB_RETURN_IF_ERROR(json.status());
@@ -129,26 +138,6 @@ Status read_summary(const std::filesystem::path& path, RunRecord& run) {
 }
 
 }  // namespace
-
-Status check_common_data(std::span<const RunRecord> runs) {
-  using nlohmann::json;
-  std::map<json, const RunRecord*> first;  // by what names the data
-  for (const RunRecord& run : runs) {
-    const json sum = run.data.value("sha256", json());
-    if (sum.is_null()) continue;
-    json named = json::array();
-    for (const char* key : {"data", "tokenizer", "vocab_size"})
-      named.push_back(run.settings.value(key, json()));
-    const RunRecord& other = *first.try_emplace(std::move(named), &run).first->second;
-    if (other.data.value("sha256", json()) == sum) continue;
-    return {
-        StatusCode::failed_precondition,
-        fmt::format("runs '{}' and '{}' were trained on different data: the text has changed between them, "
-                    "and they cannot be compared",
-                    other.name, run.name)};
-  }
-  return {};
-}
 
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -189,6 +178,9 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
   run.model = json["model"].object_or_empty();
   run.data = json["data"].object_or_empty();
   run.environment = json["environment"].object_or_empty();
+  run.measures = json["measures"].exists()
+                     ? task_info_from_json(json["measures"])
+                     : measures_of_format_1(json["model"]["vocab_size"].number_or_nan());
   if (run.command.empty() && json["settings"].exists()) run.command = json["settings"]["command"].text_or("");
   GRADSTAB_RETURN_IF_ERROR(json.status());
   if (run.name.empty())

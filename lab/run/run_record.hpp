@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -11,19 +10,17 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
+#include "lab/train/metric.hpp"
 
 namespace gradstab::lab {
-
-/// What stands in a record where the file holds `null` or no such key.
-inline constexpr double kNoValue = std::numeric_limits<double>::quiet_NaN();
 
 /// A metrics line of kind "step". Missing and `null` figures are NaN.
 struct StepPoint {
   std::int64_t step = 0;            ///< optimizer updates done so far
-  double loss = kNoValue;           ///< training batch, nats per token
+  double loss = kNoValue;           ///< training batch
   double learning_rate = kNoValue;  ///< of this update
-  double tokens = kNoValue;         ///< cumulative
-  double tokens_per_second = kNoValue;
+  double samples = kNoValue;        ///< cumulative
+  double samples_per_second = kNoValue;
   double seconds = kNoValue;          ///< cumulative, interruptions not counted
   double grad_norm = kNoValue;        ///< global norm of the raw gradient
   double stabilized_norm = kNoValue;  ///< global norm after the transform
@@ -34,22 +31,24 @@ struct StepPoint {
 /// A metrics line of kind "eval".
 struct EvalPoint {
   std::int64_t step = 0;
-  double loss = kNoValue;        ///< held-out part, nats per token
-  double perplexity = kNoValue;  ///< exp(loss) where the task has one
+  std::vector<double> values;  ///< of every metric, in the order of the measures
+
+  double score() const noexcept { return values.empty() ? kNoValue : values.front(); }
 };
 
 /// The contents of summary.json.
 struct RunSummary {
   std::string state;  ///< "finished" or "interrupted"
   std::int64_t step = 0;
-  double final_validation_loss = kNoValue;
-  double final_perplexity = kNoValue;
-  double best_validation_loss = kNoValue;
+  std::vector<double> final;  ///< value of every metric at the end, in the order of the measures
+  double best_score = kNoValue;
   double spikes = kNoValue;     ///< flagged tensors over all steps
   double nonfinite = kNoValue;  ///< tensors with a non-finite gradient over all steps
   bool diverged = false;
   double seconds = kNoValue;
-  double tokens_per_second = kNoValue;  ///< median over steps
+  double samples_per_second = kNoValue;  ///< median over steps
+
+  double score() const noexcept { return final.empty() ? kNoValue : final.front(); }
 };
 
 /// One run: what was asked for, what it ran on, what it measured.
@@ -58,6 +57,7 @@ struct RunRecord {
   std::string name;
   std::string task;
   std::string command;  ///< the command line, empty if not recorded
+  TaskInfo measures;    ///< what its numbers mean
   nlohmann::json settings = nlohmann::json::object();
   nlohmann::json model = nlohmann::json::object();
   nlohmann::json data = nlohmann::json::object();
@@ -72,10 +72,6 @@ struct RunRecord {
 /// line cut off in the middle are what a running or killed run leaves: tolerated, with a note. Unknown keys
 /// and kinds are skipped. Anything else is an error that names the path, the line and what was expected.
 Result<RunRecord> read_run(const std::filesystem::path& directory);
-
-/// Whether runs with the same settings of data and tokenizer read the same data, as far as they recorded its
-/// SHA-256: the runs of a sweep are compared with each other. The error names two that did not.
-Status check_common_data(std::span<const RunRecord> runs);
 
 /// The run directories that a path stands for: those directly in it, by name, where it is none itself, as a
 /// sweep and a reproduction leave them; else the path, whatever read_run says of it.

@@ -29,8 +29,8 @@ Json norm_summary(const StepReport& report, const ParameterSet& parameters, bool
 
 }  // namespace
 
-Json step_line(const Progress& progress, const StepFigures& figures, const StepReport& report,
-               const ParameterSet& parameters) {
+Json step_line(const TaskInfo& info, const Progress& progress, const StepFigures& figures,
+               const StepReport& report, const ParameterSet& parameters) {
   // A step that saw NaN or Inf has no norm worth drawing.
   const bool finite = report.nonfinite == 0 && !figures.skipped;
   const auto norm = [&](double value) { return finite ? number(value) : Json(nullptr); };
@@ -38,8 +38,8 @@ Json step_line(const Progress& progress, const StepFigures& figures, const StepR
                {"step", progress.step},
                {"loss", number(figures.loss)},
                {"lr", figures.lr},
-               {"tokens", progress.tokens},
-               {"tokens_per_second", figures.tokens_per_second},
+               {info.sample, progress.samples},
+               {info.rate_key(), figures.samples_per_second},
                {"seconds", progress.seconds},
                {"grad_norm", norm(report.raw_global_norm)},
                {"stabilized_norm", norm(report.global_norm)},

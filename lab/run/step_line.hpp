@@ -15,7 +15,7 @@ namespace gradstab::lab {
 struct StepFigures {
   double loss = 0.0;
   double lr = 0.0;
-  double tokens_per_second = 0.0;
+  double samples_per_second = 0.0;
   double grad_norm = std::numeric_limits<double>::quiet_NaN();  ///< raw and global
   std::optional<float> loss_scale;                              ///< if the loss was scaled
   bool skipped = false;                                         ///< by found-inf
@@ -23,7 +23,7 @@ struct StepFigures {
 };
 
 /// `progress` counts this update already.
-nlohmann::ordered_json step_line(const Progress& progress, const StepFigures& figures,
+nlohmann::ordered_json step_line(const TaskInfo& info, const Progress& progress, const StepFigures& figures,
                                  const StepReport& report, const ParameterSet& parameters);
 
 }  // namespace gradstab::lab

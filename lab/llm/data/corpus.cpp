@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "lab/llm/data/text_reader.hpp"
-#include "lab/llm/data/utf8.hpp"
 #include "lab/support/json.hpp"
+#include "lab/support/utf8.hpp"
 
 namespace gradstab::lab {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
-#include "lab/llm/data/utf8.hpp"
 #include "lab/support/files.hpp"
+#include "lab/support/utf8.hpp"
 
 namespace gradstab::lab {
 namespace {

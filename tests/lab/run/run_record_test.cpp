@@ -69,9 +69,9 @@ TEST_F(ReadRunTest, TakesEveryFigure) {
   EXPECT_EQ(run.steps[0].spikes, 2);
   EXPECT_EQ(run.steps[0].seconds, 0.25);
   ASSERT_EQ(run.evaluations.size(), 1u);
-  EXPECT_EQ(run.evaluations[0].perplexity, 100.5);
+  EXPECT_EQ(run.evaluations[0].values[1], 100.5);
   ASSERT_TRUE(run.summary.has_value());
-  EXPECT_EQ(run.summary->final_validation_loss, 4.61);
+  EXPECT_EQ(run.summary->score(), 4.61);
   EXPECT_EQ(run.summary->spikes, 14);
   EXPECT_FALSE(run.summary->diverged);
   EXPECT_THAT(run.notes, IsEmpty());
@@ -182,23 +182,6 @@ TEST(RunDirectoriesTest, OfAFolderOfRunsAreThoseInIt) {
   EXPECT_THAT(run_directories(folder.path() / "logs"), ElementsAre(folder.path() / "logs"));
   EXPECT_THAT(run_directories(folder.path() / "nowhere"), ElementsAre(folder.path() / "nowhere"));
   EXPECT_THAT(run_directories(folder.path() / "sweep.json"), ElementsAre(folder.path() / "sweep.json"));
-}
-
-TEST(CommonDataTest, RunsOfOneTextHaveOneSum) {
-  const auto run = [](const std::string& name, const std::string& data, const char* sum) {
-    RunRecord record;
-    record.name = name;
-    record.settings = {{"data", data}, {"tokenizer", "bytes"}};
-    if (sum != nullptr) record.data = {{"sha256", sum}};
-    return record;
-  };
-  EXPECT_TRUE(check_common_data({}).ok());
-  std::vector<RunRecord> runs = {run("a", "x.txt", "1"), run("b", "y.txt", "2"), run("c", "x.txt", nullptr),
-                                 run("d", "x.txt", "1")};
-  EXPECT_TRUE(check_common_data(runs).ok()) << "older runs, and other texts, have nothing to compare";
-  runs.push_back(run("e", "x.txt", "3"));
-  EXPECT_THAT(check_common_data(runs).message(),
-              HasSubstr("runs 'a' and 'e' were trained on different data"));
 }
 
 TEST_F(ReadRunTest, CommandMayStandInTheSettings) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "lab/run/formats.hpp"
 #include "lab/run/run_record.hpp"
 
 namespace gradstab::lab::testing {
@@ -17,6 +18,7 @@ inline RunRecord make_run(const std::string& name, const std::string& transform,
   RunRecord run;
   run.name = name;
   run.task = "llm";
+  run.measures = measures_of_format_1(257);
   run.settings = {{"model", "1m"}, {"transform", transform}, {"seed", seed}, {"out", "runs/" + name}};
   run.environment = {{"torch", "1.13.1"}};
   for (std::int64_t step = 1; step <= count; ++step) {
@@ -28,21 +30,20 @@ inline RunRecord make_run(const std::string& name, const std::string& transform,
     point.spikes = step == count / 2 ? 3 : 0;
     point.nonfinite = 0;
     point.seconds = 0.5 * static_cast<double>(step);
-    point.tokens_per_second = 12110;
+    point.samples_per_second = 12110;
     run.steps.push_back(point);
     if (step % 10 == 0)
-      run.evaluations.push_back({step, loss + 0.1 * static_cast<double>(count - step), 90.5});
+      run.evaluations.push_back({step, {loss + 0.1 * static_cast<double>(count - step), 90.5}});
   }
   RunSummary summary;
   summary.state = "finished";
   summary.step = count;
-  summary.final_validation_loss = loss;
-  summary.final_perplexity = std::exp(loss);
-  summary.best_validation_loss = loss;
+  summary.final = {loss, std::exp(loss)};
+  summary.best_score = loss;
   summary.spikes = 3;
   summary.nonfinite = 0;
   summary.seconds = 0.5 * static_cast<double>(count);
-  summary.tokens_per_second = 12110;
+  summary.samples_per_second = 12110;
   run.summary = summary;
   return run;
 }

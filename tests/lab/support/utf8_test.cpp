@@ -1,4 +1,4 @@
-#include "lab/llm/data/utf8.hpp"
+#include "lab/support/utf8.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,6 @@
-#include "lab/reproduce/device_time.hpp"
+#include "lab/llm/llm_time.hpp"
+
+#include "lab/llm/llm_settings.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -20,11 +22,34 @@ constexpr double kSecondsOfLossScaling = 0.0078;
 /// Loading LibTorch with its CUDA libraries, the corpus, and the first use of the device.
 constexpr double kSecondsToStart = 8.0;
 
-double seconds_of(const TrainOptions& options, int jobs) {
+}  // namespace
+
+std::optional<double> llm_core_seconds(const TrainOptions& options) {
+  constexpr double kTokensPerSecond = 13900.0;  // of the 1m model on bytes, fp32, one core
+  constexpr double kStartSeconds = 1.5;         // loading LibTorch and the corpus
+  const LlmSettings& settings = llm_settings(options);
+  if (settings.model != "1m" || settings.tokenizer != "bytes") return {};
+  const double slower = options.precision == "bf16"   ? 1.13
+                        : options.precision == "fp16" ? 1.39
+                        : options.precision == "fp32" ? 1.0
+                                                      : 1.10;
+  const auto batch = static_cast<double>(options.batch * settings.context);
+  constexpr double kBlocksOfTheSize = 5.0;
+  const double deeper = settings.layers > 0 ? static_cast<double>(settings.layers) / kBlocksOfTheSize : 1.0;
+  // An evaluated batch has no backward pass, which is two thirds of an update.
+  const std::int64_t evaluations = options.steps / options.eval_every;
+  const double evaluated =
+      static_cast<double>(evaluations * settings.eval_batches + settings.final_eval_batches) / 3.0;
+  const double updates = static_cast<double>(options.steps * options.accumulation) + evaluated;
+  return kStartSeconds + slower * deeper * updates * batch / kTokensPerSecond;
+}
+
+double llm_device_seconds(const TrainOptions& options, int jobs) {
+  const LlmSettings& settings = llm_settings(options);
   const LlamaConfig model = llama_config(options).value();
-  const auto context = static_cast<double>(options.context);
+  const auto context = static_cast<double>(settings.context);
   const auto hidden = static_cast<double>(model.hidden);
-  const auto head = static_cast<double>(options.vocab_size) * hidden;
+  const auto head = static_cast<double>(settings.vocab_size) * hidden;
   // A multiplication and an addition per weight and token; attention has two products of the length of the
   // context.
   const double attention = 2.0 * static_cast<double>(model.layers) * context * hidden;
@@ -40,18 +65,10 @@ double seconds_of(const TrainOptions& options, int jobs) {
 
   const auto updates = static_cast<double>(options.steps * options.accumulation);
   const std::int64_t evaluations = options.steps / options.eval_every;
-  const auto evaluated = static_cast<double>(evaluations * options.eval_batches + options.final_eval_batches);
+  const auto evaluated =
+      static_cast<double>(evaluations * settings.eval_batches + settings.final_eval_batches);
   return kSecondsToStart / jobs + updates * (update * tokens / speed + fixed) +
          evaluated * (forward * tokens / speed + fixed / 3.0);
-}
-
-}  // namespace
-
-double estimated_device_seconds(const std::vector<PlannedRun>& runs, int jobs) {
-  // Jobs share the device: only their starts are counted as running side by side.
-  double seconds = 0.0;
-  for (const PlannedRun& run : runs) seconds += seconds_of(run.point.options, jobs);
-  return seconds;
 }
 
 }  // namespace gradstab::lab
