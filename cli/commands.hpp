@@ -23,7 +23,7 @@ struct TrainArguments;
 /// What a run with these settings is started by.
 using Train = std::function<int(const TrainArguments&)>;
 
-void add_train(CLI::App& app, Action& action, Train run);
+void add_train(CLI::App& app, Action& action, const Train& run);
 void add_report(CLI::App& app, Action& action);
 void add_bounds(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
@@ -39,7 +39,7 @@ CLI::Option* add_path(CLI::App& verb, const std::string& flag, std::string& path
 /// or a pipe is in nobody's way.
 Status check_not_there(const std::filesystem::path& file, const std::string& flag, bool force);
 
-/// An option for every setting of a run.
+/// An option for every setting of a run of the options' task, and for its recipes.
 void add_settings(CLI::App& verb, lab::TrainOptions& options);
 
 /// --ignore-limits, of every verb that trains.

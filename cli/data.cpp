@@ -1,66 +1,72 @@
 // gradstab data
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
 #include "cli/values.hpp"
-#include "lab/data/dataset.hpp"
+#include "lab/tasks.hpp"
 
 namespace gradstab::cli {
 namespace {
 
 struct DataArguments {
-  std::string source = "dict-gcide";
-  std::string tokenizer = "bpe";
-  int vocab_size = 4096;
-  std::string text;
+  lab::TrainOptions options;
+  std::string text;  ///< what the task's question is about
 };
 
 int run_data(const DataArguments& arguments) {
-  lab::DatasetOptions options;
-  options.source = arguments.source;
-  options.vocab_size = arguments.vocab_size;
-  options.tokenizer = arguments.tokenizer == "bytes" ? lab::TokenizerKind::bytes : lab::TokenizerKind::bpe;
+  if (const Status valid = arguments.options.validate(); !valid.ok()) return exit_code_for(valid);
   ProgressLine line;
-  const auto dataset = lab::prepare_dataset(options, [&](lab::PrepareStage stage, double fraction) {
-    line.show(fraction, std::string(lab::to_string(stage)));
-  });
+  const auto report = arguments.options.kind->describe_data(
+      arguments.options, arguments.text,
+      [&](std::string_view doing, double fraction) { line.show(fraction, std::string(doing)); });
   line.finish();
-  if (!dataset) return exit_code_for(dataset.status());
-  const auto part = [&](const char* name, lab::CorpusPart which) {
-    const auto& counts = dataset->counts(which);
-    print("{:<11} {} tokens, {} documents, {} bytes\n", name, counts.tokens, counts.documents,
-          counts.text_bytes);
-  };
-  print("source      {}\n", dataset->description());
-  part("training", lab::CorpusPart::train);
-  part("validation", lab::CorpusPart::validation);
-  print("cache       {}\n", dataset->from_cache() ? "used" : "written");
-  if (!arguments.text.empty()) {
-    const auto tokens = dataset->tokenizer().encode(arguments.text);
-    if (!tokens) return exit_code_for(tokens.status());
-    print("encoded     {}\n", fmt::join(*tokens, " "));
-  }
+  if (!report) return exit_code_for(report.status());
+  for (const auto& [label, text] : *report) print("{:<11} {}\n", label, text);
   return kExitOk;
+}
+
+/// The options of a task's data; the first setting is also the one that needs no name.
+void add_options(CLI::App& verb, const lab::TaskKind& kind, Action& action) {
+  auto arguments = std::make_shared<DataArguments>();
+  arguments->options = lab::default_options(kind);
+  const auto settings = kind.data_settings();
+  lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
+    const auto found = std::ranges::find(settings, name);
+    if (found == settings.end()) return;
+    std::string flag = found == settings.begin() ? std::string("source") : "--" + std::string(name);
+    std::ranges::replace(flag, '_', '-');
+    if constexpr (!std::is_same_v<std::remove_reference_t<decltype(field)>, bool>)
+      add_value(verb, flag, field, help)->capture_default_str();
+    else
+      verb.add_flag(flag, field, help);
+  });
+  if (const auto question = kind.data_question())
+    verb.add_option(question->flag, arguments->text, question->help);
+  verb.callback([&verb, &action, arguments] {
+    if (verb.get_subcommands().empty()) action = [arguments] { return run_data(*arguments); };
+  });
 }
 
 }  // namespace
 
 void add_data(CLI::App& app, Action& action) {
-  CLI::App* data = app.add_subcommand("data", "prepare a corpus and print its size");
-  auto arguments = std::make_shared<DataArguments>();
-  data->add_option("source", arguments->source, "dict-gcide, or a text or JSONL file, plain or gzip")
-      ->capture_default_str();
-  data->add_option("--tokenizer", arguments->tokenizer, "bpe or bytes")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"bpe", "bytes"}));
-  add_value(*data, "--vocab-size", arguments->vocab_size, "vocabulary of the bpe tokenizer")
-      ->capture_default_str();
-  data->add_option("--encode", arguments->text, "also print the tokens of this text");
+  CLI::App* data = app.add_subcommand(
+      "data", "prepare the data of a task and print their size; without a task, those of the first");
+  bool first = true;
+  for (const lab::TaskEntry& entry : lab::all_tasks()) {
+    const lab::TaskKind& kind = *entry.kind;
+    if (kind.data_settings().empty()) continue;
+    // As older versions had it, which knew one task.
+    if (std::exchange(first, false)) add_options(*data, kind, action);
+    add_options(*data->add_subcommand(std::string(kind.name()), fmt::format("of train {}", kind.name())),
+                kind, action);
+  }
   data->footer("\nExample: gradstab data book.txt.gz --vocab-size 2000 --encode 'stabilize the norm'");
-  data->callback([&action, arguments] { action = [arguments] { return run_data(*arguments); }; });
 }
 
 }  // namespace gradstab::cli

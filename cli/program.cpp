@@ -7,10 +7,12 @@
 #include <exception>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "cli/terminal.hpp"
 #include "gradstab/export.hpp"
 #include "lab/support/destination.hpp"
+#include "lab/support/nearest.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -26,9 +28,26 @@ std::string names_of_verbs(CLI::App& app) {
   return names;
 }
 
-}  // namespace
+/// The verb that was chosen, down to its last word.
+const CLI::App& chosen(const CLI::App& app) {
+  const CLI::App* verb = &app;
+  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+  return *verb;
+}
 
-namespace {
+/// What follows an option that the verb does not have: the one of its own that was meant.
+std::string suggestion(const CLI::App& app, const CLI::ExtrasError& error) {
+  const std::string message = error.what();
+  const std::size_t dashes = message.find("--");
+  if (dashes == std::string::npos) return "";
+  const std::size_t begin = dashes + 2;
+  const std::string word = message.substr(begin, message.find_first_of("= ]", begin) - begin);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : chosen(app).get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  if (word.empty() || known.empty()) return "";
+  return fmt::format("; did you mean --{}?", lab::nearest(word, known));
+}
 
 /// Gives the program the three descriptors that it may have been started without. The next file that it
 /// opened would have taken their place, and got what is printed. What nobody can read fails: a result that is
@@ -52,6 +71,9 @@ int parse_and_run(int argc, char** argv, const std::function<void(CLI::App&, Act
     app.parse(argc, argv);
     if (action) return action();
     print_error("no verb given; expected " + names_of_verbs(app) + " (see gradstab --help)");
+    return kExitUsage;
+  } catch (const CLI::ExtrasError& error) {
+    print_error(std::string(error.what()) + suggestion(app, error) + " (see gradstab --help)");
     return kExitUsage;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version

@@ -11,8 +11,8 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/report/verdict.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/support/files.hpp"
 
 namespace gradstab::cli {
@@ -25,23 +25,35 @@ struct ReportArguments {
   bool force = false;
 };
 
-std::string figure(double value, const char* format) {
-  return std::isnan(value) ? std::string("-") : fmt::format(fmt::runtime(format), value);
+std::string figure(double value, int digits) {
+  return std::isnan(value) ? std::string("-") : fmt::format("{:.{}f}", value, digits);
 }
 
+/// A column for each metric of the task, and what every task has.
 void print_table(const std::vector<lab::RunRecord>& runs) {
-  std::size_t width = 3;
-  for (const lab::RunRecord& run : runs) width = std::max(width, printable(run.name).size());
-  print("{:<{}}  {:>9}  {:>10}  {:>8}  {:>7}  {:>12}  {:>6}  {:>8}  {}\n", "run", width, "val. loss",
-        "perplexity", "vs first", "spikes", "largest norm", "time", "tokens/s", "state");
+  const lab::TaskInfo& measures = runs.front().measures;
+  const int digits = measures.score().digits;
+  std::vector<std::vector<std::string>> rows = {{"run"}};
+  for (const lab::Metric& metric : measures.metrics) rows[0].push_back(lab::in_sentence(metric.title));
+  for (const char* heading : {"vs first", "spikes", "largest norm", "time"}) rows[0].emplace_back(heading);
+  rows[0].push_back(measures.sample + "/s");
+  rows[0].emplace_back("state");
   for (const lab::RunRecord& run : runs) {
-    const lab::RunFigures row = lab::figures_of(run, runs.front());
-    print("{:<{}}  {:>9}  {:>10}  {:>8}  {:>7}  {:>12}  {:>6}  {:>8}  {}\n", run.name, width,
-          figure(row.validation_loss, "{:.4f}"), figure(row.perplexity, "{:.2f}"),
-          figure(row.difference, "{:+.4f}"), figure(row.spikes, "{:.0f}"), figure(row.largest_norm, "{:.4g}"),
-          std::isnan(row.seconds) ? "-" : format_duration(row.seconds),
-          figure(row.tokens_per_second, "{:.0f}"), lab::to_string(row.state));
+    const lab::RunFigures figures = lab::figures_of(run, runs.front());
+    std::vector<std::string>& row = rows.emplace_back();
+    row.push_back(run.name);
+    for (std::size_t i = 0; i < measures.metrics.size(); ++i) {
+      row.push_back(
+          figure(i < figures.values.size() ? figures.values[i] : lab::kNoValue, measures.metrics[i].digits));
+    }
+    row.push_back(std::isnan(figures.difference) ? "-" : fmt::format("{:+.{}f}", figures.difference, digits));
+    row.push_back(figure(figures.spikes, 0));
+    row.push_back(std::isnan(figures.largest_norm) ? "-" : fmt::format("{:.4g}", figures.largest_norm));
+    row.push_back(std::isnan(figures.seconds) ? "-" : format_duration(figures.seconds));
+    row.push_back(figure(figures.samples_per_second, 0));
+    row.push_back(lab::to_string(figures.state));
   }
+  print_columns(rows);
 }
 
 int run_report(const ReportArguments& arguments) {

@@ -12,7 +12,6 @@
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
 #include "cli/values.hpp"
-#include "lab/reproduce/device_time.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/reproduce/outputs.hpp"
@@ -20,6 +19,7 @@
 #include "lab/reproduce/plan.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/gzip.hpp"
+#include "lab/tasks.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -82,9 +82,10 @@ bool on_gpu(const ReproduceArguments& arguments, lab::Scale scale) {
 }
 
 /// What a scale needs that is not here.
-Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
-  if (scale == lab::Scale::paper && arguments.data.empty())
-    return invalid("--scale paper needs the text that the paper trained on: --data FILE with C4 as JSONL");
+Status check_scale(const ReproduceArguments& arguments, lab::Scale scale, const lab::TaskKind& kind) {
+  const std::string_view needed = kind.data_of_the_paper();
+  if (scale == lab::Scale::paper && arguments.data.empty() && !needed.empty())
+    return invalid(fmt::format("--scale paper needs {}", needed));
   if (!on_gpu(arguments, scale)) return {};
   const Status usable = check_device(kGpu);
   if (usable.ok()) return {};
@@ -96,13 +97,16 @@ Status check_scale(const ReproduceArguments& arguments, lab::Scale scale) {
 
 /// How long the runs take, as far as that is known.
 std::string expected_time(const std::vector<lab::PlannedRun>& runs, unsigned cores, int jobs, bool gpu) {
+  constexpr const char* kUnknown = "how long they take was not measured";
   if (gpu) {
+    const auto estimate = lab::estimated_device_seconds(runs, jobs);
+    if (!estimate) return kUnknown;
     return fmt::format(
         "about {} on one H100, estimated from the number of operations and the rate of a short run there",
-        format_duration(lab::estimated_device_seconds(runs, jobs)));
+        format_duration(*estimate));
   }
   const auto seconds = lab::expected_seconds(runs, std::min(cores, static_cast<unsigned>(jobs)));
-  if (!seconds) return "how long they take was not measured";
+  if (!seconds) return kUnknown;
   return fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
                      format_duration(*seconds));
 }
@@ -161,18 +165,37 @@ int write_overview(const std::string& folder) {
   return kExitOk;
 }
 
+/// What all calls of a reproduction must agree on beside item and scale.
+lab::Json pinned_settings(const lab::TrainOptions& options) {
+  const lab::Json all = lab::to_json(options);
+  lab::Json pinned = lab::Json::object();
+  if (const auto data = options.kind->data_settings(); !data.empty()) {
+    const std::string source(data.front());
+    pinned[source] = all.at(source);
+  }
+  pinned["device"] = options.device;
+  return pinned;
+}
+
 int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   const auto scale = *lab::scale_named(arguments.scale);
-  if (const Status ready = check_scale(arguments, scale); !ready.ok()) return exit_code_for(ready);
+  lab::Plan plan = lab::plan_of(item, scale);
+  const auto kind = lab::task_named(plan.task);
+  if (!kind) return exit_code_for(kind.status());
+  if (const Status ready = check_scale(arguments, scale, **kind); !ready.ok()) return exit_code_for(ready);
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   const bool gpu = on_gpu(arguments, scale);
   const int jobs = arguments.jobs > 0 ? arguments.jobs : gpu ? kJobsOnGpu : static_cast<int>(cores);
   const std::string output =
       arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
-  lab::Plan plan = lab::plan_of(item, scale);
   if (arguments.seeds > 0) plan.seeds = arguments.seeds;
   lab::Settings common;
-  if (!arguments.data.empty()) common.emplace_back("data", arguments.data);
+  if (!arguments.data.empty()) {
+    const auto settings = (*kind)->data_settings();
+    if (settings.empty())
+      return exit_code_for(invalid(fmt::format("--data: task {} reads no data", (*kind)->name())));
+    common.emplace_back(settings.front(), arguments.data);
+  }
   if (gpu) common.emplace_back("device", kGpu);
   const auto planned = lab::planned_runs(plan, common);
   if (!planned) return exit_code_for(planned.status());
@@ -183,12 +206,11 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
     if (!fits.ok()) return exit_code_for(fits);
   }
 
-  const nlohmann::ordered_json description = {
-      {"format", 1},
-      {"kind", "reproduction"},
-      {"item", item.name},
-      {"scale", arguments.scale},
-      {"settings", {{"data", points.front().options.data}, {"device", points.front().options.device}}}};
+  const nlohmann::ordered_json description = {{"format", 1},
+                                              {"kind", "reproduction"},
+                                              {"item", item.name},
+                                              {"scale", arguments.scale},
+                                              {"settings", pinned_settings(points.front().options)}};
   const auto directory = lab::SweepDirectory::open(output, description);
   if (!directory) return exit_code_for(directory.status());
   if (!directory->warning().empty()) print_warning(directory->warning());

@@ -13,8 +13,10 @@
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
 #include "cli/values.hpp"
+#include "lab/report/common_data.hpp"
 #include "lab/report/report.hpp"
 #include "lab/support/files.hpp"
+#include "lab/tasks.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -40,18 +42,18 @@ std::string outcome_of(const SweepResult& result) {
 }
 
 void print_table(const std::vector<SweepResult>& results) {
-  std::size_t width = 3;
-  for (const SweepResult& result : results) width = std::max(width, printable(result.point.name).size());
-  print("{:<{}}  {:>9}  {:>7}  {}\n", "run", width, "val. loss", "spikes", "state");
+  const lab::Metric metric = results.front().point.options.kind->info().score();
+  std::vector<std::vector<std::string>> rows = {{"run", lab::in_sentence(metric.title), "spikes", "state"}};
   for (const SweepResult& result : results) {
-    const auto figure = [&](const char* key, const char* format) {
+    const auto figure = [&](const std::string& key, int digits) {
       const bool there = result.summary.is_object() && result.summary.contains(key);
       const auto value = there ? lab::as_number(result.summary[key]) : std::nullopt;
-      return value ? fmt::format(fmt::runtime(format), *value) : std::string("-");
+      return value ? fmt::format("{:.{}f}", *value, digits) : std::string("-");
     };
-    print("{:<{}}  {:>9}  {:>7}  {}\n", result.point.name, width, figure("final_validation_loss", "{:.4f}"),
-          figure("spikes", "{:.0f}"), outcome_of(result));
+    rows.push_back({result.point.name, figure("final_" + metric.key, metric.digits), figure("spikes", 0),
+                    outcome_of(result)});
   }
+  print_columns(rows);
 }
 
 /// One page over all runs that have finished.
@@ -79,7 +81,7 @@ Status write_report(const lab::SweepDirectory& directory, const std::vector<Swee
 int run_sweep_verb(const SweepArguments& arguments) {
   std::vector<lab::SweepAxis> axes;
   for (const std::string& text : arguments.over) {
-    auto axis = lab::parse_axis(text);
+    auto axis = lab::parse_axis(arguments.base, text);
     if (!axis) return exit_code_for({axis.status().code(), "--over " + axis.status().message()});
     axes.push_back(*std::move(axis));
   }
@@ -118,24 +120,29 @@ void add_sweep(CLI::App& app, Action& action) {
   CLI::App* sweep = app.add_subcommand(
       "sweep", "train a grid of runs; the same command continues a sweep that was stopped");
   sweep->require_subcommand(1);
-  CLI::App* llm = sweep->add_subcommand("llm", "a grid of runs of train llm");
-  auto arguments = std::make_shared<SweepArguments>();
-  llm->add_option(
-         "--over", arguments->over,
-         "KEY=VALUE,VALUE,... or KEY=FIRST..LAST: a setting below and its values, separated by commas, "
-         "or by semicolons where values contain commas; every combination is a run")
-      ->required()
-      ->allow_extra_args(false);
-  add_path(*llm, "--output", arguments->output, "folder of the sweep")->required();
-  add_value(*llm, "--jobs", arguments->jobs, "runs at the same time; they share the cores")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  add_settings(*llm, arguments->base);
-  add_ignore_limits(*llm, arguments->ignore_limits);
-  llm->footer(
-      "\nExample: gradstab sweep llm --over transform=none,clip,stabilize --over lr=0.001,0.003,0.01 --over "
-      "seed=0..2 --steps 300 --warmup 20 --output runs/sweep");
-  llm->callback([&action, arguments] { action = [arguments] { return run_sweep_verb(*arguments); }; });
+  for (const lab::TaskEntry& entry : lab::all_tasks()) {
+    const std::string task(entry.kind->name());
+    CLI::App* verb = sweep->add_subcommand(task, "a grid of runs of train " + task);
+    auto arguments = std::make_shared<SweepArguments>();
+    arguments->base = lab::default_options(*entry.kind);
+    verb->add_option(
+            "--over", arguments->over,
+            "KEY=VALUE,VALUE,... or KEY=FIRST..LAST: a setting below and its values, separated by commas, "
+            "or by semicolons where values contain commas; every combination is a run")
+        ->required()
+        ->allow_extra_args(false);
+    add_path(*verb, "--output", arguments->output, "folder of the sweep")->required();
+    add_value(*verb, "--jobs", arguments->jobs, "runs at the same time; they share the cores")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1024));
+    add_settings(*verb, arguments->base);
+    add_ignore_limits(*verb, arguments->ignore_limits);
+    verb->footer(
+        fmt::format("\nExample: gradstab sweep {} --over transform=none,clip,stabilize --over "
+                    "lr=0.001,0.003,0.01 --over seed=0..2 --steps 300 --warmup 20 --output runs/sweep",
+                    task));
+    verb->callback([&action, arguments] { action = [arguments] { return run_sweep_verb(*arguments); }; });
+  }
 }
 
 }  // namespace gradstab::cli

@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "lab/data/utf8.hpp"
 #include "lab/support/files.hpp"
+#include "lab/support/utf8.hpp"
 
 namespace gradstab::cli {
 namespace {
@@ -92,6 +92,25 @@ std::string printable(std::string_view text) {
 void print_raw(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && output_error == 0)
     output_error = errno;
+}
+
+void print_columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], printable(row[i]).size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string cell = printable(row[i]);
+      if (i + 1 == row.size())
+        line += cell;
+      else
+        line += i == 0 ? fmt::format("{:<{}}  ", cell, widths[i]) : fmt::format("{:>{}}  ", cell, widths[i]);
+    }
+    print_raw(line + "\n");
+  }
 }
 
 void flush_output() {

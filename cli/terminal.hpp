@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "gradstab/status.hpp"
 
@@ -43,6 +44,10 @@ void print(fmt::format_string<decltype(printable_argument(std::declval<const Arg
            const Args&... args) {
   print_raw(fmt::format(format, printable_argument(args)...));
 }
+
+/// A table: the first row is the heading. The first column and the last stand left, the others right. Cells
+/// are escaped.
+void print_columns(const std::vector<std::vector<std::string>>& rows);
 
 /// What was printed so far is now on its way.
 void flush_output();

@@ -1,4 +1,4 @@
-// gradstab train llm: the run itself.
+// gradstab train TASK: the run itself.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -13,29 +13,44 @@
 #include "cli/interrupt.hpp"
 #include "cli/terminal.hpp"
 #include "cli/train_arguments.hpp"
-#include "lab/tasks/llm_task.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/tasks.hpp"
 #include "lab/train/allocation_failure.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::cli {
 namespace {
 
-Result<lab::Dataset> prepare(const lab::DatasetOptions& options) {
+Result<std::unique_ptr<lab::Task>> make_task(const lab::TrainOptions& options) {
+  const auto entry = std::ranges::find(lab::all_tasks(), options.kind, &lab::TaskEntry::kind);
   ProgressLine line;
-  return lab::prepare_dataset(options, [&](lab::PrepareStage stage, double fraction) {
-    line.show(fraction, fmt::format("preparing data: {}", lab::to_string(stage)));
+  return entry->make(options, [&](std::string_view doing, double fraction) {
+    line.show(fraction, fmt::format("preparing data: {}", doing));
   });
 }
 
-std::string progress_text(const lab::TrainProgress& progress, double steps_per_second) {
+std::string progress_text(const lab::TrainProgress& progress, const lab::TaskInfo& info,
+                          double steps_per_second) {
   const double remaining = static_cast<double>(progress.steps - progress.step) / steps_per_second;
-  std::string text = fmt::format("step {}/{}  {:.2f} steps/s  {:.0f} tok/s  ETA {}  loss {:.3f}  norm {:.3g}",
-                                 progress.step, progress.steps, steps_per_second, progress.tokens_per_second,
-                                 format_duration(remaining), progress.loss, progress.grad_norm);
-  if (!std::isnan(progress.validation_loss)) text += fmt::format("  val {:.3f}", progress.validation_loss);
+  std::string text = fmt::format("step {}/{}  {:.2f} steps/s  {:.0f} {}/s  ETA {}  loss {:.3f}  norm {:.3g}",
+                                 progress.step, progress.steps, steps_per_second, progress.samples_per_second,
+                                 info.sample, format_duration(remaining), progress.loss, progress.grad_norm);
+  if (!std::isnan(progress.score))
+    text += fmt::format("  {} {:.3f}", lab::in_sentence(info.score().title), progress.score);
+  return text;
+}
+
+/// "validation loss 4.6123, perplexity 100.72"
+std::string values_text(const lab::TaskInfo& info, const lab::JsonReader& summary) {
+  std::string text;
+  for (const lab::Metric& metric : info.metrics) {
+    const double value = summary["final_" + metric.key].number_or_nan();
+    text += fmt::format(
+        "{}{} {}", text.empty() ? "" : ", ", lab::in_sentence(metric.title),
+        std::isnan(value) ? std::string("not finite") : fmt::format("{:.{}f}", value, metric.digits));
+  }
   return text;
 }
 
@@ -67,15 +82,13 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   if (const auto blas = lab::loaded_blas(); !blas.warning.empty() && !options.on_device())
     print_warning(blas.warning);
 
-  auto dataset = prepare(lab::dataset_options(options));
-  if (!dataset) return exit_code_for(dataset.status());
-  print("data     {}\n", dataset->description());
-  auto task = lab::make_llm_task(options, *std::move(dataset));
+  auto task = make_task(options);
   if (!task) return exit_code_for(task.status());
-  const auto described = (*task)->describe_model();
-  const lab::JsonReader model(described, "");
-  print("model    LLaMA {}: {:.2f} M parameters, {:.2f} M of them outside the embeddings\n", options.model,
-        model["parameters"].number() / 1e6, model["non_embedding_parameters"].number() / 1e6);
+  const lab::TaskInfo& info = (*task)->info();
+  const auto data = (*task)->describe_data();
+  if (const std::string source = lab::JsonReader(data, "")["source"].text_or(""); !source.empty())
+    print("data     {}\n", source);
+  print("model    {}\n", (*task)->model_text());
   if (options.on_device()) {
     const std::string gpu = lab::device_model(*device);
     print("device   {}{}\n", options.device, gpu.empty() ? "" : ", " + gpu);
@@ -104,7 +117,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const double rate = static_cast<double>(progress.step - first_step) / std::max(seconds, 1e-9);
     line.show(static_cast<double>(progress.step) / static_cast<double>(progress.steps),
-              progress_text(progress, rate));
+              progress_text(progress, info, rate));
   };
   const auto result = lab::train(**task, std::move(request));
   line.finish();
@@ -115,18 +128,14 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
     if (step == 0) {
       print("interrupted before the first update; there is nothing to resume\n");
     } else {
-      print("interrupted after update {}; continue with: gradstab train llm --resume {}\n", step,
+      print("interrupted after update {}; continue with: gradstab train {} --resume {}\n", step, info.name,
             arguments.output);
     }
     return kExitInterrupted;
   }
-  const auto text = [&](const char* key, int digits) {
-    const double value = summary[key].number_or_nan();
-    return std::isnan(value) ? std::string("not finite") : fmt::format("{:.{}f}", value, digits);
-  };
-  print("result   validation loss {}, perplexity {}, {} gradient spikes, {} at {} tokens/s{}\n",
-        text("final_validation_loss", 4), text("final_perplexity", 2), summary["spikes"].whole(),
-        format_duration(summary["seconds"].number()), text("tokens_per_second", 0),
+  print("result   {}, {} gradient spikes, {} at {:.0f} {}/s{}\n", values_text(info, summary),
+        summary["spikes"].whole(), format_duration(summary["seconds"].number()),
+        summary[info.rate_key()].number_or_nan(), info.sample,
         summary["diverged"].truth() ? "  DIVERGED" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",

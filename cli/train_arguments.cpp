@@ -11,8 +11,9 @@
 #include "cli/commands.hpp"
 #include "cli/values.hpp"
 #include "gradstab/methods.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/tasks.hpp"
 #include "lab/train/machine_limits.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::cli {
@@ -34,9 +35,8 @@ std::string short_name(const lab::TrainOptions& options) {
 std::string default_output(const lab::TrainOptions& options) {
   const std::string precision =
       options.number_format() == lab::Precision::fp32 ? "" : "-" + options.precision;
-  const std::string depth = options.layers > 0 ? fmt::format("-layers{}", options.layers) : "";
-  return fmt::format("runs/llm-{}{}-{}{}-lr{:g}-seed{}", options.model, depth, short_name(options), precision,
-                     options.lr, options.seed);
+  return fmt::format("runs/{}-{}-{}{}-lr{:g}-seed{}", options.kind->name(), options.kind->model_name(options),
+                     short_name(options), precision, options.lr, options.seed);
 }
 
 /// Fills the options of a run to continue from its run.json.
@@ -45,7 +45,14 @@ Status load_resumed(TrainArguments& arguments) {
   if (!run) return run.status();
   const lab::JsonReader json(*run, "run.json");
   const std::string name = json["name"].text_or("");
-  auto options = lab::train_options_from_json(json["settings"]);
+  const std::string_view expected = arguments.options.kind->name();
+  if (const std::string task = json["task"].text_or(std::string(expected)); task != expected) {
+    return {
+        StatusCode::invalid_argument,
+        fmt::format("'{}' is a run of task {}, not of {}; continue it with: gradstab train {} --resume {}",
+                    arguments.resume, task, expected, task, arguments.resume)};
+  }
+  auto options = lab::train_options_from_json(*arguments.options.kind, json["settings"]);
   if (!options) {
     return {options.status().code(), fmt::format("'{}': {}", arguments.resume, options.status().message())};
   }
@@ -80,7 +87,28 @@ Status complete(TrainArguments& arguments) {
   return {};
 }
 
+namespace {
+
+/// Taken before the settings, since it stands before them: what is given beside a recipe goes over it.
+void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
+  std::string help;
+  for (const lab::Recipe& recipe : options.kind->recipes())
+    help += fmt::format("{}{} ({})", help.empty() ? "many settings at once, under those given here: " : "; ",
+                        recipe.name, recipe.summary);
+  if (help.empty()) return;
+  verb.add_option_function<std::string>(
+      "--recipe",
+      [&options](const std::string& name) {
+        const Status applied = lab::apply_recipe(options, name);
+        if (!applied.ok()) throw CLI::ValidationError("--recipe", applied.message());
+      },
+      help);
+}
+
+}  // namespace
+
 void add_settings(CLI::App& verb, lab::TrainOptions& options) {
+  add_recipe(verb, options);
   lab::for_each_setting(options, [&](const char* name, auto& field, const char* help) {
     std::string flag = std::string("--") + name;
     std::ranges::replace(flag, '_', '-');
@@ -119,23 +147,24 @@ CLI::Option* add_ignore_limits(CLI::App& verb, bool& ignore_limits) {
       "start even if the run needs more memory, or many more threads, than this machine has");
 }
 
-void add_train(CLI::App& app, Action& action, Train run) {
-  CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
-  train->require_subcommand(1);
-  CLI::App* llm = train->add_subcommand("llm", "pre-train a LLaMA on text");
+namespace {
+
+void add_train_task(CLI::App& train, const lab::TaskKind& kind, Action& action, const Train& run) {
+  CLI::App* verb = train.add_subcommand(std::string(kind.name()), std::string(kind.summary()));
   auto arguments = std::make_shared<TrainArguments>();
+  arguments->options = lab::default_options(kind);
   CLI::Option* resume =
-      add_path(*llm, "--resume", arguments->resume, "continue the interrupted run in this folder");
-  add_settings(*llm, arguments->options);
-  add_path(*llm, "--output", arguments->output,
-           "folder of the run [runs/llm-MODEL-NAME[-PRECISION]-lrLR-seedSEED]");
-  llm->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
-  llm->add_flag("--force", arguments->force, "replace an existing run in the output folder");
-  CLI::Option* ignore_limits = add_ignore_limits(*llm, arguments->ignore_limits);
-  llm->footer(
-      "\nExample: gradstab train llm --transform stabilize --lr 0.01 --steps 300 --output runs/first");
-  llm->callback([&action, arguments, llm, resume, ignore_limits, run = std::move(run)] {
-    for (const CLI::Option* option : llm->get_options()) {
+      add_path(*verb, "--resume", arguments->resume, "continue the interrupted run in this folder");
+  add_settings(*verb, arguments->options);
+  add_path(*verb, "--output", arguments->output,
+           fmt::format("folder of the run [runs/{}-MODEL-NAME[-PRECISION]-lrLR-seedSEED]", kind.name()));
+  verb->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
+  verb->add_flag("--force", arguments->force, "replace an existing run in the output folder");
+  CLI::Option* ignore_limits = add_ignore_limits(*verb, arguments->ignore_limits);
+  verb->footer(
+      fmt::format("\nExample: gradstab train {} {} --output runs/first", kind.name(), kind.example()));
+  verb->callback([&action, arguments, verb, resume, ignore_limits, run] {
+    for (const CLI::Option* option : verb->get_options()) {
       if (resume->count() == 0 || option == resume || option == ignore_limits || option->count() == 0)
         continue;
       throw CLI::ValidationError(
@@ -144,6 +173,14 @@ void add_train(CLI::App& app, Action& action, Train run) {
     }
     action = [arguments, run] { return run(*arguments); };
   });
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action, const Train& run) {
+  CLI::App* train = app.add_subcommand("train", "train a model and record everything about it");
+  train->require_subcommand(1);
+  for (const lab::TaskEntry& entry : lab::all_tasks()) add_train_task(*train, *entry.kind, action, run);
 }
 
 }  // namespace gradstab::cli

@@ -10,10 +10,11 @@
 #include <string>
 
 #include "core/base/state_codec.hpp"
+#include "lab/llm/llm_kind.hpp"
 #include "lab/reproduce/records.hpp"
+#include "lab/run/checkpoint.hpp"
+#include "lab/run/progress.hpp"
 #include "lab/support/files.hpp"
-#include "lab/train/checkpoint.hpp"
-#include "lab/train/progress.hpp"
 #include "state_subjects.hpp"
 
 namespace gradstab::fuzz {
@@ -50,9 +51,9 @@ void write_document(const std::filesystem::path& file, char reader, const std::s
 std::string checkpoint_payload(const std::filesystem::path& folder) {
   constexpr std::size_t kPreambleBytes = 24;
   lab::Checkpoint checkpoint;
-  checkpoint.header = {{"progress", lab::to_json(lab::Progress())},
+  checkpoint.header = {{"progress", lab::to_json(lab::Progress(), lab::llm_kind().info())},
                        {"model", nullptr},
-                       {"settings", lab::to_json(lab::TrainOptions())}};
+                       {"settings", lab::to_json(lab::default_options(lab::llm_kind()))}};
   checkpoint.tensors["weights/a"] = {DType::float32, {2, 1}, "01234567"};
   checkpoint.tensors["weights/b"] = {DType::bfloat16, {}, "01"};
   checkpoint.blobs["optimizer"] = "state";
@@ -70,7 +71,9 @@ std::string records() {
   lab::ItemRun& run = records.runs.emplace_back();
   run.coordinates = {{"lr", "0.003"}};
   run.state = "finished";
-  run.evaluations = {{1, 2.5, 12.2}};
+  records.measures = lab::llm_kind().info();
+  run.options = lab::default_options(lab::llm_kind());
+  run.evaluations = {{.step = 1, .values = {2.5, 12.2}}};
   run.training_loss = run.grad_norm = run.stabilized_norm = {1.5, 0.5};
   return lab::to_json_lines(records);
 }
@@ -79,7 +82,8 @@ std::string records() {
 void make_documents(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write_document(folder / "checkpoint", 0, checkpoint_payload(folder));
-  write_document(folder / "settings", 3, lab::Json({{"settings", lab::to_json(lab::TrainOptions())}}).dump());
+  write_document(folder / "settings", 3,
+                 lab::Json({{"settings", lab::to_json(lab::default_options(lab::llm_kind()))}}).dump());
   write_document(folder / "records", 4, records());
   write_document(folder / "recording", 5,
                  R"({"format":1,"method":"adam","cases":[{"name":"c","hyper":{"lr":0.1},"tensors":[{"name":)"

@@ -53,5 +53,13 @@ one_place cli none "$opens" 'files are read and written by lab/support'
 readonly prints='(fmt::print|std::c(out|err)|(^|[^dsn])printf\(|fputs|fwrite)'
 one_place lab none "$prints" 'the lab does not print'
 one_place cli cli/terminal.cpp "$prints" 'what is printed is escaped by cli/terminal'
+
+# A task is one folder and one line: what knows all tasks knows them from the list. The list names their folders.
+tasks=$(sed -nE 's|^#include "lab/([a-z_]+)/.*_kind\.hpp"$|\1|p' lab/tasks.cpp)
+[[ -n $tasks ]] || { echo 'lab/tasks.cpp includes no lab/TASK/TASK_kind.hpp' >&2; failed=1; }
+for room in cli $(find lab -mindepth 1 -maxdepth 1 -type d); do
+  others=$(grep -vxF "${room#lab/}" <<<"$tasks" | paste -sd'|' || true)
+  [[ -z $others ]] || forbid "$room" "lab/($others)/" 'only lab/tasks.cpp knows a task by its folder'
+done
 ((failed == 0)) || exit 1
 echo "layers: ok"

@@ -11,7 +11,7 @@ source tools/clang_version.sh
 skip_unless_version clang-tidy
 readonly build=$1
 readonly library=('src/*.cpp' 'adaptors/c/*.cpp')
-readonly lab=('lab/support/*.cpp' 'lab/data/*.cpp' 'lab/report/*.cpp' 'lab/bounds/*.cpp' 'lab/sweep/*.cpp' 'lab/reproduce/*.cpp')
+readonly lab=('lab/support/*.cpp' 'lab/page/*.cpp' 'lab/run/*.cpp' 'lab/llm/data/*.cpp' 'lab/report/*.cpp' 'lab/bounds/*.cpp' 'lab/sweep/*.cpp' 'lab/reproduce/*.cpp')
 readonly most_changed=24
 
 # tidy [ARGUMENTS...]: over the files on standard input, one a line.

@@ -8,8 +8,8 @@
 
 #include "lab/bounds/assets.hpp"
 #include "lab/bounds/heat_maps.hpp"
-#include "lab/report/markup.hpp"
-#include "lab/report/page_shell.hpp"
+#include "lab/page/markup.hpp"
+#include "lab/page/page_shell.hpp"
 
 namespace gradstab::lab {
 namespace {

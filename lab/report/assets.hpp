@@ -5,15 +5,6 @@
 
 namespace gradstab::lab::assets {
 
-/// What surrounds the body of every page, with `{{name}}` placeholders.
-extern const std::string_view shell_html;
-/// The style sheet of every page.
-extern const std::string_view page_css;
-/// What the scripts of all pages use: colours, number formats, ticks, tooltips.
-extern const std::string_view shell_js;
-/// Chart.js, minified, its licence comment first.
-extern const std::string_view chart_js;
-
 /// The body of the report, with `{{name}}` placeholders.
 extern const std::string_view page_html;
 /// The report's own script: charts, legend, tooltips.

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "lab/report/downsample.hpp"
+#include "lab/page/downsample.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -46,11 +46,11 @@ Series step_series(const RunRecord& run, Value value) {
   return series;
 }
 
-Series validation_series(const RunRecord& run) {
+Series evaluation_series(const RunRecord& run, std::size_t metric) {
   Series series;
   for (const EvalPoint& point : run.evaluations) {
     series.steps.push_back(point.step);
-    series.values.push_back(point.loss);
+    series.values.push_back(metric < point.values.size() ? point.values[metric] : kNoValue);
   }
   return series;
 }
@@ -91,12 +91,22 @@ Series mean_of(const std::vector<Series>& all) {
 
 }  // namespace
 
+std::vector<EvaluationChart> evaluation_charts(const TaskInfo& measures) {
+  std::vector<EvaluationChart> charts;
+  for (std::size_t i = 0; i < measures.metrics.size(); ++i) {
+    if (measures.metrics[i].exp_of_score) continue;
+    charts.push_back({i == 0 ? std::string("validation") : "metric_" + std::to_string(i), i});
+  }
+  return charts;
+}
+
 json chart_data(std::span<const RunRecord> runs, const Arrangement& arrangement, std::size_t max_points) {
   json result = {{"runs", json::array()}, {"groups", json::array()}};
-  std::vector<Series> validation, training;
+  const auto charts = evaluation_charts(runs.front().measures);
+  std::vector<std::vector<Series>> evaluated(charts.size());
+  std::vector<Series> training;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunRecord& run = runs[i];
-    validation.push_back(validation_series(run));
     training.push_back(smoothed_loss(run));
     const auto norm = [](const StepPoint& point) { return point.grad_norm; };
     const auto stabilized = [](const StepPoint& point) { return point.stabilized_norm; };
@@ -104,27 +114,32 @@ json chart_data(std::span<const RunRecord> runs, const Arrangement& arrangement,
       return point.grad_norm > 0 ? point.stabilized_norm / point.grad_norm : kNoValue;
     };
     const auto loss = [](const StepPoint& point) { return point.loss; };
-    result["runs"].push_back({{"label", arrangement.run_labels[i]},
-                              {"group", arrangement.group_of_run[i]},
-                              {"seed", seed_text(run)},
-                              {"validation", to_json(validation.back(), max_points)},
-                              {"training", to_json(training.back(), max_points)},
-                              {"training_raw", to_json(step_series(run, loss), max_points)},
-                              {"raw_norm", to_json(step_series(run, norm), max_points)},
-                              {"stabilized_norm", to_json(step_series(run, stabilized), max_points)},
-                              {"factor", to_json(step_series(run, ratio), max_points)},
-                              {"flagged", to_json(flagged_so_far(run), max_points)}});
+    json entry = {{"label", arrangement.run_labels[i]},
+                  {"group", arrangement.group_of_run[i]},
+                  {"seed", seed_text(run)},
+                  {"training", to_json(training.back(), max_points)},
+                  {"training_raw", to_json(step_series(run, loss), max_points)},
+                  {"raw_norm", to_json(step_series(run, norm), max_points)},
+                  {"stabilized_norm", to_json(step_series(run, stabilized), max_points)},
+                  {"factor", to_json(step_series(run, ratio), max_points)},
+                  {"flagged", to_json(flagged_so_far(run), max_points)}};
+    for (std::size_t chart = 0; chart < charts.size(); ++chart) {
+      evaluated[chart].push_back(evaluation_series(run, charts[chart].metric));
+      entry[charts[chart].key] = to_json(evaluated[chart].back(), max_points);
+    }
+    result["runs"].push_back(std::move(entry));
   }
   for (const RunGroup& group : arrangement.groups) {
     json entry = {{"label", group.label}, {"runs", group.runs}};
     if (group.runs.size() > 1) {
-      std::vector<Series> group_validation, group_training;
-      for (const std::size_t run : group.runs) {
-        group_validation.push_back(validation[run]);
-        group_training.push_back(training[run]);
-      }
-      entry["validation"] = to_json(mean_of(group_validation), max_points);
-      entry["training"] = to_json(mean_of(group_training), max_points);
+      const auto mean_over = [&](const std::vector<Series>& of_runs) {
+        std::vector<Series> of_group;
+        for (const std::size_t run : group.runs) of_group.push_back(of_runs[run]);
+        return to_json(mean_of(of_group), max_points);
+      };
+      entry["training"] = mean_over(training);
+      for (std::size_t chart = 0; chart < charts.size(); ++chart)
+        entry[charts[chart].key] = mean_over(evaluated[chart]);
     }
     result["groups"].push_back(std::move(entry));
   }

@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-#include "lab/report/markup.hpp"
+#include "lab/page/markup.hpp"
 
 namespace gradstab::lab {
 namespace {

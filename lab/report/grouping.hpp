@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/report/run_record.hpp"
+#include "lab/run/run_record.hpp"
 
 namespace gradstab::lab {
 

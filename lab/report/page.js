@@ -9,14 +9,17 @@
 
   // One entry per figure. `log`: logarithmic axis, on which zero and less cannot be drawn. `means`: has lines over
   // seeds. `shared`: panels with the same name use the same vertical range.
+  // Those of the evaluations are as many as the task has metrics: their figures say how they are drawn.
   const panels = {
-    validation: { means: true, dots: true },
     training: { means: true },
     raw_norm: { log: true, shared: "norm" },
     stabilized_norm: { log: true, shared: "norm" },
     factor: { log: true },
     flagged: { zero: true, stepped: true },
   };
+  document.querySelectorAll("figure[data-dots]").forEach((figure) => {
+    panels[figure.dataset.chart] = { means: "means" in figure.dataset, dots: true };
+  });
   const lastStep = Math.max(1, ...data.runs.flatMap((run) => Object.keys(panels).map((key) => run[key].x.at(-1) ?? 1)));
 
   function datasetsOf(key) {

@@ -7,12 +7,12 @@
 #include <set>
 #include <string_view>
 
+#include "lab/page/downsample.hpp"
+#include "lab/page/markup.hpp"
+#include "lab/page/page_shell.hpp"
 #include "lab/report/assets.hpp"
 #include "lab/report/chart_data.hpp"
-#include "lab/report/downsample.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
-#include "lab/report/page_shell.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
 
@@ -108,42 +108,76 @@ std::string notes_list(std::span<const RunRecord> runs, const Arrangement& arran
   return items.empty() ? "" : "<ul class=\"notes\">\n" + items + "</ul>\n";
 }
 
-std::string tables(std::span<const RunFigures> figures, const Arrangement& arrangement) {
+std::string tables(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                   const TaskInfo& measures) {
   const auto scroll = [](const std::string& table) {
     return "<div class=\"scroll\" tabindex=\"0\">" + table + "</div>\n";
   };
-  if (!arrangement.has_seeds()) return scroll(run_table(figures, arrangement));
-  return scroll(group_table(figures, arrangement)) +
+  if (!arrangement.has_seeds()) return scroll(run_table(figures, arrangement, measures));
+  return scroll(group_table(figures, arrangement, measures)) +
          fmt::format("<details><summary>Every run on its own ({})</summary>{}</details>\n", figures.size(),
-                     scroll(run_table(figures, arrangement)));
+                     scroll(run_table(figures, arrangement, measures)));
 }
 
-/// Every validation loss as text: what the first chart shows, for those who cannot see it.
+/// "Loss on text held back from training, in nats per token. Lower is better."
+std::string caption_of(const TaskInfo& measures, const Metric& metric) {
+  std::string text = fmt::format("{} {}", as_heading(metric.noun), measures.held_out);
+  if (!metric.unit.empty()) text += ", in " + metric.unit;
+  return text + ". " + as_heading(std::string(direction_text(metric))) + ". Dots are the evaluations.";
+}
+
+/// The charts of the metrics that are measured.
+std::string evaluation_figures(const TaskInfo& measures) {
+  std::string html;
+  for (const EvaluationChart& chart : evaluation_charts(measures)) {
+    const Metric& metric = measures.metrics[chart.metric];
+    html += fmt::format(
+        "<figure data-chart=\"{}\" data-means data-dots>\n<figcaption><b>{}</b> {}</figcaption>\n<div "
+        "class=\"plot\"><canvas role=\"img\" aria-label=\"Line chart of the {} over training steps, one line "
+        "per run; the numbers are in the table below the charts\"></canvas></div>\n</figure>\n",
+        chart.key, escape_html(metric.title), escape_html(caption_of(measures, metric)),
+        escape_html(in_sentence(metric.title)));
+  }
+  return html;
+}
+
+/// The words that the measures bring along.
+std::string metric_words(const TaskInfo& measures) {
+  std::string html;
+  for (const Metric& metric : measures.metrics) {
+    if (metric.meaning.empty()) continue;
+    html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape_html(metric.title), escape_html(metric.meaning));
+  }
+  return html;
+}
+
+/// Every score as text: what the first chart shows, for those who cannot see it.
 std::string evaluation_table(std::span<const RunRecord> runs, const Arrangement& arrangement) {
   constexpr std::size_t kMostRows = 200;
+  const Metric& metric = runs.front().measures.score();
   std::map<std::int64_t, std::map<std::size_t, double>> rows;
   for (std::size_t run = 0; run < runs.size(); ++run) {
-    for (const EvalPoint& point : runs[run].evaluations) rows[point.step][run] = point.loss;
+    for (const EvalPoint& point : runs[run].evaluations) rows[point.step][run] = point.score();
   }
   if (rows.empty()) return "";
   const std::size_t every = (rows.size() + kMostRows - 1) / kMostRows;
   std::string html = fmt::format(
-      "<details><summary>Validation losses as numbers{}</summary><div class=\"scroll\" tabindex=\"0\">"
+      "<details><summary>{} as numbers{}</summary><div class=\"scroll\" tabindex=\"0\">"
       "<table class=\"numbers\"><thead><tr><th scope=\"col\">Step</th>",
-      every > 1 ? fmt::format(" (one in {})", every) : "");
+      escape_html(metric.title), every > 1 ? fmt::format(" (one in {})", every) : "");
   for (const std::string& label : arrangement.run_labels) {
     html += fmt::format("<th scope=\"col\">{}</th>", escape_html(label));
   }
   html += "</tr></thead><tbody>\n";
   std::size_t index = 0;
-  for (const auto& [step, losses] : rows) {
+  for (const auto& [step, scores] : rows) {
     const bool last = ++index == rows.size();
     if (index % every != 0 && !last) continue;
     html += fmt::format("<tr><th scope=\"row\">{}</th>", step);
     for (std::size_t run = 0; run < runs.size(); ++run) {
-      const auto loss = losses.find(run);
-      html += fmt::format("<td>{}</td>",
-                          loss == losses.end() ? std::string(kNothing) : decimals(loss->second, 4));
+      const auto score = scores.find(run);
+      html += fmt::format("<td>{}</td>", score == scores.end() ? std::string(kNothing)
+                                                               : decimals(score->second, metric.digits));
     }
     html += "</tr>\n";
   }
@@ -172,6 +206,15 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
     return Status(StatusCode::invalid_argument,
                   fmt::format("max_points must be at least {}, got {}", kFewestPoints, options.max_points));
   }
+  const TaskInfo& measures = runs.front().measures;
+  for (const RunRecord& run : runs) {
+    if (have_same_metrics(run.measures, measures)) continue;
+    return Status(
+        StatusCode::invalid_argument,
+        fmt::format("run '{}' of task {} and run '{}' of task {} are measured by other numbers and cannot "
+                    "stand on one page",
+                    runs.front().name, runs.front().task, run.name, run.task));
+  }
   const Arrangement arrangement = arrange(runs);
   std::vector<RunFigures> figures;
   std::vector<json> settings, surroundings;
@@ -187,8 +230,10 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
       fill(assets::page_html,
            {{"title", escape_html(options.title)},
             {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
-            {"verdict", verdict_sentence(figures, arrangement)},
-            {"tables", tables(figures, arrangement)},
+            {"verdict", verdict_sentence(figures, arrangement, measures)},
+            {"tables", tables(figures, arrangement, measures)},
+            {"evaluation_figures", evaluation_figures(measures)},
+            {"metric_words", metric_words(measures)},
             {"notes", notes_list(runs, arrangement)},
             {"evaluations", evaluation_table(runs, arrangement)},
             {"settings", settings_table(setting_columns, "settings")},

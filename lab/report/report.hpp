@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "lab/report/run_record.hpp"
+#include "lab/run/run_record.hpp"
 
 namespace gradstab::lab {
 

@@ -6,8 +6,8 @@
 #include <map>
 #include <unordered_set>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 
 namespace gradstab::lab {
 namespace {

@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 
-#include "lab/report/markup.hpp"
+#include "lab/page/markup.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-constexpr int kLossDigits = 4;
 
 /// The classes in page.css of the mark of a group: its colour and, where colours repeat, its dashes. As
 /// shell.js draws its lines.
@@ -39,9 +36,9 @@ double sum_over_steps(const RunRecord& run, double StepPoint::*member) {
   return sum;
 }
 
-double validation_loss_at(const RunRecord& run, std::int64_t step) {
+double score_at(const RunRecord& run, std::int64_t step) {
   for (const EvalPoint& point : run.evaluations) {
-    if (point.step == step) return point.loss;
+    if (point.step == step) return point.score();
   }
   return kNoValue;
 }
@@ -50,25 +47,23 @@ void take_summary(const RunSummary& summary, const RunRecord& run, RunFigures& f
   figures.state = summary.diverged              ? RunState::diverged
                   : summary.state == "finished" ? RunState::finished
                                                 : RunState::interrupted;
-  figures.validation_loss = summary.final_validation_loss;
-  figures.perplexity = summary.final_perplexity;
+  figures.values = summary.final;
   figures.spikes = summary.spikes;
   figures.nonfinite = summary.nonfinite;
   figures.seconds = summary.seconds;
-  figures.tokens_per_second = summary.tokens_per_second;
+  figures.samples_per_second = summary.samples_per_second;
   figures.last_step = summary.step;
-  figures.validation_step = summary.step;
+  figures.score_step = summary.step;
   // An interrupted run may report an evaluation from before its last step.
-  if (!run.evaluations.empty() && run.evaluations.back().loss == summary.final_validation_loss) {
-    figures.validation_step = run.evaluations.back().step;
+  if (!run.evaluations.empty() && run.evaluations.back().score() == summary.score()) {
+    figures.score_step = run.evaluations.back().step;
   }
 }
 
 void take_metrics(const RunRecord& run, RunFigures& figures) {
   if (!run.evaluations.empty()) {
-    figures.validation_loss = run.evaluations.back().loss;
-    figures.perplexity = run.evaluations.back().perplexity;
-    figures.validation_step = run.evaluations.back().step;
+    figures.values = run.evaluations.back().values;
+    figures.score_step = run.evaluations.back().step;
   }
   figures.spikes = sum_over_steps(run, &StepPoint::spikes);
   figures.nonfinite = sum_over_steps(run, &StepPoint::nonfinite);
@@ -76,44 +71,66 @@ void take_metrics(const RunRecord& run, RunFigures& figures) {
   figures.seconds = run.steps.back().seconds;
   figures.last_step = run.steps.back().step;
   std::vector<double> rates;
-  for (const StepPoint& point : run.steps) rates.push_back(point.tokens_per_second);
-  figures.tokens_per_second = median(std::move(rates));
+  for (const StepPoint& point : run.steps) rates.push_back(point.samples_per_second);
+  figures.samples_per_second = median(std::move(rates));
 }
 
 /// A numeric column of both tables.
 struct Column {
-  const char* heading;
-  const char* hint;  // a second, smaller line of the heading
-  double RunFigures::*member;
-  std::string (*shown)(double);
+  enum class What { score, difference, metric, other };
+  What what = What::other;
+  std::string heading;
+  std::string hint;  // a second, smaller line of the heading
+  std::function<double(const RunFigures&)> value;
+  std::function<std::string(double)> shown;
+  double RunFigures::*member = nullptr;  // of the others
 };
 
-std::string show_loss(double value) {
-  return decimals(value, kLossDigits);
-}
-std::string show_difference(double value) {
-  return signed_decimals(value, kLossDigits);
+std::string per_second(const TaskInfo& measures) {
+  return as_heading(measures.sample) + "/s";
 }
 
-constexpr std::array kColumns = {
-    Column{"Validation loss", "lower is better", &RunFigures::validation_loss, show_loss},
-    Column{"Difference", "to the first", &RunFigures::difference, show_difference},
-    Column{"Perplexity", "final", &RunFigures::perplexity, significant},
-    Column{"Spikes", "tensors flagged", &RunFigures::spikes, grouped_integer},
-    Column{"Largest norm", "raw gradient", &RunFigures::largest_norm, significant},
-    Column{"Time", "", &RunFigures::seconds, duration},
-    Column{"Tokens/s", "median", &RunFigures::tokens_per_second, grouped_integer},
-};
-
-std::vector<Column> columns_with_values(std::span<const RunFigures> figures) {
+std::vector<Column> all_columns(const TaskInfo& measures) {
+  const int digits = measures.score().digits;
   std::vector<Column> columns;
-  for (const Column& column : kColumns) {
+  for (std::size_t i = 0; i < measures.metrics.size(); ++i) {
+    const Metric& metric = measures.metrics[i];
+    Column column;
+    column.what = i == 0 ? Column::What::score : Column::What::metric;
+    column.heading = escape_html(metric.title);
+    column.hint = i == 0 ? std::string(direction_text(metric)) : "final";
+    column.value = [i](const RunFigures& row) { return i < row.values.size() ? row.values[i] : kNoValue; };
+    if (metric.exp_of_score)
+      column.shown = significant;
+    else
+      column.shown = [metric](double value) { return decimals(value, metric.digits); };
+    columns.push_back(std::move(column));
+    if (i > 0) continue;
+    columns.push_back({Column::What::difference, "Difference", "to the first",
+                       [](const RunFigures& row) { return row.difference; },
+                       [digits](double value) { return signed_decimals(value, digits); }});
+  }
+  const auto add = [&](std::string heading, std::string hint, double RunFigures::*member,
+                       std::string (*shown)(double)) {
+    columns.push_back({Column::What::other, std::move(heading), std::move(hint),
+                       [member](const RunFigures& row) { return row.*member; }, shown, member});
+  };
+  add("Spikes", "tensors flagged", &RunFigures::spikes, grouped_integer);
+  add("Largest norm", "raw gradient", &RunFigures::largest_norm, significant);
+  add("Time", "", &RunFigures::seconds, duration);
+  add(escape_html(per_second(measures)), "median", &RunFigures::samples_per_second, grouped_integer);
+  return columns;
+}
+
+std::vector<Column> columns_with_values(std::span<const RunFigures> figures, const TaskInfo& measures) {
+  std::vector<Column> columns;
+  for (Column& column : all_columns(measures)) {
     const bool any = std::any_of(figures.begin(), figures.end(),
-                                 [&](const RunFigures& row) { return std::isfinite(row.*(column.member)); });
-    // Perplexity is the one that some tasks do not have; an empty column anywhere else is itself a finding.
-    if ((any || column.member != &RunFigures::perplexity) &&
-        (figures.size() > 1 || column.member != &RunFigures::difference))
-      columns.push_back(column);
+                                 [&](const RunFigures& row) { return std::isfinite(column.value(row)); });
+    // Metrics beside the score may not have been recorded; an empty column anywhere else is itself a finding.
+    if ((any || column.what != Column::What::metric) &&
+        (figures.size() > 1 || column.what != Column::What::difference))
+      columns.push_back(std::move(column));
   }
   return columns;
 }
@@ -161,24 +178,24 @@ std::int64_t greatest(std::span<const RunFigures> figures, std::int64_t RunFigur
 }
 
 bool complete(const RunFigures& row, std::int64_t last) {
-  return row.state != RunState::diverged && row.validation_step == last && std::isfinite(row.validation_loss);
+  return row.state != RunState::diverged && row.score_step == last && std::isfinite(row.score());
 }
 
 struct Candidate {
   std::size_t group;
-  Spread loss;
+  Spread score;
 };
 
-/// Groups of which every run has a finite loss at the last validation step: only these can be compared.
+/// Groups of which every run has a finite score at the last evaluation: only these can be compared.
 std::vector<Candidate> candidates(std::span<const RunFigures> figures, const Arrangement& arrangement) {
-  const std::int64_t last = greatest(figures, &RunFigures::validation_step);
+  const std::int64_t last = greatest(figures, &RunFigures::score_step);
   std::vector<Candidate> result;
   for (std::size_t group = 0; group < arrangement.groups.size(); ++group) {
-    std::vector<double> losses;
+    std::vector<double> scores;
     for (const std::size_t run : arrangement.groups[group].runs) {
-      if (complete(figures[run], last)) losses.push_back(figures[run].validation_loss);
+      if (complete(figures[run], last)) scores.push_back(figures[run].score());
     }
-    if (losses.size() == arrangement.groups[group].runs.size()) result.push_back({group, spread_of(losses)});
+    if (scores.size() == arrangement.groups[group].runs.size()) result.push_back({group, spread_of(scores)});
   }
   return result;
 }
@@ -238,24 +255,28 @@ RunFigures figures_of(const RunRecord& run, const RunRecord& reference) {
   }
   if (&run != &reference) {
     const RunFigures other = figures_of(reference, reference);
-    const double base = other.validation_step == figures.validation_step
-                            ? other.validation_loss
-                            : validation_loss_at(reference, figures.validation_step);
-    figures.difference = figures.validation_loss - base;
+    const double base =
+        other.score_step == figures.score_step ? other.score() : score_at(reference, figures.score_step);
+    figures.difference = figures.score() - base;
   }
   return figures;
 }
 
-std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement) {
-  const std::vector<Column> columns = columns_with_values(figures);
-  const std::int64_t last = greatest(figures, &RunFigures::validation_step);
+std::string_view best_word(const Metric& metric) noexcept {
+  return metric.better == Better::lower ? "lowest" : "highest";
+}
+
+std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                      const TaskInfo& measures) {
+  const std::vector<Column> columns = columns_with_values(figures, measures);
+  const std::int64_t last = greatest(figures, &RunFigures::score_step);
   const std::int64_t last_step = greatest(figures, &RunFigures::last_step);
   double best = kNoValue;
   std::size_t compared = 0;
   for (const RunFigures& row : figures) {
     if (!complete(row, last)) continue;
     ++compared;
-    if (!(row.validation_loss >= best)) best = row.validation_loss;
+    if (std::isnan(best) || is_better(measures.score(), row.score(), best)) best = row.score();
   }
 
   std::string html = table_head(columns, "Run", "One row per run");
@@ -263,15 +284,15 @@ std::string run_table(std::span<const RunFigures> figures, const Arrangement& ar
     const RunFigures& row = figures[run];
     html += row_head(arrangement.run_labels[run], arrangement.group_of_run[run], "");
     for (const Column& column : columns) {
-      const double value = row.*(column.member);
+      const double value = column.value(row);
       std::string detail;
       bool is_best = false;
-      if (column.member == &RunFigures::validation_loss && std::isfinite(value)) {
+      if (column.what == Column::What::score && std::isfinite(value)) {
         is_best = compared > 1 && value == best && complete(row, last);
-        if (is_best) detail = "lowest";
-        if (row.validation_step != last) detail = fmt::format("at step {}", row.validation_step);
+        if (is_best) detail = best_word(measures.score());
+        if (row.score_step != last) detail = fmt::format("at step {}", row.score_step);
       }
-      if (column.member == &RunFigures::difference && run == 0) {
+      if (column.what == Column::What::difference && run == 0) {
         html += "<td class=\"quiet\">reference</td>";
         continue;
       }
@@ -291,12 +312,14 @@ std::string run_table(std::span<const RunFigures> figures, const Arrangement& ar
   return html + "</tbody></table>\n";
 }
 
-std::string group_table(std::span<const RunFigures> figures, const Arrangement& arrangement) {
-  const std::vector<Column> columns = columns_with_values(figures);
+std::string group_table(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                        const TaskInfo& measures) {
+  const std::vector<Column> columns = columns_with_values(figures, measures);
   const std::vector<Candidate> comparable = candidates(figures, arrangement);
   const auto best =
-      std::min_element(comparable.begin(), comparable.end(),
-                       [](const Candidate& a, const Candidate& b) { return a.loss.mean < b.loss.mean; });
+      std::min_element(comparable.begin(), comparable.end(), [&](const Candidate& a, const Candidate& b) {
+        return is_better(measures.score(), a.score.mean, b.score.mean);
+      });
 
   std::string html = table_head(columns, "Configuration", "Mean ± standard deviation over seeds");
   double reference = kNoValue;
@@ -305,16 +328,16 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
     html +=
         row_head(group.label, index,
                  group.runs.size() == 1 ? std::string("1 run") : fmt::format("{} seeds", group.runs.size()));
-    double mean_loss = kNoValue;
+    double mean_score = kNoValue;
     for (const Column& column : columns) {
-      if (column.member == &RunFigures::difference) {
-        if (index == 0) reference = mean_loss;
+      if (column.what == Column::What::difference) {
+        if (index == 0) reference = mean_score;
         html += index == 0 ? std::string("<td class=\"quiet\">reference</td>")
-                           : cell(mean_loss - reference, column.shown(mean_loss - reference), "", false);
+                           : cell(mean_score - reference, column.shown(mean_score - reference), "", false);
         continue;
       }
       std::vector<double> values;
-      for (const std::size_t run : group.runs) values.push_back(figures[run].*(column.member));
+      for (const std::size_t run : group.runs) values.push_back(column.value(figures[run]));
       const Spread spread = spread_of(values);
       std::string detail;
       if (std::isfinite(spread.deviation)) detail = "± " + column.shown(spread.deviation);
@@ -322,8 +345,8 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
         detail += fmt::format(" ({} of {} runs)", spread.finite, spread.total);
       }
       bool is_best = false;
-      if (column.member == &RunFigures::validation_loss) {
-        mean_loss = spread.mean;
+      if (column.what == Column::What::score) {
+        mean_score = spread.mean;
         is_best = comparable.size() > 1 && best->group == index;
       }
       html += cell(spread.mean, column.shown(spread.mean), detail, is_best);
@@ -333,7 +356,9 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
   return html + "</tbody></table>\n";
 }
 
-std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangement& arrangement) {
+std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                             const TaskInfo& measures) {
+  const Metric& metric = measures.score();
   if (arrangement.groups.size() < 2) return "";
   std::vector<Candidate> comparable = candidates(figures, arrangement);
   std::vector<std::string> left_out;
@@ -346,8 +371,9 @@ std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangem
     }
   }
   if (comparable.size() < 2) {
-    return "There is no verdict: fewer than two configurations reached the last evaluation with a finite "
-           "validation loss.";
+    return fmt::format(
+        "There is no verdict: fewer than two configurations reached the last evaluation with a finite {}.",
+        escape_html(in_sentence(metric.title)));
   }
   std::string ending;
   if (!left_out.empty()) {
@@ -355,11 +381,13 @@ std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangem
     const std::size_t more = left_out.size() - std::min(left_out.size(), kMostLabels);
     left_out.resize(left_out.size() - more);
     ending =
-        fmt::format(" Left out, because not every run reached the last evaluation with a finite loss: {}{}.",
-                    fmt::join(left_out, "; "), more > 0 ? fmt::format("; and {} more", more) : "");
+        fmt::format(" Left out, because not every run reached the last evaluation with a finite {}: {}{}.",
+                    escape_html(metric.noun), fmt::join(left_out, "; "),
+                    more > 0 ? fmt::format("; and {} more", more) : "");
   }
-  std::stable_sort(comparable.begin(), comparable.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.loss.mean < b.loss.mean; });
+  std::stable_sort(comparable.begin(), comparable.end(), [&](const Candidate& a, const Candidate& b) {
+    return is_better(metric, a.score.mean, b.score.mean);
+  });
   const Candidate& best = comparable.front();
   // Against the reference where it is comparable and not itself the best; else against the next best.
   const auto reference = std::find_if(comparable.begin() + 1, comparable.end(),
@@ -368,9 +396,12 @@ std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangem
   const auto label = [&](const Candidate& candidate) {
     return escape_html(arrangement.groups[candidate.group].label);
   };
-  return fmt::format("Lowest final validation loss: <strong>{}</strong> with {}, {} below {} ({}). {}{}",
-                     label(best), show_loss(best.loss.mean), show_loss(other.loss.mean - best.loss.mean),
-                     label(other), show_loss(other.loss.mean), how_sure(best.loss, other.loss), ending);
+  const auto shown = [&](double value) { return decimals(value, metric.digits); };
+  return fmt::format("{} final {}: <strong>{}</strong> with {}, {} {} {} ({}). {}{}",
+                     as_heading(std::string(best_word(metric))), escape_html(in_sentence(metric.title)),
+                     label(best), shown(best.score.mean), shown(std::abs(other.score.mean - best.score.mean)),
+                     metric.better == Better::lower ? "below" : "above", label(other),
+                     shown(other.score.mean), how_sure(best.score, other.score), ending);
 }
 
 }  // namespace gradstab::lab

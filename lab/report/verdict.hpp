@@ -3,6 +3,8 @@
 
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "lab/report/grouping.hpp"
 
@@ -13,18 +15,20 @@ enum class RunState { finished, interrupted, diverged, running_or_killed };
 
 /// What one row of the verdict table shows. Figures that were not recorded are NaN.
 struct RunFigures {
-  double validation_loss = kNoValue;  ///< final; the last one measured where there is no summary
-  std::int64_t validation_step = 0;   ///< where it was measured
-  double perplexity = kNoValue;
-  double difference = kNoValue;  ///< to the reference run's validation loss at the same step
+  std::vector<double> values;    ///< of every metric: final; the last ones measured where there is no summary
+  std::int64_t score_step = 0;   ///< where they were measured
+  double difference = kNoValue;  ///< to the reference run's score at the same step
   double spikes = kNoValue;      ///< tensors flagged, over all steps
   double nonfinite = kNoValue;   ///< tensors with a non-finite gradient, over all steps
   double largest_norm = kNoValue;
   std::int64_t largest_norm_step = 0;
   double seconds = kNoValue;
-  double tokens_per_second = kNoValue;  ///< median over steps
+  double samples_per_second = kNoValue;  ///< median over steps
   std::int64_t last_step = 0;
   RunState state = RunState::running_or_killed;
+
+  /// The first value, by which runs are judged.
+  double score() const noexcept { return values.empty() ? kNoValue : values.front(); }
 };
 
 /// The figures of `run`; from its summary, and from its metrics where it has none.
@@ -33,14 +37,20 @@ RunFigures figures_of(const RunRecord& run, const RunRecord& reference);
 /// "finished", "running or killed", ...
 std::string to_string(RunState state);
 
-/// HTML: one row per run.
-std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement);
+/// HTML: one row per run, a column for each metric of the measures.
+std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                      const TaskInfo& measures);
 
 /// HTML: one row per group, mean and sample standard deviation over its runs. Differences are between the
 /// means of a group and of the first group.
-std::string group_table(std::span<const RunFigures> figures, const Arrangement& arrangement);
+std::string group_table(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                        const TaskInfo& measures);
 
-/// HTML: which configuration ended lowest, by how much, and how sure that is given the number of seeds.
-std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangement& arrangement);
+/// HTML: which configuration ended best, by how much, and how sure that is given the number of seeds.
+std::string verdict_sentence(std::span<const RunFigures> figures, const Arrangement& arrangement,
+                             const TaskInfo& measures);
+
+/// "lowest" or "highest"
+std::string_view best_word(const Metric& metric) noexcept;
 
 }  // namespace gradstab::lab

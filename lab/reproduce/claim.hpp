@@ -11,7 +11,7 @@ namespace gradstab::lab {
 /// `weight` times a measure of an arm's runs in the contexts that have these coordinates.
 struct Term {
   double weight = 1.0;
-  Measure measure = mean_loss;
+  Measure measure = mean_score;
   std::string arm;
   Settings where;  ///< empty: all contexts that the arm has
 };

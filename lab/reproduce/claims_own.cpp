@@ -15,8 +15,8 @@ struct Disturbance {
 
 /// The loss of an arm's disturbed runs less that of its undisturbed ones: what the disturbance costs it.
 std::vector<Term> price(const std::string& arm, const Disturbance& disturbance, double weight = 1.0) {
-  return {{weight, mean_loss, arm, joined(disturbance.where, {{disturbance.key, disturbance.value}})},
-          {-weight, mean_loss, arm, joined(disturbance.where, {{disturbance.key, "no"}})}};
+  return {{weight, mean_score, arm, joined(disturbance.where, {{disturbance.key, disturbance.value}})},
+          {-weight, mean_score, arm, joined(disturbance.where, {{disturbance.key, "no"}})}};
 }
 
 Effect lower_price(const std::string& arm, const std::string& rival, const Disturbance& disturbance,
@@ -68,7 +68,7 @@ std::vector<Claim> spike_injection_claims() {
       {"With robust moments by fewer updates than the published rule", kOurs, "updates",
        against(lost_updates, "robust", {"stabilize"}, controls)},
       {"Lower loss than every rival although there are spikes", kOurs, kNats,
-       against(mean_loss, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
+       against(mean_score, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
   };
 }
 
@@ -109,13 +109,13 @@ std::vector<Claim> instability_claims() {
   std::vector<Effect> larger_gain;
   for (const auto& [regime, label] : harsh) {
     const Settings where = {{"regime", regime}};
-    for (Effect& effect : against(mean_loss, "stabilize", {"none", "clip"}, {"normalize", "beta2"}, where)) {
+    for (Effect& effect : against(mean_score, "stabilize", {"none", "clip"}, {"normalize", "beta2"}, where)) {
       effect.label = label + ", " + effect.label;
       lower.push_back(std::move(effect));
     }
     fewer_spikes.push_back(compared(loss_spike_count, "stabilize", "none", label, where));
-    Effect gain = compared(mean_loss, "stabilize", "none", label, where);
-    for (Term term : compared(mean_loss, "stabilize", "none", "", calm).terms) {
+    Effect gain = compared(mean_score, "stabilize", "none", label, where);
+    for (Term term : compared(mean_score, "stabilize", "none", "", calm).terms) {
       term.weight = -term.weight;
       gain.terms.push_back(std::move(term));
     }
@@ -125,7 +125,7 @@ std::vector<Claim> instability_claims() {
       {"Where training is calm, at most 0.01 nats worse than without it",
        kOurs,
        "nats per token, less 0.01",
-       {{"calm", compared(mean_loss, "stabilize", "none", "", calm).terms, -0.01}}},
+       {{"calm", compared(mean_score, "stabilize", "none", "", calm).terms, -0.01}}},
       {"Where it is not, lower loss than without it and with norm clip", kOurs, kNats, std::move(lower)},
       {"Where it is not, fewer loss spikes than without it", kOurs, "updates", std::move(fewer_spikes)},
       {"It gains more there than where training is calm", kOurs, kNats, std::move(larger_gain)},

@@ -13,10 +13,10 @@ std::vector<Claim> figure_1_claims() {
       {"Norm explosions vanish: fewer norm spikes of the raw gradient", "the paper's figure 1", "updates",
        against(norm_spike_count, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"})},
       {"The lowest evaluation loss of the four at learning rate 3e-3", "the paper's figure 1", kNats,
-       against(mean_loss, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"},
+       against(mean_score, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"},
                {{"lr", "0.003"}})},
       {"The lowest loss at a learning rate three times as high, too", kOurs, kNats,
-       against(mean_loss, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"},
+       against(mean_score, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"},
                {{"lr", "0.01"}})},
       {"Fewer spikes of the training loss", "the paper's figure 1", "updates",
        against(loss_spike_count, kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2", "robust"})},
@@ -30,30 +30,30 @@ std::vector<Claim> figure_4_claims() {
                                                 "adaptive_clip", "spam", "stable_spam"};
   return {
       {"Flatter in the learning rate: less loss above each method's own best, in the mean over the rates",
-       "the paper's figure 4", kNats, against(excess_loss, kMethod, rivals, controls)},
+       "the paper's figure 4", kNats, against(excess_score, kMethod, rivals, controls)},
       {"Lower loss than without it at both ends",
        "the paper's figure 4",
        kNats,
-       {compared(mean_loss, kMethod, "none", "at the lowest rate, 1e-3", {{"lr", "0.001"}}),
-        compared(mean_loss, kMethod, "none", "at the highest rate, 3e-2", {{"lr", "0.03"}})}},
+       {compared(mean_score, kMethod, "none", "at the lowest rate, 1e-3", {{"lr", "0.001"}}),
+        compared(mean_score, kMethod, "none", "at the highest rate, 3e-2", {{"lr", "0.03"}})}},
       {"Lower loss in FP4, each method at its own best learning rate",
        "the paper's table 1; the choice of rate is ours", kNats,
-       against(best_loss, kMethod, rivals, controls)},
+       against(best_score, kMethod, rivals, controls)},
       {"Fewer norm spikes at a high learning rate", "the paper's figure 8", "updates",
        against(norm_spike_count, kMethod, at_one_rate, controls, {{"lr", "0.01"}})},
       {"Lower loss at a high learning rate", "the paper's figure 8", kNats,
-       against(mean_loss, kMethod, at_one_rate, controls, {{"lr", "0.01"}})},
+       against(mean_score, kMethod, at_one_rate, controls, {{"lr", "0.01"}})},
   };
 }
 
 std::vector<Claim> figure_7_claims() {
   constexpr double kPublishedRange = 0.02;
   const auto range = [](const std::string& label, const Settings& where) {
-    return Effect{label, {{1.0, loss_range, kMethod, where}}, -kPublishedRange};
+    return Effect{label, {{1.0, score_range, kMethod, where}}, -kPublishedRange};
   };
   const auto worst = [](const std::string& label, const std::string& rival, bool control) {
     return Effect{"worst gammas against " + label,
-                  {{1.0, worst_loss, kMethod, {}}, {-1.0, mean_loss, rival, {}}},
+                  {{1.0, worst_score, kMethod, {}}, {-1.0, mean_score, rival, {}}},
                   0.0,
                   control};
   };
@@ -77,15 +77,15 @@ std::vector<Claim> table_1_claims() {
   const std::vector<std::string> controls = {"normalize", "beta2"};
   const auto gain = [](const std::string& precision, double weight) {
     const Settings where = {{"precision", precision}};
-    return std::vector<Term>{{weight, mean_loss, kMethod, where}, {-weight, mean_loss, "none", where}};
+    return std::vector<Term>{{weight, mean_score, kMethod, where}, {-weight, mean_score, "none", where}};
   };
   Effect more_in_fp4{"gain over no method in FP4 less that in FP16", gain("fp4", 1.0)};
   for (const Term& term : gain("fp16", -1.0)) more_in_fp4.terms.push_back(term);
   return {
       {"In FP16, lower loss than without it and with every clipping rival", "the paper's table 1", kNats,
-       against(mean_loss, kMethod, rivals, controls, {{"precision", "fp16"}})},
+       against(mean_score, kMethod, rivals, controls, {{"precision", "fp16"}})},
       {"In FP4, lower loss than without it and with every clipping rival", "the paper's table 1", kNats,
-       against(mean_loss, kMethod, rivals, controls, {{"precision", "fp4"}})},
+       against(mean_score, kMethod, rivals, controls, {{"precision", "fp4"}})},
       {"More so in FP4", "the paper's table 1", kNats, {more_in_fp4}},
   };
 }
@@ -96,9 +96,9 @@ std::vector<Claim> table_4_claims() {
   return {
       {"In front of Adam-mini, lower loss than without it and with every clipping rival",
        "the paper's table 4", kNats,
-       against(mean_loss, kMethod, rivals, controls, {{"optimizer", "adam_mini"}})},
+       against(mean_score, kMethod, rivals, controls, {{"optimizer", "adam_mini"}})},
       {"In front of Lion, lower loss than without it and with every clipping rival", "the paper's table 4",
-       kNats, against(mean_loss, kMethod, rivals, controls, {{"optimizer", "lion"}})},
+       kNats, against(mean_score, kMethod, rivals, controls, {{"optimizer", "lion"}})},
   };
 }
 

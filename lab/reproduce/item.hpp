@@ -8,10 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "lab/train/train_options.hpp"
+
 namespace gradstab::lab {
 
-/// Keys and values of TrainOptions, as on the command line.
-using Settings = std::vector<std::pair<std::string, std::string>>;
+/// Settings of runs, as on the command line.
+using Settings = SettingTexts;
 
 /// Both; of a key that both have, the second counts.
 Settings joined(Settings first, const Settings& second);
@@ -50,6 +52,7 @@ struct Part {
 
 /// All runs of an item at one scale.
 struct Plan {
+  std::string task;  ///< what all of them train: "llm"
   std::vector<Part> parts;
   int seeds = 3;
 };

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "lab/report/markup.hpp"
-#include "lab/report/page_shell.hpp"
+#include "lab/page/markup.hpp"
+#include "lab/page/page_shell.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/reproduce/assets.hpp"
 #include "lab/reproduce/item_tables.hpp"
@@ -62,7 +62,7 @@ std::string environment(const Records& records) {
 std::string render_item_page(const Item& item, const Records& records,
                              const std::vector<ClaimResult>& results) {
   std::string claims;
-  for (const ClaimResult& result : results) claims += claim_section(result);
+  for (const ClaimResult& result : results) claims += claim_section(result, records.measures);
   const std::string title = item.name + ": " + item.title;
   std::string body = fill(
       assets::item_html,
@@ -74,7 +74,7 @@ std::string render_item_page(const Item& item, const Records& records,
        {"claims", claims},
        {"failures", failures(records)},
        {"configurations", configurations(item, records)},
-       {"definitions", escape_html(measure_definitions())},
+       {"definitions", escape_html(measure_definitions(records.measures))},
        {"environment", environment(records)},
        {"command", escape_html(fmt::format("gradstab reproduce {} --scale {}", item.name, records.scale))}});
   return render_page(title, std::move(body), {{"charts", plot_data(item.plots(), records)}}, assets::item_js);

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/reproduce/names.hpp"
 
 namespace gradstab::lab {
@@ -15,9 +15,9 @@ std::string scrolling(const std::string& table) {
   return "<div class=\"scroll\" tabindex=\"0\">" + table + "</div>\n";
 }
 
-/// Counts have fewer decimals than losses.
-int digits_of(const std::string& unit) {
-  return unit == "updates" ? 1 : 4;
+/// Counts have fewer decimals than scores.
+int digits_of(const std::string& unit, const TaskInfo& measures) {
+  return unit == "updates" ? 1 : measures.score().digits;
 }
 
 std::string effect_row(const EffectResult& effect, const std::string& horizon, int digits) {
@@ -44,6 +44,18 @@ std::string effect_row(const EffectResult& effect, const std::string& horizon, i
 struct Cell {
   std::vector<const ItemRun*> runs;  // one per seed
 
+  std::vector<double> scores() const {
+    std::vector<double> all;
+    for (const ItemRun* run : runs) all.push_back(run->judged_score());
+    return all;
+  }
+  /// Of a metric beside the score, as its runs ended; `place` is that among the measured ones without the
+  /// score.
+  std::vector<double> others(std::size_t place) const {
+    std::vector<double> all;
+    for (const ItemRun* run : runs) all.push_back(place < run->others.size() ? run->others[place] : kNoValue);
+    return all;
+  }
   std::vector<double> values(double (*figure)(RunsOfSeed)) const {
     std::vector<double> all;
     for (const ItemRun* run : runs) all.push_back(figure(RunsOfSeed(&run, 1)));
@@ -59,12 +71,12 @@ Cell cell_of(const Records& records, const std::string& horizon, const Settings&
   return cell;
 }
 
-/// The mean over the seeds that both have of the difference of their losses.
+/// The mean over the seeds that both have of the difference of their scores.
 Spread paired_difference(const Cell& cell, const Cell& reference) {
   std::vector<double> differences;
   for (const ItemRun* run : cell.runs)
     for (const ItemRun* other : reference.runs)
-      if (run->seed == other->seed) differences.push_back(run->judged_loss() - other->judged_loss());
+      if (run->seed == other->seed) differences.push_back(run->judged_score() - other->judged_score());
   return spread_of(differences);
 }
 
@@ -77,6 +89,27 @@ std::string with_spread(const Spread& spread, std::string shown, int digits) {
 std::string count_cell(const Cell& cell, double (*count)(RunsOfSeed)) {
   const Spread spread = spread_of(cell.values(count));
   return fmt::format("<td>{}</td>", decimals(spread.mean, 1));
+}
+
+/// The metrics beside the score.
+std::string other_cells(const Cell& cell, const TaskInfo& measures, double mean_score) {
+  std::string html;
+  std::size_t place = 0;
+  for (std::size_t i = 1; i < measures.metrics.size(); ++i) {
+    const Metric& metric = measures.metrics[i];
+    if (metric.exp_of_score) {
+      html += fmt::format("<td>{}</td>", decimals(std::exp(mean_score), metric.digits));
+      continue;
+    }
+    const Spread spread = spread_of(cell.others(place++));
+    html += with_spread(spread, decimals(spread.mean, metric.digits), metric.digits);
+  }
+  return html;
+}
+
+std::size_t columns_of(const TaskInfo& measures, bool published) {
+  constexpr std::size_t kAlways = 4;  // method, difference, diverged, norm spikes
+  return kAlways + measures.metrics.size() + (measures.loss_spike > 0.0 ? 1 : 0) + (published ? 1 : 0);
 }
 
 std::string published_cell(const std::vector<double>& values) {
@@ -94,8 +127,8 @@ std::string verdict_badge(Verdict verdict) {
   return fmt::format("<span class=\"state {}\">{}</span>", style, to_string(verdict));
 }
 
-std::string claim_section(const ClaimResult& result) {
-  const int digits = digits_of(result.claim.unit);
+std::string claim_section(const ClaimResult& result, const TaskInfo& measures) {
+  const int digits = digits_of(result.claim.unit, measures);
   std::string html =
       fmt::format("<section class=\"claim\"><h3>{} {}</h3>\n<p class=\"quiet\">Source: {}. Effects in {}.",
                   escape_html(result.claim.text), verdict_badge(result.verdict),
@@ -118,42 +151,56 @@ std::string claim_section(const ClaimResult& result) {
 
 std::string configuration_table(const Records& records, const std::string& horizon,
                                 const std::optional<PublishedTable>& published) {
-  std::string html =
+  const TaskInfo& measures = records.measures;
+  const Metric& metric = measures.score();
+  std::string html = fmt::format(
       "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Method</th><th "
-      "scope=\"col\">Loss<small>mean ± sd over seeds</small></th><th scope=\"col\">Perplexity<small>of the "
-      "mean loss</small></th><th scope=\"col\">Difference<small>to no method, paired</small></th><th "
+      "scope=\"col\">{}<small>mean ± sd over seeds</small></th>",
+      escape_html(as_heading(metric.noun)));
+  for (std::size_t i = 1; i < measures.metrics.size(); ++i) {
+    const Metric& other = measures.metrics[i];
+    html += fmt::format(
+        "<th scope=\"col\">{}<small>{}</small></th>", escape_html(other.title),
+        other.exp_of_score ? "of the mean " + escape_html(metric.noun) : std::string("mean ± sd over seeds"));
+  }
+  html +=
+      "<th scope=\"col\">Difference<small>to no method, paired</small></th><th "
       "scope=\"col\">Diverged<small>of the runs</small></th><th scope=\"col\">Norm spikes<small>updates per "
-      "run</small></th><th scope=\"col\">Loss spikes<small>updates per run</small></th>";
+      "run</small></th>";
+  if (measures.loss_spike > 0.0) html += "<th scope=\"col\">Loss spikes<small>updates per run</small></th>";
   if (published) {
     std::string models;
     for (const std::string& model : published->models) models += (models.empty() ? "" : " / ") + model;
-    html += fmt::format("<th scope=\"col\">Published perplexity<small>{}, {}: another scale</small></th>",
-                        escape_html(published->source), escape_html(models));
+    html +=
+        fmt::format("<th scope=\"col\">Published {}<small>{}, {}: another scale</small></th>",
+                    escape_html(published->quantity), escape_html(published->source), escape_html(models));
   }
   html += "</tr></thead>\n";
   for (const Settings& context : contexts_in_order(records, horizon)) {
     const std::string text = context_text(context);
     html += "<tbody>\n";
     if (!text.empty())
-      html += fmt::format("<tr><th colspan=\"{}\" scope=\"rowgroup\">{}</th></tr>\n", published ? 8 : 7,
-                          escape_html(text));
+      html += fmt::format("<tr><th colspan=\"{}\" scope=\"rowgroup\">{}</th></tr>\n",
+                          columns_of(measures, published.has_value()), escape_html(text));
     const Cell reference = cell_of(records, horizon, context, "none");
     for (const std::string& arm : arms_in_order(records)) {
       const Cell cell = cell_of(records, horizon, context, arm);
       if (cell.runs.empty()) continue;
-      const Spread loss = spread_of(cell.values(mean_loss));
+      const Spread score = spread_of(cell.scores());
       const Spread difference = paired_difference(cell, reference);
       const Spread diverged = spread_of(cell.values(divergence_count));
       html += fmt::format("<tr{}><th scope=\"row\">{}</th>", is_control(arm) ? " class=\"control\"" : "",
                           escape_html(arm_label(arm)));
-      html += with_spread(loss, decimals(loss.mean, 4), 4);
-      html += fmt::format("<td>{}</td>", decimals(std::exp(loss.mean), 2));
-      html += arm == "none" ? fmt::format("<td>{}</td>", kNothing)
-                            : with_spread(difference, signed_decimals(difference.mean, 4), 4);
+      html += with_spread(score, decimals(score.mean, metric.digits), metric.digits);
+      html += other_cells(cell, measures, score.mean);
+      html += arm == "none"
+                  ? fmt::format("<td>{}</td>", kNothing)
+                  : with_spread(difference, signed_decimals(difference.mean, metric.digits), metric.digits);
       html += fmt::format("<td>{:.0f}/{}</td>",
                           diverged.finite > 0 ? diverged.mean * static_cast<double>(diverged.finite) : 0.0,
                           diverged.finite);
-      html += count_cell(cell, norm_spike_count) + count_cell(cell, loss_spike_count);
+      html += count_cell(cell, norm_spike_count);
+      if (measures.loss_spike > 0.0) html += count_cell(cell, loss_spike_count);
       if (published) html += published_cell(published->find(context, arm));
       html += "</tr>\n";
     }

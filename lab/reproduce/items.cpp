@@ -11,7 +11,7 @@ namespace {
 using What = SeriesPlot::What;
 
 Plots figure_1_plots() {
-  return {{{What::grad_norm, {}}, {What::evaluation_loss, {}}}, {}};
+  return {{{What::grad_norm, {}}, {What::evaluation_score, {}}}, {}};
 }
 
 Plots figure_4_plots() {
@@ -23,11 +23,11 @@ Plots figure_7_plots() {
 }
 
 Plots evaluation_plots() {
-  return {{{What::evaluation_loss, {}}}, {}};
+  return {{{What::evaluation_score, {}}}, {}};
 }
 
 Plots spike_injection_plots() {
-  return {{{What::training_loss, {{"spikes", "1in100"}}}, {What::evaluation_loss, {{"spikes", "1in100"}}}},
+  return {{{What::training_loss, {{"spikes", "1in100"}}}, {What::evaluation_score, {{"spikes", "1in100"}}}},
           {}};
 }
 

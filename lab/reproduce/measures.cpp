@@ -1,5 +1,7 @@
 #include "lab/reproduce/measures.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -7,10 +9,9 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr std::size_t kWindow = 50;    // updates that a spike is compared with
-constexpr std::size_t kFewest = 20;    // of them
-constexpr double kNormFactor = 3.0;    // above their median: a norm spike
-constexpr double kLossDistance = 0.5;  // nats above their median: a loss spike
+constexpr std::size_t kWindow = 50;  // updates that a spike is compared with
+constexpr std::size_t kFewest = 20;  // of them
+constexpr double kNormFactor = 3.0;  // above their median: a norm spike
 
 /// Of `values[begin, end)`, the finite ones; NaN if there are fewer than `fewest`.
 double median_of(const std::vector<double>& values, std::size_t begin, std::size_t end, std::size_t fewest) {
@@ -27,10 +28,10 @@ double median_before(const std::vector<double>& values, std::size_t index) {
   return median_of(values, index - std::min(index, kWindow), index, kFewest);
 }
 
-std::vector<double> losses_of(RunsOfSeed runs) {
-  std::vector<double> losses;
-  for (const ItemRun* run : runs) losses.push_back(run->judged_loss());
-  return losses;
+std::vector<double> costs_of(RunsOfSeed runs) {
+  std::vector<double> costs;
+  for (const ItemRun* run : runs) costs.push_back(run->judged_cost());
+  return costs;
 }
 
 double mean_of(const std::vector<double>& values) {
@@ -67,24 +68,24 @@ std::vector<double> trailing_means(const std::vector<double>& losses, std::size_
 
 }  // namespace
 
-double mean_loss(RunsOfSeed runs) {
-  return mean_of(losses_of(runs));
+double mean_score(RunsOfSeed runs) {
+  return mean_of(costs_of(runs));
 }
 
-double best_loss(RunsOfSeed runs) {
-  return extreme(losses_of(runs), /*largest=*/false);
+double best_score(RunsOfSeed runs) {
+  return extreme(costs_of(runs), /*largest=*/false);
 }
 
-double worst_loss(RunsOfSeed runs) {
-  return extreme(losses_of(runs), /*largest=*/true);
+double worst_score(RunsOfSeed runs) {
+  return extreme(costs_of(runs), /*largest=*/true);
 }
 
-double loss_range(RunsOfSeed runs) {
-  return worst_loss(runs) - best_loss(runs);
+double score_range(RunsOfSeed runs) {
+  return worst_score(runs) - best_score(runs);
 }
 
-double excess_loss(RunsOfSeed runs) {
-  return mean_loss(runs) - best_loss(runs);
+double excess_score(RunsOfSeed runs) {
+  return mean_score(runs) - best_score(runs);
 }
 
 double norm_spike_count(RunsOfSeed runs) {
@@ -132,18 +133,29 @@ bool is_norm_spike(const ItemRun& run, std::size_t index) {
 
 bool is_loss_spike(const ItemRun& run, std::size_t index) {
   const double before = median_before(run.training_loss, index);
-  if (!std::isfinite(before)) return false;
-  return !(run.training_loss[index] <= before + kLossDistance);
+  if (!std::isfinite(before) || run.loss_spike <= 0.0) return false;
+  return !(run.training_loss[index] <= before + run.loss_spike);
 }
 
-std::string_view measure_definitions() {
-  return "Loss: on held-out text after the last update, nats per token; a run that diverged or failed counts "
-         "with the loss of an uninformed guess. Norm spike: an update whose raw global norm is more than 3 "
-         "times the median of the 50 before it, or not finite. Loss spike: an update whose training loss is "
-         "more than 0.5 nats above that median. Updates lost to what was injected: those of the same run "
-         "without "
-         "it at which the mean of the last 50 training losses was already lower than where the run with it "
-         "ends.";
+std::string measure_definitions(const TaskInfo& measures) {
+  const Metric& metric = measures.score();
+  // A single loss is counted in the unit without what it is divided by: "nats".
+  const std::string unit = measures.loss_unit.substr(0, measures.loss_unit.find(" per "));
+  std::string text = fmt::format(
+      "{}: {} after the last update{}{}; a run that diverged or failed counts with the {} of an uninformed "
+      "guess. "
+      "Norm spike: an update whose raw global norm is more than 3 times the median of the 50 before it, or "
+      "not "
+      "finite.",
+      as_heading(metric.noun), measures.held_out, metric.unit.empty() ? "" : ", ", metric.unit, metric.noun);
+  if (measures.loss_spike > 0.0) {
+    text += fmt::format(" Loss spike: an update whose training loss is more than {}{}{} above that median.",
+                        measures.loss_spike, unit.empty() ? "" : " ", unit);
+  }
+  return text +
+         " Updates lost to what was injected: those of the same run without it at which the mean of the last "
+         "50 "
+         "training losses was already lower than where the run with it ends.";
 }
 
 }  // namespace gradstab::lab

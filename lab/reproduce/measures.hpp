@@ -2,7 +2,7 @@
 #pragma once
 
 #include <span>
-#include <string_view>
+#include <string>
 
 #include "lab/reproduce/records.hpp"
 
@@ -14,15 +14,17 @@ using RunsOfSeed = std::span<const ItemRun* const>;
 /// One number of them. NaN if they have none.
 using Measure = double (*)(RunsOfSeed runs);
 
-/// Mean judged loss, nats per token.
-double mean_loss(RunsOfSeed runs);
-/// The lowest and the highest judged loss over the contexts.
-double best_loss(RunsOfSeed runs);
-double worst_loss(RunsOfSeed runs);
-/// The highest less the lowest judged loss over the contexts.
-double loss_range(RunsOfSeed runs);
-/// How much the judged loss lies above the lowest of the contexts, in the mean over them.
-double excess_loss(RunsOfSeed runs);
+// Of scores, all are of their cost (lab/train/metric.hpp), so that lower is better whatever the score is.
+
+/// Mean judged score.
+double mean_score(RunsOfSeed runs);
+/// The best and the worst judged score over the contexts.
+double best_score(RunsOfSeed runs);
+double worst_score(RunsOfSeed runs);
+/// How much the worst judged score over the contexts costs more than the best.
+double score_range(RunsOfSeed runs);
+/// How much more the judged score costs than the best of the contexts, in the mean over them.
+double excess_score(RunsOfSeed runs);
 /// Updates that are norm spikes, of all runs.
 double norm_spike_count(RunsOfSeed runs);
 /// Updates that are loss spikes, of all runs.
@@ -37,10 +39,11 @@ double lost_updates(RunsOfSeed runs);
 /// Whether the raw norm of update `index` (from 0) is more than 3 times the median of the 50 before it.
 /// Updates with fewer than 20 before them never are. A norm that is not finite is one.
 bool is_norm_spike(const ItemRun& run, std::size_t index);
-/// Whether the training loss is more than 0.5 nats above the median of the 50 before it; otherwise likewise.
+/// Whether the training loss is so far above the median of the 50 before it as TaskInfo::loss_spike says;
+/// otherwise likewise. Never where that is 0.
 bool is_loss_spike(const ItemRun& run, std::size_t index);
 
 /// What the measures mean, for the foot of a page.
-std::string_view measure_definitions();
+std::string measure_definitions(const TaskInfo& measures);
 
 }  // namespace gradstab::lab

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "lab/reproduce/arms.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -84,8 +85,7 @@ std::string horizon_text(const Records& records, const std::string& horizon) {
   const auto run = std::ranges::find(records.runs, horizon, &ItemRun::horizon);
   if (run == records.runs.end()) return "";
   const TrainOptions& options = run->options;
-  return fmt::format("{} updates of {} x {} tokens, LLaMA {}", options.steps,
-                     options.batch * options.accumulation, options.context, options.model);
+  return fmt::format("{} updates of {}", options.steps, options.kind->update_text(options));
 }
 
 bool lies_in(const Settings& coordinates, const Settings& where) {

@@ -1,13 +1,14 @@
 #include "lab/reproduce/overview.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string_view>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/support/files.hpp"
@@ -103,10 +104,16 @@ std::string effect_text(const EffectResult& effect, int digits) {
   return text;
 }
 
-std::string effect_table(const std::vector<ClaimResult>& results, const std::vector<std::string>& horizons) {
+/// One less than on the page of an item.
+int overview_digits(const TaskInfo& measures) {
+  return std::max(measures.score().digits - 1, 0);
+}
+
+std::string effect_table(const std::vector<ClaimResult>& results, const std::vector<std::string>& horizons,
+                         const TaskInfo& measures) {
   std::string table = table_head("effect", horizons);
   for (const ClaimResult& result : results) {
-    const int digits = result.claim.unit == "updates" ? 1 : 3;
+    const int digits = result.claim.unit == "updates" ? 1 : overview_digits(measures);
     table += fmt::format("| *{}*, in {} |", cell(result.claim.text), cell(result.claim.unit));
     for (std::size_t i = 0; i < horizons.size(); ++i) table += " |";
     table += "\n";
@@ -129,18 +136,18 @@ std::string effect_table(const std::vector<ClaimResult>& results, const std::vec
   return table;
 }
 
-/// "1.629 ± 0.010", with how many of the runs have no finite loss where any has none.
-std::string loss_text(const Records& records, const std::string& horizon, const Settings& context,
-                      const std::string& arm) {
-  std::vector<double> losses;
+/// "1.629 ± 0.010", with how many of the runs have no finite score where any has none.
+std::string score_text(const Records& records, const std::string& horizon, const Settings& context,
+                       const std::string& arm) {
+  std::vector<double> scores;
   for (const ItemRun& run : records.runs)
-    if (run.horizon == horizon && run.coordinates == context && run.arm == arm)
-      losses.push_back(run.final_loss);
-  if (losses.empty()) return std::string(kNothing);
-  const Spread spread = spread_of(losses);
+    if (run.horizon == horizon && run.coordinates == context && run.arm == arm) scores.push_back(run.score);
+  if (scores.empty()) return std::string(kNothing);
+  const Spread spread = spread_of(scores);
   std::string text;
-  if (spread.finite > 0) text = decimals(spread.mean, 3);
-  if (spread.finite > 1) text += fmt::format(" ± {}", decimals(spread.deviation, 3));
+  const int digits = overview_digits(records.measures);
+  if (spread.finite > 0) text = decimals(spread.mean, digits);
+  if (spread.finite > 1) text += fmt::format(" ± {}", decimals(spread.deviation, digits));
   if (spread.finite < spread.total) {
     text += fmt::format("{}{} of {} not finite", text.empty() ? "" : ", ", spread.total - spread.finite,
                         spread.total);
@@ -148,19 +155,20 @@ std::string loss_text(const Records& records, const std::string& horizon, const 
   return text;
 }
 
-std::string loss_table(const Records& records, const std::vector<std::string>& horizons) {
+std::string score_table(const Records& records, const std::vector<std::string>& horizons) {
   std::vector<Settings> contexts;
   for (const std::string& horizon : horizons)
     for (const Settings& context : contexts_in_order(records, horizon))
       if (std::ranges::find(contexts, context) == contexts.end()) contexts.push_back(context);
-  std::string table = table_head("loss on held-out text", horizons);
+  std::string table =
+      table_head(fmt::format("{} {}", records.measures.score().noun, records.measures.held_out), horizons);
   for (const Settings& context : contexts) {
     const std::string where = context_text(context);
     for (const std::string& arm : arms_in_order(records)) {
       std::string row;
       bool trained = false;
       for (const std::string& horizon : horizons) {
-        const std::string text = loss_text(records, horizon, context, arm);
+        const std::string text = score_text(records, horizon, context, arm);
         trained = trained || text != kNothing;
         row += fmt::format(" {} |", text);
       }
@@ -191,8 +199,8 @@ std::string section_of(const Records& records) {
                       item.name, item.name, records.scale, records.runs.size(), machine_text(records));
   for (const std::string& horizon : horizons)
     text += fmt::format(" {}: {}.", horizon, horizon_text(records, horizon));
-  return text + "\n\n" + verdict_table(results, horizons) + "\n" + effect_table(results, horizons) + "\n" +
-         loss_table(records, horizons);
+  return text + "\n\n" + verdict_table(results, horizons) + "\n" +
+         effect_table(results, horizons, records.measures) + "\n" + score_table(records, horizons);
 }
 
 }  // namespace
@@ -226,13 +234,20 @@ Result<std::vector<Records>> read_reproductions(const std::filesystem::path& fol
 
 std::string render_overview(const std::vector<Records>& reproductions) {
   std::string text(kIntroduction);
+  std::vector<std::string> nouns;  // of the scores of all tasks, each once
+  std::vector<std::string> definitions;
+  for (const Records& records : reproductions) {
+    if (std::ranges::count(nouns, records.measures.score().noun) > 0) continue;
+    nouns.push_back(records.measures.score().noun);
+    definitions.push_back(measure_definitions(records.measures));
+  }
   text += fmt::format(
-      "\n## How to read it\n{}\n\nEffects are mean ± standard deviation over seeds, with the verdict where "
+      "\n## How to read it\n{1}\n\nEffects are mean ± standard deviation over seeds, with the verdict where "
       "there is one. "
-      "Controls do not count in a verdict. A loss is the mean ± standard deviation over the seeds whose loss "
+      "Controls do not count in a verdict. A {0} is the mean ± standard deviation over the seeds whose {0} "
       "is "
-      "finite.\n\n{}\n",
-      rule_of_verdicts(), measure_definitions());
+      "finite.\n\n{2}\n",
+      fmt::join(nouns, " or "), rule_of_verdicts(), fmt::join(definitions, "\n\n"));
   for (const Records& records : reproductions) text += section_of(records);
   return text;
 }

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "lab/tasks.hpp"
+
 namespace gradstab::lab {
 namespace {
 
@@ -13,7 +15,8 @@ std::string run_name(const Part& part, const Context& context, const Arm& arm, i
   return name + fmt::format(",{},seed={}", arm.name, seed);
 }
 
-Result<PlannedRun> planned_run(const Plan& plan, const Settings& common, PlannedRun run) {
+Result<PlannedRun> planned_run(const Plan& plan, const TaskKind& kind, const Settings& common,
+                               PlannedRun run) {
   const Part& part = plan.parts[run.part];
   Settings settings = joined(part.base, part.contexts[run.context].settings);
   settings = joined(joined(std::move(settings), part.arms[run.arm].settings), common);
@@ -22,7 +25,7 @@ Result<PlannedRun> planned_run(const Plan& plan, const Settings& common, Planned
   run.point.settings = part.contexts[run.context].coordinates;
   run.point.settings.emplace_back("method", part.arms[run.arm].name);
   run.point.settings.emplace_back("seed", std::to_string(run.seed));
-  auto options = with_settings(TrainOptions(), settings);
+  auto options = with_settings(default_options(kind), settings);
   if (!options) {
     return Status(options.status().code(),
                   fmt::format("run '{}': {}", run.point.name, options.status().message()));
@@ -36,6 +39,8 @@ Result<PlannedRun> planned_run(const Plan& plan, const Settings& common, Planned
 }  // namespace
 
 Result<std::vector<PlannedRun>> planned_runs(const Plan& plan, const Settings& common) {
+  const auto kind = task_named(plan.task);
+  if (!kind) return kind.status();
   std::vector<PlannedRun> runs;
   for (std::size_t part = 0; part < plan.parts.size(); ++part) {
     for (int seed = 0; seed < plan.seeds; ++seed) {
@@ -46,7 +51,7 @@ Result<std::vector<PlannedRun>> planned_runs(const Plan& plan, const Settings& c
           place.arm = arm;
           place.context = context;
           place.seed = seed;
-          auto run = planned_run(plan, common, std::move(place));
+          auto run = planned_run(plan, **kind, common, std::move(place));
           if (!run) return run.status();
           runs.push_back(*std::move(run));
         }
@@ -57,27 +62,24 @@ Result<std::vector<PlannedRun>> planned_runs(const Plan& plan, const Settings& c
 }
 
 std::optional<double> expected_seconds(const std::vector<PlannedRun>& runs, unsigned cores) {
-  constexpr double kTokensPerSecond = 13900.0;  // of the 1m model on bytes, fp32, one core
-  constexpr double kStartSeconds = 1.5;         // loading LibTorch and the corpus
   double seconds = 0.0;
   for (const PlannedRun& run : runs) {
-    const TrainOptions& options = run.point.options;
-    if (options.model != "1m" || options.tokenizer != "bytes") return {};
-    const double slower = options.precision == "bf16"   ? 1.13
-                          : options.precision == "fp16" ? 1.39
-                          : options.precision == "fp32" ? 1.0
-                                                        : 1.10;
-    const auto batch = static_cast<double>(options.batch * options.context);
-    constexpr double kBlocksOfTheSize = 5.0;
-    const double deeper = options.layers > 0 ? static_cast<double>(options.layers) / kBlocksOfTheSize : 1.0;
-    // An evaluated batch has no backward pass, which is two thirds of an update.
-    const std::int64_t evaluations = options.steps / options.eval_every;
-    const double evaluated =
-        static_cast<double>(evaluations * options.eval_batches + options.final_eval_batches) / 3.0;
-    const double updates = static_cast<double>(options.steps * options.accumulation) + evaluated;
-    seconds += kStartSeconds + slower * deeper * updates * batch / kTokensPerSecond;
+    const auto of_run = run.point.options.kind->core_seconds(run.point.options);
+    if (!of_run) return {};
+    seconds += *of_run;
   }
   return seconds / cores;
+}
+
+std::optional<double> estimated_device_seconds(const std::vector<PlannedRun>& runs, int jobs) {
+  // Jobs share the device, of which their tasks know.
+  double seconds = 0.0;
+  for (const PlannedRun& run : runs) {
+    const auto of_run = run.point.options.kind->device_seconds(run.point.options, jobs);
+    if (!of_run) return {};
+    seconds += *of_run;
+  }
+  return seconds;
 }
 
 }  // namespace gradstab::lab

@@ -17,7 +17,7 @@ std::vector<Context> without_and_with(const std::string& key,
 }  // namespace
 
 Plan spike_injection_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   for (const std::string& horizon : horizons(scale)) {
     plan.parts.push_back(llm_part(
         scale, horizon, {{"optimizer", "adamw"}, {"lr", "0.003"}},
@@ -30,7 +30,7 @@ Plan spike_injection_plan(Scale scale) {
 }
 
 Plan freeze_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   for (const std::string& horizon : horizons(scale)) {
     const std::string at = scale == Scale::smoke ? "3:" : "100:";
     std::vector<std::pair<std::string, std::string>> spikes;
@@ -55,7 +55,7 @@ Plan freeze_plan(Scale scale) {
 }
 
 Plan instability_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   const Settings high_rate = {{"lr", "0.03"}};
   const std::string depth = is_small(scale) ? "10" : "16";
   const auto regime = [](const std::string& name, const Settings& settings) {
@@ -76,7 +76,7 @@ Plan instability_plan(Scale scale) {
 }
 
 Plan nan_injection_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   for (const std::string& horizon : horizons(scale)) {
     std::vector<Arm> arms =
         arms_named({"none", "clip", "zclip", "stabilize", "robust", "normalize", "beta2"});

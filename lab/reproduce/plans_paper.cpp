@@ -20,7 +20,7 @@ const std::vector<std::string_view>& arms_of(const std::string& horizon) {
 }  // namespace
 
 Plan figure_1_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   for (const std::string& horizon : horizons(scale)) {
     const bool also_higher = is_small(scale) && horizon == "short";
     plan.parts.push_back(
@@ -33,7 +33,7 @@ Plan figure_1_plan(Scale scale) {
 }
 
 Plan figure_4_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   const Settings fp4 = joined(kAdamW, {{"precision", "fp4"}});
   for (const std::string& horizon : horizons(scale)) {
     std::vector<std::string> rates = {"0.0001", "0.0003", "0.001", "0.003"};
@@ -54,7 +54,7 @@ Plan figure_4_plan(Scale scale) {
 }
 
 Plan figure_7_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   const Settings base = joined(kAdamW, {{"precision", "fp4"}, {"lr", is_small(scale) ? "0.003" : "0.001"}});
   for (const std::string& horizon : horizons(scale)) {
     const bool few = horizon == "long" || scale == Scale::smoke;
@@ -79,7 +79,7 @@ Plan figure_7_plan(Scale scale) {
 }
 
 Plan table_1_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   const std::vector<Context> adam = {
       {{{"optimizer", "adam"}}, {{"optimizer", "adam"}, {"weight_decay", "0"}}}};
   const std::vector<Context> adamw = {{{{"optimizer", "adamw"}}, kAdamW}};
@@ -94,7 +94,7 @@ Plan table_1_plan(Scale scale) {
 }
 
 Plan table_4_plan(Scale scale) {
-  Plan plan{{}, default_seeds(scale)};
+  Plan plan = llm_plan(scale);
   const std::string rate = is_small(scale) ? "0.003" : "0.001";
   // Lion wants a third to a tenth of Adam's learning rate (arXiv 2302.06675, section 5).
   const std::vector<Context> optimizers = {

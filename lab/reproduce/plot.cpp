@@ -9,7 +9,7 @@
 #include <numeric>
 #include <set>
 
-#include "lab/report/downsample.hpp"
+#include "lab/page/downsample.hpp"
 #include "lab/report/grouping.hpp"
 #include "lab/reproduce/names.hpp"
 
@@ -46,10 +46,10 @@ json to_json(const Line<X>& line) {
 
 Line<Update> line_of(const ItemRun& run, SeriesPlot::What what) {
   Line<Update> line;
-  if (what == SeriesPlot::What::evaluation_loss) {
+  if (what == SeriesPlot::What::evaluation_score) {
     for (const EvalPoint& point : run.evaluations) {
       line.x.push_back(point.step);
-      line.y.push_back(point.loss);
+      line.y.push_back(point.score());
     }
     return line;
   }
@@ -79,23 +79,25 @@ Line<X> mean_of(const std::vector<Line<X>>& lines) {
 }
 
 struct SeriesText {
-  const char* title;
-  const char* caption;
-  const char* unit;
+  std::string title;
+  std::string caption;
+  std::string unit;
   bool logarithmic;
 };
 
-SeriesText text_of(SeriesPlot::What what) {
+SeriesText text_of(SeriesPlot::What what, const TaskInfo& measures) {
+  const Metric& metric = measures.score();
   switch (what) {
-    case SeriesPlot::What::evaluation_loss:
-      return {"Evaluation loss", "Thick lines are means over seeds, thin lines the seeds. Lower is better.",
-              "nats per token", false};
+    case SeriesPlot::What::evaluation_score:
+      return {"Evaluation " + metric.noun,
+              fmt::format("Thick lines are means over seeds, thin lines the seeds. {}.",
+                          as_heading(std::string(direction_text(metric)))),
+              metric.unit, false};
     case SeriesPlot::What::training_loss:
       return {"Training loss",
               "Averaged over neighbouring updates; mean over seeds, as long as all are numbers. A jump "
-              "upwards is a loss "
-              "spike.",
-              "nats per token", false};
+              "upwards is a loss spike.",
+              measures.loss_unit, false};
     case SeriesPlot::What::grad_norm:
       return {"Raw gradient norm",
               "Of the first seed, log axis. Of every stretch the smallest and largest value stay.", "norm",
@@ -131,7 +133,7 @@ json context_of(const Settings& coordinates) {
 
 json series_chart(const SeriesPlot& plot, const Records& records, const std::string& horizon,
                   const Settings& context) {
-  const SeriesText text = text_of(plot.what);
+  const SeriesText text = text_of(plot.what, records.measures);
   json lines = json::array();
   const auto runs = runs_in(records, horizon, context);
   for (const std::string& arm : arms_in_order(records)) {
@@ -170,36 +172,38 @@ json curve_chart(const CurvePlot& plot, const Records& records, const std::strin
   json lines = json::array();
   std::set<std::string> positions;
   for (const std::string& arm : arms_in_order(records)) {
-    std::map<int, std::map<Value, double>> losses_of_seed;
+    std::map<int, std::map<Value, double>> scores_of_seed;
     for (const ItemRun& run : records.runs) {
       const std::string position = coordinate_of(run, plot.key);
-      const double loss = run.judged_loss();
+      const double score = run.judged_score();
       if (run.horizon != horizon || run.arm != arm || position.empty() ||
           !lies_in(run.coordinates, plot.where))
         continue;
-      if (!std::isfinite(loss)) continue;
+      if (!std::isfinite(score)) continue;
       positions.insert(position);
-      losses_of_seed[run.seed].emplace(std::strtod(position.c_str(), nullptr), loss);
+      scores_of_seed[run.seed].emplace(std::strtod(position.c_str(), nullptr), score);
     }
-    if (losses_of_seed.empty()) continue;
+    if (scores_of_seed.empty()) continue;
     std::vector<Line<Value>> seeds;
-    for (const auto& [seed, losses] : losses_of_seed) {
+    for (const auto& [seed, scores] : scores_of_seed) {
       Line<Value>& line = seeds.emplace_back();
-      for (const auto& [x, loss] : losses) {
+      for (const auto& [x, score] : scores) {
         line.x.push_back(x);
-        line.y.push_back(loss);
+        line.y.push_back(score);
       }
     }
     lines.push_back(line_entry(arm, mean_of(seeds), seeds));
   }
   if (positions.size() < 2) return nullptr;
-  return {{"title", fmt::format("Loss against {}, {}", plot.key, horizon)},
+  const Metric& metric = records.measures.score();
+  return {{"title", fmt::format("{} against {}, {}", as_heading(metric.noun), plot.key, horizon)},
           {"caption",
-           "After the last update. Large dots are means over seeds, small dots the seeds. Lower is better."},
+           fmt::format("After the last update. Large dots are means over seeds, small dots the seeds. {}.",
+                       as_heading(std::string(direction_text(metric))))},
           {"horizon", horizon},
           {"context", context_of(plot.where)},
           {"x", plot.key},
-          {"y", "nats per token"},
+          {"y", metric.unit},
           {"log_x", plot.key == "lr"},
           {"even_x", plot.key == "gamma2"},
           {"log_y", false},

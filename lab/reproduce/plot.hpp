@@ -11,12 +11,12 @@ namespace gradstab::lab {
 
 /// Something over the updates, a line for each arm.
 struct SeriesPlot {
-  enum class What { evaluation_loss, training_loss, grad_norm };
-  What what = What::evaluation_loss;
+  enum class What { evaluation_score, training_loss, grad_norm };
+  What what = What::evaluation_score;
   Settings where;  ///< of the contexts; drawn once for each that has these coordinates
 };
 
-/// The judged loss over a coordinate, a line for each arm: mean and every seed.
+/// The judged score over a coordinate, a line for each arm: mean and every seed.
 struct CurvePlot {
   std::string key;  ///< of the coordinate: "lr"
   Settings where;   ///< of the contexts

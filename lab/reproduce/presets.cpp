@@ -3,8 +3,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "lab/tasks.hpp"
+
 namespace gradstab::lab {
 namespace {
+
+constexpr const char* kLlm = "llm";
 
 /// Updates, and after how many of them the learning rate has risen.
 struct Length {
@@ -39,51 +43,28 @@ bool is_small(Scale scale) {
   return scale == Scale::smoke || scale == Scale::cpu;
 }
 
-Settings llm_settings(Scale scale, const std::string& horizon) {
+Plan llm_plan(Scale scale) {
+  Plan plan;
+  plan.task = kLlm;
+  plan.seeds = default_seeds(scale);
+  return plan;
+}
+
+Settings llm_preset(Scale scale, const std::string& horizon) {
   const Length length = length_of(scale, horizon);
-  const Settings settings = {
-      {"steps", length.steps}, {"warmup", length.warmup}, {"eval_every", length.eval_every}};
-  switch (scale) {
-    case Scale::smoke:
-      return joined(settings, {{"tokenizer", "bytes"},
-                               {"model", "1m"},
-                               {"context", "16"},
-                               {"batch", "2"},
-                               {"eval_batches", "1"},
-                               {"final_eval_batches", "2"}});
-    case Scale::cpu:
-      return joined(settings, {{"tokenizer", "bytes"},
-                               {"model", "1m"},
-                               {"context", "128"},
-                               {"batch", "8"},
-                               {"eval_batches", "16"},
-                               {"final_eval_batches", "48"}});
-    case Scale::gpu:
-      // bfloat16 where an item names no other format: products in f32 do not use what a GPU has.
-      return joined(settings, {{"precision", "bf16"},
-                               {"tokenizer", "bpe"},
-                               {"vocab_size", "8192"},
-                               {"model", "20m"},
-                               {"context", "256"},
-                               {"batch", "64"},
-                               {"eval_batches", "16"},
-                               {"final_eval_batches", "64"}});
-    case Scale::paper:
-      return joined(settings, {{"tokenizer", "bpe"},
-                               {"vocab_size", "32000"},
-                               {"model", "130m"},
-                               {"context", "256"},
-                               {"batch", "128"},
-                               {"accumulation", "4"},
-                               {"eval_batches", "64"},
-                               {"final_eval_batches", "320"}});
-  }
-  throw std::out_of_range("no such scale");
+  const std::string_view name = scale == Scale::paper ? "published" : to_string(scale);
+  const TaskKind* const kind = find_task(kLlm);
+  const auto recipes = kind == nullptr ? std::vector<Recipe>() : kind->recipes();
+  const Recipe* const recipe = TaskKind::find(recipes, name);
+  if (recipe == nullptr)
+    throw std::out_of_range("no recipe of " + std::string(kLlm) + " is called " + std::string(name));
+  return joined(recipe->settings,
+                {{"steps", length.steps}, {"warmup", length.warmup}, {"eval_every", length.eval_every}});
 }
 
 Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,
               std::vector<Context> contexts) {
-  return {horizon, horizon, joined(llm_settings(scale, horizon), more), std::move(arms), std::move(contexts)};
+  return {horizon, horizon, joined(llm_preset(scale, horizon), more), std::move(arms), std::move(contexts)};
 }
 
 int default_seeds(Scale scale) {

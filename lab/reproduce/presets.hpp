@@ -12,8 +12,12 @@ std::vector<std::string> horizons(Scale scale);
 /// Whether the model is a hundred times smaller than the paper's, which wants higher learning rates.
 bool is_small(Scale scale);
 
-/// Model, data and length of a LLaMA's runs. `horizon` is one of horizons(scale).
-Settings llm_settings(Scale scale, const std::string& horizon);
+/// A plan of language models, without parts yet.
+Plan llm_plan(Scale scale);
+
+/// Model, data and length of a LLaMA's runs: the recipe of the scale, and the length of the horizon, which is
+/// one of horizons(scale).
+Settings llm_preset(Scale scale, const std::string& horizon);
 
 /// A part with the settings of its horizon and, over them, `more`.
 Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,

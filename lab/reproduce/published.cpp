@@ -16,7 +16,8 @@ PublishedTable published_table_1() {
   const auto in = [](const char* optimizer, const char* precision) {
     return Settings{{"optimizer", optimizer}, {"precision", precision}};
   };
-  return {"Table 1",
+  return {"perplexity",
+          "Table 1",
           {"130M", "350M"},
           {{in("adam", "fp16"),
             {{"none", {24.60, 19.04}},
@@ -49,7 +50,8 @@ PublishedTable published_table_1() {
 }
 
 PublishedTable published_table_4() {
-  return {"Table 4",
+  return {"perplexity",
+          "Table 4",
           {"130M", "350M"},
           {{{{"optimizer", "adam_mini"}},
             {{"none", {31.66, 20.36}},

@@ -9,12 +9,13 @@
 
 namespace gradstab::lab {
 
-/// Validation perplexities, copied as figures from the paper (arXiv 2502.17055v4).
+/// Numbers copied as figures from the paper (arXiv 2502.17055v4).
 struct PublishedTable {
   struct Column {
     Settings context;  ///< coordinates of the context that it belongs to
     std::vector<std::pair<std::string, std::vector<double>>> rows;  ///< name of an arm, a value per model
   };
+  std::string quantity;             ///< "perplexity"
   std::string source;               ///< "Table 1"
   std::vector<std::string> models;  ///< "130M"
   std::vector<Column> columns;

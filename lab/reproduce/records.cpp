@@ -7,12 +7,13 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "lab/report/common_data.hpp"
+#include "lab/run/formats.hpp"
 #include "lab/support/files.hpp"
+#include "lab/tasks.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-constexpr int kFormat = 1;
 
 /// `value` with so many digits after the point ('f') or in all ('g').
 Json rounded(double value, int digits, char style) {
@@ -30,7 +31,7 @@ Json rounded(const std::vector<double>& values, int digits, char style) {
 
 /// The settings that are not the defaults.
 Json changed_settings(const TrainOptions& options) {
-  const Json defaults = to_json(TrainOptions());
+  const Json defaults = to_json(default_options(*options.kind));
   Json changed = Json::object();
   const Json all = to_json(options);
   for (const auto& [key, value] : all.items())
@@ -41,7 +42,10 @@ Json changed_settings(const TrainOptions& options) {
 void take_figures(const RunRecord& record, ItemRun& run) {
   const RunSummary& summary = *record.summary;
   run.diverged = summary.diverged;
-  run.final_loss = summary.final_validation_loss;
+  run.score = summary.score();
+  run.uninformed = record.measures.uninformed;
+  for (std::size_t i = 1; i < record.measures.metrics.size(); ++i)
+    if (!record.measures.metrics[i].exp_of_score) run.others.push_back(summary.final[i]);
   run.seconds = summary.seconds;
   run.evaluations = record.evaluations;
   for (const StepPoint& point : record.steps) {
@@ -49,17 +53,28 @@ void take_figures(const RunRecord& record, ItemRun& run) {
     run.grad_norm.push_back(point.grad_norm);
     run.stabilized_norm.push_back(point.stabilized_norm);
   }
-  const auto vocab_size = as_number(record.model.value("vocab_size", nlohmann::json()));
-  run.uninformed_loss = vocab_size ? std::log(*vocab_size) : kNoValue;
 }
 
-Json to_json(const ItemRun& run) {
+/// The places of the metrics that are recorded: those that are measured.
+std::vector<std::size_t> recorded_metrics(const TaskInfo& measures) {
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < measures.metrics.size(); ++i)
+    if (!measures.metrics[i].exp_of_score) places.push_back(i);
+  return places;
+}
+
+Json to_json(const ItemRun& run, const TaskInfo& measures) {
   Json coordinates = Json::object();
   for (const auto& [key, value] : run.coordinates) coordinates[key] = value;
-  Json evaluations = Json::object({{"step", Json::array()}, {"loss", Json::array()}});
+  const auto places = recorded_metrics(measures);
+  Json evaluations = Json::object({{"step", Json::array()}});
+  for (const std::size_t place : places) evaluations[measures.metrics[place].key] = Json::array();
   for (const EvalPoint& point : run.evaluations) {
     evaluations["step"].push_back(point.step);
-    evaluations["loss"].push_back(rounded(point.loss, 5, 'f'));
+    for (const std::size_t place : places) {
+      const double value = place < point.values.size() ? point.values[place] : kNoValue;
+      evaluations[measures.metrics[place].key].push_back(rounded(value, 5, 'f'));
+    }
   }
   return {{"run", run.name},
           {"part", run.part},
@@ -71,8 +86,9 @@ Json to_json(const ItemRun& run) {
           {"error", run.error},
           {"settings", changed_settings(run.options)},
           {"diverged", run.diverged},
-          {"final_loss", rounded(run.final_loss, 5, 'f')},
-          {"uninformed_loss", rounded(run.uninformed_loss, 5, 'f')},
+          {"score", rounded(run.score, 5, 'f')},
+          {"uninformed", rounded(run.uninformed, 5, 'f')},
+          {"others", rounded(run.others, 5, 'f')},
           {"seconds", rounded(run.seconds, 1, 'f')},
           {"weights_checksum", run.weights_checksum},
           {"evaluations", evaluations},
@@ -89,22 +105,50 @@ std::vector<double> one_per_update(const JsonReader& list, std::size_t updates) 
   return values;
 }
 
-std::vector<EvalPoint> evaluations_from_json(const JsonReader& json) {
+/// `keys` are what the recorded metrics are called there.
+std::vector<EvalPoint> evaluations_from_json(const JsonReader& json, const TaskInfo& measures,
+                                             const std::vector<std::string>& keys) {
   const JsonReader steps = json["step"];
-  const std::vector<double> losses = json["loss"].numbers();
-  if (losses.size() != steps.size())
-    json["loss"].refuse(fmt::format("a list of {} numbers, as many as evaluations.step", steps.size()));
+  std::vector<std::vector<double>> columns;
+  for (const std::string& key : keys) {
+    columns.push_back(json[key].numbers());
+    if (columns.back().size() != steps.size())
+      json[key].refuse(fmt::format("a list of {} numbers, as many as evaluations.step", steps.size()));
+  }
   std::vector<EvalPoint> evaluations;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
     EvalPoint point;
     point.step = steps.item(i).whole(0);
-    point.loss = losses[i];
+    std::vector<double> measured;
+    for (const auto& column : columns) measured.push_back(i < column.size() ? column[i] : kNoValue);
+    point.values = with_derived(measures, measured);
     evaluations.push_back(point);
   }
   return evaluations;
 }
 
-Result<ItemRun> run_from_json(const Json& line, const std::string& name) {
+/// What the header says that all lines need.
+struct Header {
+  std::int64_t format = kRecordsFormat;
+  const TaskKind* kind = nullptr;
+  TaskInfo measures;
+};
+
+/// The figures whose names depend on the format.
+void read_scores(const JsonReader& json, const Header& header, ItemRun& run) {
+  const bool first = header.format == kOldestRecordsFormat;
+  run.score = json[first ? "final_loss" : "score"].number_or_nan();
+  run.uninformed = json[first ? "uninformed_loss" : "uninformed"].number_or_nan();
+  if (!first) run.others = json["others"].numbers();
+  run.better = header.measures.score().better;
+  run.loss_spike = header.measures.loss_spike;
+  std::vector<std::string> keys;
+  for (const std::size_t place : recorded_metrics(header.measures))
+    keys.push_back(first ? "loss" : header.measures.metrics[place].key);
+  run.evaluations = evaluations_from_json(json["evaluations"], header.measures, keys);
+}
+
+Result<ItemRun> run_from_json(const Json& line, const Header& header, const std::string& name) {
   const JsonReader json(line, name);
   ItemRun run;
   run.name = json["run"].text();
@@ -119,15 +163,13 @@ Result<ItemRun> run_from_json(const Json& line, const std::string& name) {
     json["state"].refuse("\"finished\", \"failed\" or \"pending\"");
   run.error = json["error"].text();
   run.diverged = json["diverged"].truth();
-  run.final_loss = json["final_loss"].number_or_nan();
-  run.uninformed_loss = json["uninformed_loss"].number_or_nan();
+  read_scores(json, header, run);
   run.seconds = json["seconds"].number_or_nan();
   run.weights_checksum = json["weights_checksum"].text();
-  run.evaluations = evaluations_from_json(json["evaluations"]);
   run.training_loss = json["training_loss"].numbers();
   run.grad_norm = one_per_update(json["grad_norm"], run.training_loss.size());
   run.stabilized_norm = one_per_update(json["stabilized_norm"], run.training_loss.size());
-  auto options = train_options_from_json(json["settings"]);
+  auto options = train_options_from_json(*header.kind, json["settings"]);
   GRADSTAB_RETURN_IF_ERROR(json.status());
   if (!options) return Status(options.status().code(), name + ": " + options.status().message());
   run.options = *std::move(options);
@@ -136,10 +178,15 @@ Result<ItemRun> run_from_json(const Json& line, const std::string& name) {
 
 }  // namespace
 
-double ItemRun::judged_loss() const {
+double ItemRun::judged_score() const {
   if (state == "pending") return kNoValue;
-  const bool known = state == "finished" && std::isfinite(final_loss);
-  return known ? std::min(final_loss, uninformed_loss) : uninformed_loss;
+  if (state != "finished" || !std::isfinite(score)) return uninformed;
+  if (better == Better::lower) return std::min(score, uninformed);
+  return std::max(score, uninformed);
+}
+
+double ItemRun::judged_cost() const {
+  return better == Better::lower ? judged_score() : -judged_score();
 }
 
 std::size_t Records::finished() const {
@@ -152,7 +199,10 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
   Records records;
   records.item = item;
   records.scale = to_string(scale);
-  double uninformed_loss = kNoValue;
+  const auto kind = task_named(plan.task);
+  if (!kind) return kind.status();
+  records.measures = (*kind)->info();
+  double uninformed = kNoValue;
   std::vector<RunRecord> finished;  // without their curves
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const Part& part = plan.parts[planned[i].part];
@@ -177,12 +227,14 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
                       run.name, item));
     }
     take_figures(*record, run);
+    records.measures = record->measures;
     RunRecord& kept = finished.emplace_back();
     kept.name = run.name;
+    kept.task = record->task;
     kept.settings = record->settings;
     kept.data = record->data;
     run.weights_checksum = as_text(results[i].summary.value("weights_checksum", Json())).value_or("");
-    uninformed_loss = run.uninformed_loss;
+    uninformed = run.uninformed;
     if (!records.environment.is_null()) continue;
     records.environment = record->environment;
     records.data = record->data;
@@ -190,51 +242,77 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
   GRADSTAB_RETURN_IF_ERROR(check_common_data(finished));
   // A run that failed has no model to take it from.
   for (ItemRun& run : records.runs)
-    if (run.state == "failed") run.uninformed_loss = uninformed_loss;
+    if (run.state == "failed") run.uninformed = uninformed;
   // What is judged is what is kept, rounding included: so everybody comes to the same verdicts.
   return records_from_json_lines(to_json_lines(records));
 }
 
 std::string to_json_lines(const Records& records) {
-  const Json header = {{"format", kFormat},
+  const Json header = {{"format", kRecordsFormat},
                        {"kind", "reproduction"},
                        {"item", records.item},
                        {"scale", records.scale},
+                       {"measures", to_json(records.measures)},
                        {"environment", records.environment},
                        {"data", records.data}};
   std::string text = header.dump() + "\n";
-  for (const ItemRun& run : records.runs) text += to_json(run).dump() + "\n";
+  for (const ItemRun& run : records.runs) text += to_json(run, records.measures).dump() + "\n";
   return text;
 }
 
+namespace {
+
+/// Into `records`, and what the lines need. Errors begin with the name of the line.
+Result<Header> read_header(const Json& line, const std::string& name, Records& records) {
+  const auto format = as_whole(line.value("format", Json()));
+  if (line.value("kind", Json()) != "reproduction" || !format || *format < kOldestRecordsFormat ||
+      *format > kRecordsFormat) {
+    return Status(StatusCode::corrupt_data,
+                  fmt::format("{}: expected the header of a reproduction, format {} or {}", name,
+                              kOldestRecordsFormat, kRecordsFormat));
+  }
+  const JsonReader json(line, name);
+  records.item = json["item"].text();
+  records.scale = json["scale"].text();
+  // Null without a run that has finished.
+  if (json["environment"].exists()) records.environment = json["environment"].object();
+  if (json["data"].exists()) records.data = json["data"].object();
+  records.measures = *format == kOldestRecordsFormat ? measures_of_format_1(kNoValue)
+                                                     : task_info_from_json(json["measures"]);
+  GRADSTAB_RETURN_IF_ERROR(json.status());
+  const auto kind = task_named(records.measures.name);
+  if (!kind)
+    return Status(kind.status().code(), fmt::format("{}: measures.task: {}", name, kind.status().message()));
+  return Header{*format, *kind, records.measures};
+}
+
+}  // namespace
+
 Result<Records> records_from_json_lines(const std::string& text) {
   Records records;
+  Header header;
   std::istringstream lines(text);
   std::size_t number = 0;
-  const auto wrong = [&](const std::string& what) {
-    return Status(StatusCode::corrupt_data, fmt::format("line {}: {}", number, what));
-  };
   for (std::string line; std::getline(lines, line);) {
     ++number;
     const std::string name = fmt::format("line {}", number);
     const auto json = parse_json_object(line, "");
-    if (!json)
-      return wrong("expected a JSON object; the file may be cut off (" + json.status().message() + ")");
-    if (number > 1) {
-      auto run = run_from_json(*json, name);
-      if (!run) return run.status();
-      records.runs.push_back(*std::move(run));
+    if (!json) {
+      return Status(StatusCode::corrupt_data,
+                    fmt::format("{}: expected a JSON object; the file may be cut off ({})", name,
+                                json.status().message()));
+    }
+    if (number == 1) {
+      auto read = read_header(*json, name, records);
+      if (!read) return read.status();
+      header = *std::move(read);
       continue;
     }
-    if (json->value("kind", Json()) != "reproduction" || json->value("format", Json()) != kFormat)
-      return wrong("expected the header of a reproduction, format 1");
-    const JsonReader header(*json, name);
-    records.item = header["item"].text();
-    records.scale = header["scale"].text();
-    // Null without a run that has finished.
-    if (header["environment"].exists()) records.environment = header["environment"].object();
-    if (header["data"].exists()) records.data = header["data"].object();
-    GRADSTAB_RETURN_IF_ERROR(header.status());
+    auto run = run_from_json(*json, header, name);
+    if (!run) return run.status();
+    // As the run knew it, which has the data.
+    if (std::isnan(records.measures.uninformed)) records.measures.uninformed = run->uninformed;
+    records.runs.push_back(*std::move(run));
   }
   if (number == 0) return Status(StatusCode::corrupt_data, "no lines");
   return records;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/reproduce/plan.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/sweep/sweep.hpp"
 
 namespace gradstab::lab {
@@ -26,8 +26,11 @@ struct ItemRun {
   std::string error;              ///< the last words of a failed one
   TrainOptions options;
   bool diverged = false;
-  double final_loss = kNoValue;       ///< on held-out text, nats per token
-  double uninformed_loss = kNoValue;  ///< of a guess without knowledge: ln of the vocabulary
+  double score = kNoValue;        ///< by the first metric of the measures
+  double uninformed = kNoValue;   ///< score of one who knows nothing
+  std::vector<double> others;     ///< at the end, of the other metrics that are measured
+  Better better = Better::lower;  ///< of the score
+  double loss_spike = 0.5;        ///< see TaskInfo
   double seconds = kNoValue;
   std::string weights_checksum;
   std::vector<EvalPoint> evaluations;
@@ -35,15 +38,18 @@ struct ItemRun {
   std::vector<double> grad_norm;        ///< raw and global
   std::vector<double> stabilized_norm;  ///< global, after the transform
 
-  /// The loss that it is judged by: `final_loss`, or `uninformed_loss` where that is lower, where the run
-  /// diverged or failed. NaN for a pending one.
-  double judged_loss() const;
+  /// The score that it is judged by: `score`, or `uninformed` where that is better, where the run diverged or
+  /// failed. NaN for a pending one.
+  double judged_score() const;
+  /// The same, so signed that lower is better.
+  double judged_cost() const;
 };
 
 /// All runs of an item at a scale.
 struct Records {
   std::string item;
   std::string scale;
+  TaskInfo measures;                   ///< what the numbers of all runs mean
   nlohmann::ordered_json environment;  ///< of the first run that has finished
   nlohmann::ordered_json data;         ///< likewise
   std::vector<ItemRun> runs;
@@ -57,10 +63,12 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
                                 const std::vector<PlannedRun>& planned,
                                 const std::vector<SweepResult>& results, const SweepDirectory& directory);
 
-/// JSON lines: a header, then a run each. Losses have five digits after the point, norms five in all.
+/// JSON lines of format 2: a header, then a run each. Scores have five digits after the point, norms four in
+/// all.
 std::string to_json_lines(const Records& records);
 
-/// Errors name the line and what was expected.
+/// Of format 1, too, which language models alone had (lab/run/formats.hpp). Errors name the line and what was
+/// expected.
 Result<Records> records_from_json_lines(const std::string& text);
 
 }  // namespace gradstab::lab

@@ -4,11 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "lab/support/numbers.hpp"
+#include "lab/train/task_kind.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
@@ -21,37 +21,10 @@ Status invalid(std::string message) {
   return {StatusCode::invalid_argument, std::move(message)};
 }
 
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row.back();
-}
-
-std::vector<std::string> known_keys() {
-  std::vector<std::string> keys;
-  TrainOptions options;
-  for_each_setting(options, [&](const char* name, const auto&, const char*) { keys.emplace_back(name); });
-  for (const Shorthand& shorthand : shorthands()) {
-    keys.emplace_back(shorthand.name);
-    if (!shorthand.formerly.empty()) keys.emplace_back(shorthand.formerly);
-  }
-  return keys;
-}
-
-Status check_key(const std::string& key) {
-  const auto keys = known_keys();
-  if (std::ranges::count(keys, key) > 0) return {};
-  const auto nearest = std::ranges::min_element(
-      keys, {}, [&](const std::string& candidate) { return edit_distance(candidate, key); });
-  return invalid(fmt::format("'{}' is not a setting; did you mean {}?", key, *nearest));
+Status check_key(const TrainOptions& options, const std::string& key) {
+  const auto known = setting_names(options);
+  if (std::ranges::count(known, key) > 0 || find_shorthand(key) != nullptr) return {};
+  return invalid(fmt::format("'{}' is not a setting; did you mean {}?", key, nearest_setting(options, key)));
 }
 
 /// Both ends of "0..4".
@@ -106,7 +79,7 @@ void put_over(std::vector<std::pair<std::string, std::string>>& given,
 
 Status put_over(TrainOptions& options, const std::vector<std::pair<std::string, std::string>>& settings) {
   for (const auto& [key, value] : settings) {
-    GRADSTAB_RETURN_IF_ERROR(check_key(key));
+    GRADSTAB_RETURN_IF_ERROR(check_key(options, key));
     if (find_shorthand(key) != nullptr) {
       put_over(options.shorthand, in_words_of_today(key, value));
     } else if (const Status set = set_setting(options, key, value); !set.ok()) {
@@ -126,8 +99,8 @@ Status complete(TrainOptions& options) {
 
 /// What the setting holds after it was given this text; the text itself where it cannot hold it, which
 /// make_grid refuses with the name of the run.
-Json value_of(const std::string& key, const std::string& text) {
-  TrainOptions options;
+Json value_of(const TrainOptions& base, const std::string& key, const std::string& text) {
+  TrainOptions options = base.kind == nullptr ? TrainOptions() : default_options(*base.kind);
   const Shorthand* const shorthand = find_shorthand(key);
   if (shorthand != nullptr) options.transform = shorthand->method;
   if (!put_over(options, {{key, text}}).ok()) return text;
@@ -137,11 +110,12 @@ Json value_of(const std::string& key, const std::string& text) {
 }
 
 /// A value in another spelling is the same run.
-std::vector<std::string> without_repetitions(const std::string& key, const std::vector<std::string>& texts) {
+std::vector<std::string> without_repetitions(const TrainOptions& base, const std::string& key,
+                                             const std::vector<std::string>& texts) {
   std::vector<std::string> kept;
   std::vector<Json> values;
   for (const std::string& text : texts) {
-    Json value = value_of(key, text);
+    Json value = value_of(base, key, text);
     if (std::ranges::count(values, value) > 0) continue;
     kept.push_back(text);
     values.push_back(std::move(value));
@@ -168,14 +142,14 @@ Result<TrainOptions> with_settings(const TrainOptions& base,
   return options;
 }
 
-Result<SweepAxis> parse_axis(const std::string& text) {
+Result<SweepAxis> parse_axis(const TrainOptions& base, const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
     return invalid(fmt::format("an axis must be KEY=VALUE,VALUE,..., got '{}'", text));
   SweepAxis axis;
   axis.key = text.substr(0, equals);
   std::ranges::replace(axis.key, '-', '_');
-  GRADSTAB_RETURN_IF_ERROR(check_key(axis.key));
+  GRADSTAB_RETURN_IF_ERROR(check_key(base, axis.key));
   const std::string values = text.substr(equals + 1);
   if (const auto range = parse_range(values)) {
     // Of unsigned numbers, since the distance may need all 64 bits.
@@ -193,7 +167,7 @@ Result<SweepAxis> parse_axis(const std::string& text) {
   std::ranges::sort(sorted);
   if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
     return invalid(fmt::format("{}: '{}' is given twice", axis.key, *twice));
-  axis.values = without_repetitions(axis.key, axis.values);
+  axis.values = without_repetitions(base, axis.key, axis.values);
   return axis;
 }
 

@@ -12,15 +12,15 @@ namespace gradstab::lab {
 
 /// One setting and its values, as the user wrote them.
 struct SweepAxis {
-  std::string key;  ///< as in TrainOptions: "min_lr_ratio"
+  std::string key;  ///< of a setting: "min_lr_ratio"
   std::vector<std::string> values;
 };
 
 /// "lr=1e-3,3e-3", "seed=0..4" (whole numbers, both ends included), "inject-spikes=100:10;100:10,200:10"
 /// (values that contain commas are separated by semicolons). Of a value in several spellings, "0.01,0.010",
-/// the first one stays. Errors: no value, a value twice in the same spelling, a key that is no setting, with
-/// the nearest one that is.
-Result<SweepAxis> parse_axis(const std::string& text);
+/// the first one stays. The keys are those of a run with the settings `base`. Errors: no value, a value twice
+/// in the same spelling, a key that is no setting, with the nearest one that is.
+Result<SweepAxis> parse_axis(const TrainOptions& base, const std::string& text);
 
 struct SweepPoint {
   std::string name;  ///< "lr=0.001,seed=0": also the name of its folder

@@ -11,6 +11,7 @@
 
 #include "lab/support/files.hpp"
 #include "lab/sweep/process.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -19,10 +20,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kInterrupted = 130;  // of a run that was asked to stop
 
-/// The settings that differ from the defaults, as `train llm` takes them.
+/// The settings that differ from the task's defaults, as `train` takes them.
 std::vector<std::string> flags_of(const TrainOptions& options) {
   std::vector<std::string> flags;
-  const Json defaults = to_json(TrainOptions());
+  const Json defaults = to_json(default_options(*options.kind));
   const Json settings = to_json(options);
   for (const auto& [key, value] : settings.items()) {
     if (value == defaults.at(key)) continue;
@@ -107,7 +108,7 @@ Status Sweep::start(std::size_t index) {
   const SweepPoint& point = results_[index].point;
   const std::string folder = directory_.run_path(point);
   const RunProgress state = directory_.state_of(point);
-  std::vector<std::string> command = {request_.program, "train", "llm"};
+  std::vector<std::string> command = {request_.program, "train", std::string(point.options.kind->name())};
   if (state.kind == RunProgress::Kind::resumable) {
     command.push_back("--resume=" + folder);
   } else {
@@ -212,8 +213,9 @@ Status Sweep::write_results() const {
       run["exit_code"] = result.exit_code;
       run["error"] = result.error;
     }
-    for (const char* key :
-         {"final_validation_loss", "best_validation_loss", "diverged", "spikes", "seconds"}) {
+    const std::string score = result.point.options.kind->info().score().key;
+    for (const std::string& key : {"final_" + score, "best_" + score, std::string("diverged"),
+                                   std::string("spikes"), std::string("seconds")}) {
       if (result.summary.is_object() && result.summary.contains(key)) run[key] = result.summary[key];
     }
     runs.push_back(std::move(run));

@@ -22,7 +22,7 @@ struct SweepProgress {
 };
 
 struct SweepRequest {
-  std::string program;  ///< the one that `train llm` is given to
+  std::string program;  ///< the one that `train TASK` is given to
   int jobs = 1;         ///< runs at the same time, which divide the cores among them unless told otherwise
   bool ignore_limits = false;  ///< given to the runs
   std::function<void(const SweepProgress&)> on_progress;

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "lab/run/formats.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/new_file.hpp"
+#include "lab/tasks.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -47,7 +49,9 @@ std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
 Json with_defaults(Json found, const Json& sweep) {
   if (!found.is_object() || !found.contains("settings") || !found["settings"].is_object()) return found;
   found["settings"] = in_words_of_today(std::move(found["settings"]));
-  const Json defaults = to_json(TrainOptions());
+  const TaskKind* const kind = find_task(as_text(found.value("task", Json())).value_or(kTaskOfFormat1));
+  if (kind == nullptr) return found;
+  const Json defaults = to_json(default_options(*kind));
   for (const auto& [key, value] : sweep.at("settings").items())
     if (!found["settings"].contains(key) && defaults.contains(key)) found["settings"][key] = defaults.at(key);
   return found;
@@ -94,7 +98,8 @@ Json describe_sweep(const TrainOptions& base, const std::vector<SweepAxis>& axes
   Json settings = to_json(base);
   settings.erase("threads");
   for (const SweepAxis& axis : axes) settings.erase(axis.key);
-  return {{"format", 1}, {"kind", "sweep"}, {"task", "llm"}, {"over", over}, {"settings", settings}};
+  return {
+      {"format", 1}, {"kind", "sweep"}, {"task", base.kind->name()}, {"over", over}, {"settings", settings}};
 }
 
 Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, const Json& description) {
@@ -127,7 +132,7 @@ RunProgress SweepDirectory::state_of(const SweepPoint& point) const {
     auto summary = parse_json_object(*text, "");
     if (summary && summary->value("state", Json()) == "finished") {
       state.kind = RunProgress::Kind::finished;
-      state.step = point.options.steps;
+      state.step = as_whole(summary->value("step", Json())).value_or(point.options.steps);
       state.summary = *std::move(summary);
       return state;
     }

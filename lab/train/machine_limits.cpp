@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <thread>
 
-#include "lab/data/tokenizer.hpp"
 #include "lab/support/file_kinds.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/numbers.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -37,12 +37,6 @@ double state_numbers(const TrainOptions& options) {
   return 2.0;
 }
 
-/// Numbers per token that a block leaves for backward: what the norms, the projections, attention and the MLP
-/// were given (lab/models/llama.cpp).
-double activations_per_token(const LlamaConfig& config) {
-  return 8.0 * static_cast<double>(config.hidden) + 3.0 * static_cast<double>(config.intermediate);
-}
-
 }  // namespace
 
 Machine Machine::here() {
@@ -62,15 +56,13 @@ double MemoryNeed::total() const {
 }
 
 MemoryNeed memory_need(const TrainOptions& options) {
-  LlamaConfig config = llama_config(options).value();
-  config.vocab_size = options.tokenizer == "bytes" ? kByteVocabSize : options.vocab_size;
+  if (options.kind == nullptr) return {};
+  const ModelSize size = options.kind->model_size(options);
   MemoryNeed need;
-  need.weights = kBytesPerNumber * static_cast<double>(parameter_count(config));
+  need.weights = kBytesPerNumber * size.parameters;
   need.gradients = options.step_in_backward ? 0.0 : need.weights;
   need.optimizer_state = state_numbers(options) * need.weights;
-  need.activations = kBytesPerNumber * static_cast<double>(options.batch) *
-                     static_cast<double>(options.context) * static_cast<double>(config.layers) *
-                     activations_per_token(config);
+  need.activations = kBytesPerNumber * size.activations;
   return need;
 }
 

@@ -126,8 +126,8 @@ std::unique_ptr<TrainingOptimizer> of_either_engine(const TrainOptions& options,
 
 }  // namespace
 
-std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
-                                                  const torch::nn::Module& model) {
+std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, const torch::nn::Module& model,
+                                                  const std::optional<AttentionHeads>& attention) {
   const auto betas = std::make_tuple(options.beta1, options.beta2);
   if (options.optimizer == "sgd") {
     return of_either_engine<torch::optim::SGD, FusedSGD>(
@@ -166,9 +166,10 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
   }
   if (options.optimizer == "adam_mini") {
     AdamMiniOptions settings = with_moments(AdamMiniOptions());
-    const LlamaConfig config = llama_config(options).value();
-    settings.dim = config.hidden;
-    settings.n_heads = config.heads;
+    if (attention) {
+      settings.dim = attention->width;
+      settings.n_heads = attention->heads;
+    }
     return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model,
                                                              AdamMiniTorchOptions(std::move(settings)));
   }

@@ -4,9 +4,11 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
 
 #include "gradstab/libtorch.hpp"
 #include "lab/train/stored_state.hpp"
+#include "lab/train/task.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {
@@ -38,8 +40,8 @@ class TrainingOptimizer {
   virtual const ParameterSet& parameters() const = 0;
 };
 
-/// Throws gradstab::Error on invalid settings.
-std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options,
-                                                  const torch::nn::Module& model);
+/// `attention` is that of a transformer, for Adam-mini. Throws gradstab::Error on invalid settings.
+std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, const torch::nn::Module& model,
+                                                  const std::optional<AttentionHeads>& attention = {});
 
 }  // namespace gradstab::lab

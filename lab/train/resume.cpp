@@ -7,7 +7,8 @@
 namespace gradstab::lab {
 
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
-                                         const TrainOptions& options, const Json& model) {
+                                         const TrainOptions& options, const TaskInfo& info,
+                                         const Json& model) {
   const std::string name = fmt::format("checkpoint '{}'", path.string());
   const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
     return Status(StatusCode::shape_mismatch, fmt::format("{} is of another {}: {}, expected {}", name, what,
@@ -20,7 +21,7 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
   if (json.status().ok() && !are_settings_of(options, settings))
     return mismatch("run, whose settings are", to_json(options), settings);
   ResumedProgress resumed;
-  resumed.progress = progress_from_json(json["progress"], options.steps);
+  resumed.progress = progress_from_json(json["progress"], info, options.steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());
   if (needs_loss_scaling(options.number_format())) {
     resumed.loss_scaler.emplace(loss_scaler_options(options));
@@ -32,16 +33,16 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
 Status check_same_data(const Json& began, const Json& now, const std::filesystem::path& directory,
                        const std::function<void(const std::string&)>& on_note) {
   if (!now.is_object() || !began.is_object()) return {};
-  for (const char* key : {"tokenizer", "vocab_size", "train_tokens", "validation_tokens", "sha256"}) {
-    if (!began.contains(key) || !now.contains(key) || began[key] == now[key]) continue;
+  for (const auto& [key, value] : now.items()) {
+    if (key == "source" || !began.contains(key) || began[key] == value) continue;
     return {StatusCode::failed_precondition,
             fmt::format("'{}' was trained on other data: its {} was {} and is {} now; a run must "
                         "be resumed with the data that it began with",
-                        directory.string(), key, shown(began[key]), shown(now[key]))};
+                        directory.string(), key, shown(began[key]), shown(value))};
   }
   if (!began.contains("sha256") && now.contains("sha256") && on_note) {
     on_note(fmt::format(
-        "'{}' was begun by a version that did not record the SHA-256 of its data; there are as many tokens "
+        "'{}' was begun by a version that did not record the SHA-256 of its data; there are as many "
         "as before, but gradstab cannot check whether they are the same",
         directory.string()));
   }

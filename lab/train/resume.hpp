@@ -7,9 +7,9 @@
 #include <string>
 
 #include "gradstab/status.hpp"
+#include "lab/run/progress.hpp"
 #include "lab/support/json.hpp"
 #include "lab/train/loss_scaler.hpp"
-#include "lab/train/progress.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {
@@ -20,14 +20,16 @@ struct ResumedProgress {
   std::optional<LossScaler> loss_scaler;  ///< of runs that scale their loss
 };
 
-/// Reads the header of the checkpoint at `path`. `model` is what the task says of its model. Errors: another
-/// model, other settings, a field that is missing or of the wrong type, numbers that no such run has.
+/// Reads the header of the checkpoint at `path`. `model` is what the task, whose numbers `info` describes,
+/// says of its model. Errors: another model, other settings, a field that is missing or of the wrong type,
+/// numbers that no such run has.
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
-                                         const TrainOptions& options, const Json& model);
+                                         const TrainOptions& options, const TaskInfo& info,
+                                         const Json& model);
 
-/// Compares what run.json says of the run's data, `began`, with the data of now. Errors: they differ. Runs
-/// that are older than the SHA-256 can only be compared by the numbers of their tokens, of which `on_note` is
-/// told.
+/// Compares what run.json says of the run's data, `began`, with the data of now: all that both say but the
+/// source, which may have moved. Errors: they differ. Runs that are older than the SHA-256 can only be
+/// compared by how much data they had, of which `on_note` is told.
 Status check_same_data(const Json& began, const Json& now, const std::filesystem::path& directory,
                        const std::function<void(const std::string&)>& on_note);
 

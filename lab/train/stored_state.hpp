@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
-#include "lab/train/checkpoint.hpp"
+#include "lab/run/checkpoint.hpp"
 
 namespace gradstab::lab {
 

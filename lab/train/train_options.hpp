@@ -1,4 +1,4 @@
-// Every setting of a training run, named once.
+// Every setting of a training run, named once: those that every run has, and those of its task.
 #pragma once
 
 #include <cstdint>
@@ -9,31 +9,28 @@
 #include <vector>
 
 #include "gradstab/status.hpp"
-#include "lab/models/llama_config.hpp"
-#include "lab/models/precision.hpp"
-#include "lab/models/projection_quantizers.hpp"
+#include "lab/nn/precision.hpp"
 #include "lab/support/json.hpp"
 #include "lab/train/loss_scaler.hpp"
+#include "lab/train/task_settings.hpp"
 
 namespace gradstab::lab {
 
-/// Settings of `gradstab train`. Stored in a run's run.json, from which an interrupted run continues.
-struct TrainOptions {
-  std::string data = "dict-gcide";
-  std::string tokenizer = "bpe";
-  int vocab_size = 4096;
+class TaskKind;
 
-  std::string model = "1m";
-  std::int64_t layers = 0;
-  std::int64_t context = 128;
+/// Settings by name, as a command line would give them.
+using SettingTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// Settings of `gradstab train`. Stored in a run's run.json, from which an interrupted run continues. Those
+/// of a task begin as its default_options (task_kind.hpp).
+struct TrainOptions {
+  const TaskKind* kind =
+      nullptr;        ///< the task; null: settings of no task, which only the trainer's tests have
+  TaskSettings task;  ///< its own settings
 
   std::string precision = "fp32";
   double loss_scale_init = 65536.0;
   std::int64_t loss_scale_growth_interval = 2000;
-  std::string fp4_format = "e1m2";
-  std::int64_t quantization_group = 256;
-  std::string quantization_rounding = "nearest";
-  std::string quantization_compat = "robust";
 
   std::string optimizer = "adamw";
   std::string optimizer_engine = "fused";
@@ -48,7 +45,7 @@ struct TrainOptions {
   std::string transform = "stabilize";
   /// Settings of its methods that were given beside it (transform_factory.hpp), not yet taken into it. A run
   /// has none; the base of a sweep keeps them for the transforms of its points.
-  std::vector<std::pair<std::string, std::string>> shorthand = {};
+  SettingTexts shorthand = {};
   std::string nonfinite = "default";
 
   std::int64_t steps = 1000;
@@ -61,8 +58,6 @@ struct TrainOptions {
   std::string inject_spikes;
 
   std::int64_t eval_every = 100;
-  std::int64_t eval_batches = 16;
-  std::int64_t final_eval_batches = 0;
   std::int64_t checkpoint_every = 100;
   std::string device = "cpu";
   int threads = 0;
@@ -77,17 +72,14 @@ struct TrainOptions {
   bool on_device() const noexcept { return device != "cpu"; }
 };
 
-/// Calls visit(name, field, help) for every setting, in the order of the help text. The command line,
-/// run.json and the report all take their names from here.
+/// What `--batch` counts, of the task where the options have one.
+const char* batch_help(const TrainOptions& options) noexcept;
+
+/// Calls visit(name, field, help) for every setting, in the order of the help text: those of the task, then
+/// those that every run has. The command line, run.json and the report all take their names from here.
 template <class Options, class Visit>
 void for_each_setting(Options& options, Visit visit) {
-  visit("data", options.data, "corpus: dict-gcide, or a text or JSONL file, plain or gzip");
-  visit("tokenizer", options.tokenizer, "bpe (SentencePiece, trained once and cached) or bytes");
-  visit("vocab_size", options.vocab_size, "vocabulary of the bpe tokenizer");
-  visit("model", options.model,
-        "size of the LLaMA: 1m, 9m, 20m, 35m, 40m, 60m, 71m, 100m, 130m, 250m, 350m, 1b, 3b, 7b");
-  visit("layers", options.layers, "decoder blocks of the LLaMA; 0: as many as its size has");
-  visit("context", options.context, "tokens per sequence");
+  options.task.for_each(visit);
   visit("precision", options.precision,
         "fp32; bf16 or fp16 (activations and their gradients, on the CPU simulated in f32; fp16 with loss "
         "scaling); "
@@ -95,11 +87,6 @@ void for_each_setting(Options& options, Visit visit) {
   visit("loss_scale_init", options.loss_scale_init, "fp16: the loss scale to begin with");
   visit("loss_scale_growth_interval", options.loss_scale_growth_interval,
         "fp16: updates in a row without overflow after which the loss scale doubles");
-  visit("fp4_format", options.fp4_format, "fp4: e1m2 (evenly spaced) or e2m1 (of the OCP formats)");
-  visit("quantization_group", options.quantization_group, "fp4, int4: values that share a scale");
-  visit("quantization_rounding", options.quantization_rounding, "fp4, int4: nearest or stochastic");
-  visit("quantization_compat", options.quantization_compat,
-        "fp4, int4: robust, or released: as the authors' code rounds (docs/methods.md)");
   visit("optimizer", options.optimizer,
         "adamw, adam (L2 weight decay), sgd (momentum = beta1), lion, adam_mini, spam or stable_spam");
   visit("optimizer_engine", options.optimizer_engine,
@@ -122,38 +109,37 @@ void for_each_setting(Options& options, Visit visit) {
   visit("steps", options.steps, "optimizer updates");
   visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
   visit("min_lr_ratio", options.min_lr_ratio, "the cosine ends at this fraction of the peak");
-  visit("batch", options.batch, "sequences per micro-batch");
+  visit("batch", options.batch, batch_help(options));
   visit("accumulation", options.accumulation, "micro-batches per update");
   visit("seed", options.seed, "seed of the weights and of the order of the data");
   visit("inject_spikes", options.inject_spikes,
         "multiply gradients: UPDATE:FACTOR or random:PROBABILITY:FACTOR, several separated by commas, for "
         "example 100:1000; the factor nan puts one NaN into one tensor instead");
   visit("eval_every", options.eval_every, "updates between evaluations");
-  visit("eval_batches", options.eval_batches, "micro-batches per evaluation, except the last one");
-  visit("final_eval_batches", options.final_eval_batches,
-        "micro-batches of the last evaluation; 0: all held-out text");
   visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
 
-/// The LLaMA that `model` and `layers` name; its vocabulary is that of the size. Errors: an unknown size.
-Result<LlamaConfig> llama_config(const TrainOptions& options);
-
 LossScalerOptions loss_scaler_options(const TrainOptions& options);
-
-/// How the projections' operands are rounded; nothing unless the precision is fp4 or int4.
-std::optional<ProjectionQuantizers> projection_quantizers(const TrainOptions& options);
 
 Json to_json(const TrainOptions& options);
 
-/// Also what older versions and axes of sweeps have beside the transform, which is taken into it.
-/// A setting that is missing has its default: the run is older than it. Errors: a setting of the wrong type,
-/// one that is not known, a value that does not fit; also an earlier complaint about the same document.
-Result<TrainOptions> train_options_from_json(const JsonReader& settings);
-Result<TrainOptions> train_options_from_json(const Json& settings);
+/// Settings of a run of that task. Also what older versions and axes of sweeps have beside the transform,
+/// which is taken into it. A setting that is missing has its default: the run is older than it. Errors: a
+/// setting of the wrong type, one that is not known, a value that does not fit; also an earlier complaint
+/// about the same document.
+Result<TrainOptions> train_options_from_json(const TaskKind& kind, const JsonReader& settings);
+Result<TrainOptions> train_options_from_json(const TaskKind& kind, const Json& settings);
 
-/// Gives one setting the value that `text` says, as a command line would. Errors: no such setting; what the
+/// The names of all settings of this task's runs, without shorthands.
+std::vector<std::string> setting_names(const TrainOptions& options);
+
+/// The setting of that name that is most like `name`.
+std::string nearest_setting(const TrainOptions& options, const std::string& name);
+
+/// Gives one setting the value that `text` says, as a command line would. Errors: no such setting, with the
+/// nearest one of this task; what the
 /// setting cannot hold ("expected a whole number, got '1e3'"). Whether the value is a good one, `validate`
 /// tells.
 Status set_setting(TrainOptions& options, std::string_view name, std::string_view text);

@@ -10,7 +10,11 @@
 #include <optional>
 #include <utility>
 
-#include "lab/train/checkpoint.hpp"
+#include "lab/run/checkpoint.hpp"
+#include "lab/run/formats.hpp"
+#include "lab/run/progress.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/run/step_line.hpp"
 #include "lab/train/denormals.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
@@ -18,19 +22,14 @@
 #include "lab/train/injected_spikes.hpp"
 #include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
-#include "lab/train/progress.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/run_directory.hpp"
 #include "lab/train/schedule.hpp"
-#include "lab/train/step_line.hpp"
 #include "lab/train/stored_state.hpp"
 
 namespace gradstab::lab {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// Identifies weights exactly: equal runs have equal checksums.
 std::string weights_checksum(const torch::nn::Module& model) {
@@ -43,7 +42,7 @@ std::string weights_checksum(const torch::nn::Module& model) {
 }
 
 double median(std::vector<double> values) {
-  if (values.empty()) return kNaN;
+  if (values.empty()) return kNoValue;
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
@@ -58,7 +57,7 @@ class Run {
         device_(device_named(options_.device).value()),
         schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
-        optimizer_(make_optimizer(options_, task.model())) {
+        optimizer_(make_optimizer(options_, task.model(), task.attention_heads())) {
     if (needs_loss_scaling(options_.number_format())) loss_scaler_.emplace(loss_scaler_options(options_));
   }
 
@@ -70,6 +69,11 @@ class Run {
   Status checkpoint() const;
   Result<std::optional<double>> update();
   Result<torch::Tensor> backward();
+  const TaskInfo& info() const noexcept { return task_.info(); }
+  /// The index of a micro-batch of the next update.
+  std::uint64_t micro_batch(std::int64_t i) const {
+    return static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
+  }
   bool stopping() const { return request_.should_stop && request_.should_stop(); }
   bool unscale();
   void inject_spike();
@@ -92,9 +96,10 @@ class Run {
 };
 
 Json Run::describe() const {
-  return {{"format", 1},
+  return {{"format", kRunFormat},
           {"name", request_.name},
-          {"task", task_.name()},
+          {"task", info().name},
+          {"measures", to_json(info())},
           {"command", request_.command},
           {"settings", lab::to_json(options_)},
           {"model", task_.describe_model()},
@@ -104,8 +109,8 @@ Json Run::describe() const {
 
 Status Run::checkpoint() const {
   CheckpointFiller filler;
-  filler.header() = {{"progress", to_json(progress_)},
-                     {"task", task_.name()},
+  filler.header() = {{"progress", to_json(progress_, info())},
+                     {"task", info().name},
                      {"model", task_.describe_model()},
                      {"settings", lab::to_json(options_)}};
   if (loss_scaler_) filler.header()["loss_scaler"] = loss_scaler_->state();
@@ -125,7 +130,7 @@ Status Run::restore() {
   const std::filesystem::path path = directory_->checkpoint_path();
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
-  auto resumed = resumed_progress(checkpoint->header, path, options_, task_.describe_model());
+  auto resumed = resumed_progress(checkpoint->header, path, options_, info(), task_.describe_model());
   if (!resumed) return resumed.status();
 
   CheckpointLoader loader(*checkpoint);
@@ -159,8 +164,8 @@ Result<torch::Tensor> Run::backward() {
   torch::Tensor loss = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
     if (i > 0 && stopping()) return torch::Tensor();
-    const auto index = static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
-    torch::Tensor micro_loss = task_.training_loss(index) / static_cast<double>(options_.accumulation);
+    torch::Tensor micro_loss =
+        task_.training_loss(micro_batch(i)) / static_cast<double>(options_.accumulation);
     optimizer_->before_backward(i + 1 == options_.accumulation);
     try {
       (loss_scaler_ ? micro_loss * loss_scaler_->scale() : micro_loss).backward();
@@ -187,7 +192,7 @@ void Run::inject_spike() {
   if (!step_.injected) return;
   if (!std::isnan(*step_.injected)) return multiply_gradients(task_.model(), *step_.injected);
   const auto gradients = defined_gradients(task_.model());
-  gradients.at(poisoned_gradient(options_.seed, update, gradients.size())).view(-1)[0] = kNaN;
+  gradients.at(poisoned_gradient(options_.seed, update, gradients.size())).view(-1)[0] = kNoValue;
 }
 
 /// One optimizer update. Returns the training loss; nothing if the run was told to stop before it.
@@ -222,53 +227,57 @@ Result<std::optional<double>> Run::update() {
   } catch (const Error& error) {
     return failed(Status(error.code(), error.what()));
   }
-  const std::int64_t tokens = task_.micro_batch_size() * options_.accumulation;
+  std::int64_t samples = 0;
+  for (std::int64_t i = 0; i < options_.accumulation; ++i) samples += task_.samples(micro_batch(i));
   progress_.step += 1;
-  progress_.tokens += tokens;
+  progress_.samples += samples;
   progress_.seconds += seconds;
-  speeds_.push_back(static_cast<double>(tokens) / seconds);
+  speeds_.push_back(static_cast<double>(samples) / seconds);
   step_.loss = loss;
   step_.lr = lr;
-  step_.tokens_per_second = speeds_.back();
-  step_.grad_norm = step_.skipped ? kNaN : report.raw_global_norm;
+  step_.samples_per_second = speeds_.back();
+  step_.grad_norm = step_.skipped ? kNoValue : report.raw_global_norm;
   progress_.spikes += static_cast<std::int64_t>(report.spikes);
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
   GRADSTAB_RETURN_IF_ERROR(
-      directory_->append_metrics(step_line(progress_, step_, report, optimizer_->parameters())));
+      directory_->append_metrics(step_line(info(), progress_, step_, report, optimizer_->parameters())));
   return std::optional(loss);
 }
 
 Status Run::evaluate() {
   const auto begin = Clock::now();
   const bool last = progress_.step == options_.steps;
-  const double loss = task_.validation_loss(last ? options_.final_eval_batches : options_.eval_batches);
+  const Evaluation found = task_.evaluate(last ? Extent::full : Extent::quick);
   progress_.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
-  progress_.validation_loss = loss;
-  if (!(loss >= progress_.best_validation_loss)) progress_.best_validation_loss = loss;
-  return directory_->append_metrics({{"kind", "eval"},
-                                     {"step", progress_.step},
-                                     {"loss", number(loss)},
-                                     {"perplexity", number(std::exp(loss))}});
+  progress_.values = with_derived(info(), found.values);
+  if (std::isnan(progress_.best_score) || is_better(info().score(), progress_.score(), progress_.best_score))
+    progress_.best_score = progress_.score();
+  Json line = {{"kind", "eval"}, {"step", progress_.step}};
+  for (std::size_t i = 0; i < progress_.values.size(); ++i)
+    line[info().metrics[i].key] = number(progress_.values[i]);
+  return directory_->append_metrics(line);
 }
 
 Result<TrainResult> Run::finish(TrainOutcome outcome) {
-  const double loss = progress_.validation_loss;
   TrainResult result;
   result.outcome = outcome;
-  result.summary = {{"format", 1},
-                    {"state", outcome == TrainOutcome::finished ? "finished" : "interrupted"},
-                    {"step", progress_.step},
-                    {"final_validation_loss", number(loss)},
-                    {"final_perplexity", number(std::exp(loss))},
-                    {"best_validation_loss", number(progress_.best_validation_loss)},
-                    {"spikes", progress_.spikes},
-                    {"nonfinite", progress_.nonfinite},
-                    {"skipped_steps", loss_scaler_ ? loss_scaler_->skipped_steps() : 0},
-                    {"diverged", outcome == TrainOutcome::finished && !(loss < task_.uninformed_loss())},
-                    {"seconds", progress_.seconds},
-                    {"tokens_per_second", number(median(speeds_))},
-                    {"weights_checksum", weights_checksum(task_.model())}};
-  GRADSTAB_RETURN_IF_ERROR(directory_->write_summary(result.summary));
+  Json& summary = result.summary;
+  summary = {{"format", kRunFormat},
+             {"state", outcome == TrainOutcome::finished ? "finished" : "interrupted"},
+             {"step", progress_.step}};
+  for (std::size_t i = 0; i < info().metrics.size(); ++i) {
+    summary["final_" + info().metrics[i].key] =
+        number(i < progress_.values.size() ? progress_.values[i] : kNoValue);
+  }
+  summary["best_" + info().score().key] = number(progress_.best_score);
+  summary["spikes"] = progress_.spikes;
+  summary["nonfinite"] = progress_.nonfinite;
+  summary["skipped_steps"] = loss_scaler_ ? loss_scaler_->skipped_steps() : 0;
+  summary["diverged"] = outcome == TrainOutcome::finished && is_diverged(info(), progress_.score());
+  summary["seconds"] = progress_.seconds;
+  summary[info().rate_key()] = number(median(speeds_));
+  summary["weights_checksum"] = weights_checksum(task_.model());
+  GRADSTAB_RETURN_IF_ERROR(directory_->write_summary(summary));
   return result;
 }
 
@@ -293,7 +302,7 @@ Result<TrainResult> Run::train() {
     const bool done = progress_.step == options_.steps;
     if (done || progress_.step % options_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
-      request_.on_step({progress_.step, options_.steps, **loss, progress_.validation_loss, step_.grad_norm,
+      request_.on_step({progress_.step, options_.steps, **loss, progress_.score(), step_.grad_norm,
                         speeds_.back(), static_cast<std::size_t>(progress_.spikes)});
     }
     const bool stop = !done && stopping();

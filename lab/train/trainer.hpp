@@ -8,8 +8,8 @@
 #include <string>
 
 #include "gradstab/status.hpp"
-#include "lab/tasks/task.hpp"
-#include "lab/train/run_directory.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/train/task.hpp"
 #include "lab/train/train_options.hpp"
 
 namespace gradstab::lab {
@@ -18,10 +18,10 @@ namespace gradstab::lab {
 struct TrainProgress {
   std::int64_t step = 0;
   std::int64_t steps = 0;
-  double loss = 0.0;             ///< of this update's batch
-  double validation_loss = 0.0;  ///< latest, NaN before the first evaluation
-  double grad_norm = 0.0;        ///< raw global norm
-  double tokens_per_second = 0.0;
+  double loss = 0.0;       ///< of this update's batch
+  double score = 0.0;      ///< latest, NaN before the first evaluation
+  double grad_norm = 0.0;  ///< raw global norm
+  double samples_per_second = 0.0;
   std::size_t spikes = 0;  ///< so far
 };
 

@@ -54,7 +54,8 @@ def charts_of_runs(folders, groups):
             return [(line["step"], value(line)) for line in steps]
 
         losses = series(lambda line: line["loss"])
-        charts["validation"]["run", run] = [(line["step"], line["loss"]) for line in lines if line["kind"] == "eval"]
+        # Format 1 called it "loss".
+        charts["validation"]["run", run] = [(line["step"], line.get("validation_loss", line.get("loss"))) for line in lines if line["kind"] == "eval"]
         charts["training"]["raw", run] = losses
         charts["training"]["run", run] = list(zip((x for x, _ in losses), smoothed([y for _, y in losses])))
         charts["raw_norm"]["run", run] = series(lambda line: line["grad_norm"])
@@ -78,11 +79,20 @@ def charts_of_runs(folders, groups):
 SERIES = {"Evaluation loss": "evaluations", "Training loss": "training_loss", "Raw gradient norm": "grad_norm"}
 
 
+# Of format 1 and of today.
+SCORE = ("final_loss", "score")
+UNINFORMED = ("uninformed_loss", "uninformed")
+EVALUATION = ("loss", "validation_loss")
+
+
+def either(record, names):
+    return next(record[name] for name in names if name in record)
+
+
 def judged_loss(run):
-    loss = run["final_loss"]
-    if run["state"] == "finished" and finite(loss):
-        return min(loss, run["uninformed_loss"])
-    return run["uninformed_loss"]
+    """Of language models, whose loss is better where it is lower."""
+    loss, uninformed = either(run, SCORE), either(run, UNINFORMED)
+    return min(loss, uninformed) if run["state"] == "finished" and finite(loss) else uninformed
 
 
 def numbered(values):
@@ -91,7 +101,7 @@ def numbered(values):
 
 def series_of(run, what):
     if what == "evaluations":
-        return list(zip(run["evaluations"]["step"], run["evaluations"]["loss"]))
+        return list(zip(run["evaluations"]["step"], either(run["evaluations"], EVALUATION)))
     return numbered(smoothed(run[what]) if what == "training_loss" else run[what])
 
 

@@ -15,14 +15,27 @@ import random
 import shutil
 import subprocess
 
+# What the numbers of a language model mean.
+MEASURES = {
+    "task": "llm", "sample": "tokens", "held_out": "on held-out text", "loss_unit": "nats per token", "uninformed": math.log(4096),
+    "loss_spike": 0.5,
+    "metrics": [
+        {"key": "validation_loss", "title": "Validation loss", "noun": "loss", "unit": "nats per token", "better": "lower", "digits": 4},
+        {"key": "perplexity", "title": "Perplexity", "noun": "perplexity", "unit": "", "better": "lower", "digits": 2, "exp_of_score": True},
+    ],
+}
 
-def write_run(folder, name, transform, seed, steps, every, level, stop=None):
-    """A run of `steps` steps, evaluated every so many; without summary where it was killed at step `stop`."""
+
+def write_run(folder, name, transform, seed, steps, every, level, stop=None, version=2):
+    """A run of `steps` steps, evaluated every so many; without summary where it was killed at step `stop`. Format 1 is that of older
+    versions, which knew language models alone."""
     folder.mkdir(parents=True)
     draw = random.Random(f"{name} {seed}")
     settings = {"model": "1m", "optimizer": "adamw", "transform": transform, "lr": 0.01, "steps": steps, "seed": seed}
-    run = {"format": 1, "name": name, "task": "llm", "settings": settings, "model": {"parameters": 2053376},
+    run = {"format": version, "name": name, "task": "llm", "settings": settings, "model": {"parameters": 2053376},
            "data": {"source": "made up"}, "environment": {"threads": 2}}
+    if version > 1:
+        run["measures"] = MEASURES
     (folder / "run.json").write_text(json.dumps(run))
     lines, spikes, loss = [], 0, level
     for step in range(1, (stop or steps) + 1):
@@ -36,19 +49,20 @@ def write_run(folder, name, transform, seed, steps, every, level, stop=None):
                       "stabilized_norm": None if nothing else min(norm, 1.0) if transform != "none" else norm,
                       "spikes": flagged, "nonfinite": 0})
         if step % every == 0:
-            lines.append({"kind": "eval", "step": step, "loss": loss + 0.05, "perplexity": math.exp(loss + 0.05)})
+            lines.append({"kind": "eval", "step": step, "loss" if version == 1 else "validation_loss": loss + 0.05,
+                          "perplexity": math.exp(loss + 0.05)})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if stop is None:
         (folder / "summary.json").write_text(json.dumps(
-            {"format": 1, "state": "finished", "step": steps, "final_validation_loss": loss + 0.05,
+            {"format": version, "state": "finished", "step": steps, "final_validation_loss": loss + 0.05,
              "final_perplexity": math.exp(loss + 0.05), "best_validation_loss": loss + 0.05, "spikes": spikes, "nonfinite": 0,
              "diverged": False, "seconds": 0.1 * steps, "tokens_per_second": 9000.5}))
 
 
 def make_runs(folder):
-    """Runs of one seed each: a long one, of which points are left out; a killed one; one with gaps."""
+    """Runs of one seed each: a long one, of which points are left out; a killed one; one with gaps, by an older version."""
     write_run(folder / "long", "adamw", "none", 0, 6000, 500, 2.4)
-    write_run(folder / "gaps", "adamw+clip", "clip", 0, 400, 50, 2.2)
+    write_run(folder / "gaps", "adamw+clip", "clip", 0, 400, 50, 2.2, version=1)
     write_run(folder / "killed", "adamw+stabilize", "stabilize", 0, 400, 50, 2.1, stop=230)
 
 

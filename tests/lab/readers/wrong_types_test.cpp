@@ -11,15 +11,16 @@
 #include <string>
 #include <vector>
 
-#include "lab/data/corpus.hpp"
+#include "lab/llm/data/corpus.hpp"
 #include "lab/replay/replay.hpp"
-#include "lab/report/run_record.hpp"
 #include "lab/reproduce/outputs.hpp"
 #include "lab/reproduce/records.hpp"
+#include "lab/run/run_directory.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/support/json.hpp"
 #include "lab/sweep/sweep_directory.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/run_directory.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -55,7 +56,7 @@ const Json kRun = {{"format", 1},
                    {"name", "adamw"},
                    {"task", "llm"},
                    {"command", "gradstab train llm"},
-                   {"settings", to_json(TrainOptions())},
+                   {"settings", to_json(llm_options())},
                    {"model", {{"vocab_size", 257}}},
                    {"data", {{"train_tokens", 1000}}},
                    {"environment", {{"threads", 2}}}};
@@ -90,7 +91,7 @@ void write_run(const Folder& folder, const std::string& run, const std::string& 
 }
 
 TrainOptions scaled_options() {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   options.precision = "fp16";
   return options;
 }
@@ -98,7 +99,7 @@ TrainOptions scaled_options() {
 Json checkpoint_header() {
   Progress progress;
   progress.step = 100;
-  return {{"progress", to_json(progress)},
+  return {{"progress", to_json(progress, llm_kind().info())},
           {"model", {{"name", "1m"}}},
           {"settings", to_json(scaled_options())},
           {"loss_scaler", LossScaler(loss_scaler_options(scaled_options())).state()}};
@@ -124,8 +125,35 @@ Json record() {
           {"grad_norm", {1.5, nullptr}},
           {"stabilized_norm", {1.0, 0.5}}};
 }
+/// The same of format 2.
+Json record_of_today() {
+  Json json = record();
+  json.erase("final_loss");
+  json.erase("uninformed_loss");
+  json["score"] = 2.1;
+  json["uninformed"] = 5.5;
+  json["others"] = Json::array();
+  json["evaluations"] = {{"step", {1, 2}}, {"validation_loss", {3.0, nullptr}}};
+  return json;
+}
 const Json kRecordsHeader = {{"format", 1},    {"kind", "reproduction"},        {"item", "figure-1"},
                              {"scale", "cpu"}, {"environment", {{"cpu", "x"}}}, {"data", {{"source", "y"}}}};
+
+const Json kRecordsHeaderOfToday = {{"format", 2},
+                                    {"kind", "reproduction"},
+                                    {"item", "figure-1"},
+                                    {"scale", "cpu"},
+                                    {"measures", to_json(llm_kind().info())},
+                                    {"environment", {{"cpu", "x"}}},
+                                    {"data", {{"source", "y"}}}};
+Json run_of_today() {
+  Json run = kRun;
+  run["format"] = 2;
+  run["measures"] = to_json(llm_kind().info());
+  run["measures"]["uninformed"] = 5.5;
+  return run;
+}
+const Json kEvalOfToday = {{"kind", "eval"}, {"step", 1}, {"validation_loss", 5.8}, {"perplexity", 340.4}};
 
 /// One reader: a document that it takes, and how it is given one.
 struct Reader {
@@ -152,7 +180,7 @@ std::vector<Reader> all_readers() {
   const std::vector<std::string> run_members = {"/format", "/name", "/settings",
                                                 "/model",  "/data", "/environment"};
   std::vector<std::string> settings;
-  const TrainOptions defaults;
+  const TrainOptions defaults = llm_options();
   for_each_setting(defaults, [&](const char* name, const auto&, const char*) {
     settings.push_back("/settings/" + std::string(name));
   });
@@ -168,7 +196,7 @@ std::vector<Reader> all_readers() {
          folder.write("run.json", text);
          const auto run = read_run_json(folder.path());
          if (!run) return run.status();
-         return train_options_from_json(JsonReader(*run, "run.json")["settings"]).status();
+         return train_options_from_json(llm_kind(), JsonReader(*run, "run.json")["settings"]).status();
        },
        settings},
       {"Summary",
@@ -202,7 +230,8 @@ std::vector<Reader> all_readers() {
        [](const Folder&, const std::string& text) {
          const auto header = parse_json_object(text, "checkpoint 'x'");
          if (!header) return header.status();
-         return resumed_progress(*header, "x", scaled_options(), {{"name", "1m"}}).status();
+         return resumed_progress(*header, "x", scaled_options(), llm_kind().info(), {{"name", "1m"}})
+             .status();
        },
        {"/progress", "/progress/step", "/progress/seconds", "/progress/validation_loss", "/model",
         "/settings", "/settings/lr", "/loss_scaler", "/loss_scaler/scale", "/loss_scaler/growth_count"}},
@@ -289,11 +318,43 @@ std::vector<Reader> all_readers() {
         "/grad_norm",
         "/grad_norm/1",
         "/stabilized_norm"}},
+      {"RecordsHeaderOfToday",
+       kRecordsHeaderOfToday,
+       [](const Folder&, const std::string& text) {
+         return records_from_json_lines(text + "\n" + lines({record_of_today()})).status();
+       },
+       {"/format", "/kind", "/item", "/scale", "/environment", "/data", "/measures", "/measures/task",
+        "/measures/sample", "/measures/metrics", "/measures/metrics/0", "/measures/metrics/0/key",
+        "/measures/metrics/0/better", "/measures/metrics/0/digits", "/measures/uninformed",
+        "/measures/loss_spike"},
+       // Where the header has other metrics, the runs lack them.
+       {"expected a JSON object", "expected the header of a reproduction", "line 2: evaluations."}},
+      {"RecordOfToday",
+       record_of_today(),
+       [](const Folder&, const std::string& text) {
+         return records_from_json_lines(lines({kRecordsHeaderOfToday}) + text + "\n").status();
+       },
+       {"/score", "/uninformed", "/others", "/evaluations/step", "/evaluations/validation_loss",
+        "/evaluations/validation_loss/1"}},
+      {"RunOfTodayForReport",
+       run_of_today(),
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, text, lines({kStep, kEvalOfToday}), kSummary.dump());
+       },
+       {"/format", "/measures", "/measures/metrics", "/measures/metrics/0/key", "/measures/loss_spike"}},
+      {"EvaluationOfToday",
+       kEvalOfToday,
+       [=](const Folder& folder, const std::string& text) {
+         return report(folder, run_of_today().dump(), lines({kStep}) + text + "\n" + lines({kStep}),
+                       kSummary.dump());
+       },
+       {"/kind", "/step", "/validation_loss", "/perplexity"}},
       {"Sweep",
-       describe_sweep({}, {{"seed", {"0", "1"}}}),
+       describe_sweep(llm_options(), {{"seed", {"0", "1"}}}),
        [](const Folder& folder, const std::string& text) {
          folder.write("sweep.json", text);
-         return SweepDirectory::open(folder.path(), describe_sweep({}, {{"seed", {"0", "1"}}})).status();
+         return SweepDirectory::open(folder.path(), describe_sweep(llm_options(), {{"seed", {"0", "1"}}}))
+             .status();
        },
        {"/format", "/kind", "/over", "/over/seed", "/over/seed/0", "/settings", "/settings/lr"},
        {"is not the description of a sweep"}},

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "test_runs.hpp"
+#include "tests/lab/run/test_runs.hpp"
 
 namespace gradstab::lab {
 namespace {

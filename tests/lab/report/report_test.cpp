@@ -8,12 +8,12 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "lab/page/markup.hpp"
 #include "lab/report/grouping.hpp"
-#include "lab/report/markup.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
-#include "test_runs.hpp"
 #include "tests/lab/page_text.hpp"
+#include "tests/lab/run/test_runs.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -122,12 +122,11 @@ TEST(ReportTest, EveryPlaceholderIsFilled) {
 
 TEST(ReportTest, NonFiniteValuesAreDashesAndNulls) {
   RunRecord run = make_run("bad", "none", 0, 4);
-  run.summary->final_validation_loss = kNoValue;
-  run.summary->final_perplexity = kNoValue;
+  run.summary->final = {kNoValue, kNoValue};
   run.summary->diverged = true;
   run.steps[5].grad_norm = INFINITY;
   run.steps[6].loss = kNoValue;
-  run.evaluations.back().loss = kNoValue;
+  run.evaluations.back().values.front() = kNoValue;
   const std::string page = render({make_run("good", "clip", 0, 5), run});
   EXPECT_THAT(page, HasSubstr("<td data-value=\"\">\u2013</td>"));
   EXPECT_THAT(page, HasSubstr("<span class=\"state bad\">diverged</span>"));
@@ -143,6 +142,7 @@ TEST(ReportTest, NonFiniteValuesAreDashesAndNulls) {
 TEST(ReportTest, EmptyMetricsAreShownAsSuch) {
   RunRecord run;
   run.name = "just started";
+  run.measures = measures_of_format_1(kNoValue);
   const std::string page = render({run});
   EXPECT_THAT(page, HasSubstr("running or killed"));
   EXPECT_THAT(page, HasSubstr("no training step is recorded"));
@@ -156,12 +156,12 @@ TEST(ReportTest, ShorterRunIsComparedAtItsOwnStep) {
   killed.steps.resize(25);
   killed.evaluations.resize(2);
   const RunFigures figures = figures_of(killed, reference);
-  EXPECT_EQ(figures.validation_step, 20);
-  EXPECT_EQ(figures.validation_loss, killed.evaluations[1].loss);
-  EXPECT_EQ(figures.difference, killed.evaluations[1].loss - reference.evaluations[1].loss);
+  EXPECT_EQ(figures.score_step, 20);
+  EXPECT_EQ(figures.score(), killed.evaluations[1].score());
+  EXPECT_EQ(figures.difference, killed.evaluations[1].score() - reference.evaluations[1].score());
   EXPECT_EQ(figures.spikes, 3);
   EXPECT_EQ(figures.seconds, 12.5);
-  EXPECT_EQ(figures.tokens_per_second, 12110);
+  EXPECT_EQ(figures.samples_per_second, 12110);
   EXPECT_EQ(figures.state, RunState::running_or_killed);
   const std::string page = render({reference, killed});
   EXPECT_THAT(page, HasSubstr("<small>at step 20</small>"));
@@ -203,7 +203,7 @@ TEST(ReportTest, GroupsShowMeanAndDeviationOverSeeds) {
 
 TEST(ReportTest, MeanOverFewerRunsThanTheGroupHasSaysSo) {
   RunRecord diverged = make_run("a", "none", 1, 5);
-  diverged.summary->final_validation_loss = kNoValue;
+  diverged.summary->final.front() = kNoValue;
   diverged.summary->diverged = true;
   const std::string page = render({make_run("a", "none", 0, 4.75), diverged, make_run("b", "clip", 0, 4.5)});
   EXPECT_THAT(page, HasSubstr("(1 of 2 runs)"));

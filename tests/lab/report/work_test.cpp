@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "lab/report/report.hpp"
-#include "test_runs.hpp"
+#include "tests/lab/run/test_runs.hpp"
 #include "tests/support/replaced_new.hpp"
 
 namespace gradstab::lab {

@@ -30,7 +30,7 @@ Records table_records() {
       runs.push_back(finished_run("stabilize", seed, 1.9 + 0.1 * seed, context, horizon));
     }
   }
-  runs.back().final_loss = 9.0;
+  runs.back().score = 9.0;
   runs.back().diverged = true;
   Records records = records_of(std::move(runs));
   records.item = "table-1";
@@ -61,9 +61,12 @@ TEST(ItemTablesTest, DivergenceHasItsColumn) {
 }
 
 TEST(ItemTablesTest, AClaimShowsItsSeedsAndItsInterval) {
-  Claim claim{
-      "lower <than>", "a test", "nats per token", {compared(mean_loss, "stabilize", "none", "against none")}};
-  const std::string section = claim_section(judge({claim}, table_records()).front());
+  Claim claim{"lower <than>",
+              "a test",
+              "nats per token",
+              {compared(mean_score, "stabilize", "none", "against none")}};
+  const std::string section =
+      claim_section(judge({claim}, table_records()).front(), table_records().measures);
   EXPECT_THAT(section, HasSubstr("lower &lt;than&gt;"));
   EXPECT_THAT(section, HasSubstr("short: reproduced. long: undecided."));
   EXPECT_THAT(section, HasSubstr("−0.1000&ensp;−0.1000"));
@@ -87,7 +90,7 @@ TEST(ItemPageTest, HoldsEverythingAndLoadsNothing) {
 
 TEST(PlotTest, DrawsEveryArmOfEveryHorizon) {
   Records records = table_records();
-  for (ItemRun& run : records.runs) run.evaluations = {{1, 3.0}, {2, run.final_loss}};
+  for (ItemRun& run : records.runs) run.evaluations = {{1, {3.0}}, {2, {run.score}}};
   const auto charts = plot_data(find_item("table-1")->plots(), records);
   ASSERT_EQ(charts.size(), 2u);
   ASSERT_EQ(charts[0]["lines"].size(), 2u);
@@ -116,15 +119,15 @@ TEST(PlotTest, CurvesStandAtTheSettingsOfTheirRuns) {
 
 TEST(PlotTest, UpdatesAreIntegers) {
   Records records = table_records();
-  for (ItemRun& run : records.runs) run.evaluations = {{100, 3.0}, {200, run.final_loss}};
+  for (ItemRun& run : records.runs) run.evaluations = {{100, {3.0}}, {200, {run.score}}};
   const auto charts = plot_data(find_item("table-1")->plots(), records);
   for (const auto& point : charts[0]["lines"][0]["mean"]) EXPECT_TRUE(point[0].is_number_integer());
 }
 
 TEST(PlotTest, AMeanIsOneOfAllSeeds) {
   Records records = table_records();
-  for (ItemRun& run : records.runs) run.evaluations = {{100, 3.0}, {200, run.final_loss}};
-  records.runs[0].evaluations[1].loss = kNoValue;
+  for (ItemRun& run : records.runs) run.evaluations = {{100, {3.0}}, {200, {run.score}}};
+  records.runs[0].evaluations[1].values = {kNoValue};
   const auto line = plot_data(find_item("table-1")->plots(), records)[0]["lines"][0];
   EXPECT_EQ(line["mean"], nlohmann::json::parse("[[100,3.0],[200,null]]"));
 }

@@ -20,7 +20,7 @@ void add_pair(std::vector<ItemRun>& runs, const std::vector<double>& method, con
 }
 
 Claim lower_loss() {
-  return {"lower", "a test", "nats per token", {compared(mean_loss, "stabilize", "none", "against none")}};
+  return {"lower", "a test", "nats per token", {compared(mean_score, "stabilize", "none", "against none")}};
 }
 
 ClaimResult judged(const std::vector<ItemRun>& runs, const Claim& claim = lower_loss()) {
@@ -84,7 +84,7 @@ TEST(JudgeTest, DivergenceCountsAsKnowingNothing) {
 
 TEST(JudgeTest, EveryEffectOfAClaimHasToHoldExceptControls) {
   Claim claim = lower_loss();
-  claim.effects.push_back(compared(mean_loss, "stabilize", "clip", "against clip"));
+  claim.effects.push_back(compared(mean_score, "stabilize", "clip", "against clip"));
   std::vector<ItemRun> runs;
   add_pair(runs, {2.0, 2.0}, {2.2, 2.2001});
   const auto with_clip = [&](double a, double b) {
@@ -127,7 +127,7 @@ TEST(JudgeTest, AClaimIsAboutItsContexts) {
 }
 
 TEST(JudgeTest, OffsetsAreLimits) {
-  Claim claim{"within 0.02", "a test", "nats", {{"range", {{1.0, loss_range, "stabilize", {}}}, -0.02}}};
+  Claim claim{"within 0.02", "a test", "nats", {{"range", {{1.0, score_range, "stabilize", {}}}, -0.02}}};
   std::vector<ItemRun> runs;
   add_pair(runs, {2.0, 2.0}, {}, "short", {{"gamma1", "0.4"}});
   add_pair(runs, {2.019, 2.0189}, {}, "short", {{"gamma1", "0.8"}});

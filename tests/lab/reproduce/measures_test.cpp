@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "test_records.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -21,21 +22,21 @@ double measured(Measure measure, const std::vector<ItemRun>& runs) {
 TEST(MeasuresTest, LossesOverContexts) {
   const std::vector<ItemRun> runs = {finished_run("a", 0, 2.0), finished_run("a", 0, 2.5),
                                      finished_run("a", 0, 3.3)};
-  EXPECT_DOUBLE_EQ(measured(mean_loss, runs), 2.6);
-  EXPECT_DOUBLE_EQ(measured(best_loss, runs), 2.0);
-  EXPECT_DOUBLE_EQ(measured(worst_loss, runs), 3.3);
-  EXPECT_DOUBLE_EQ(measured(loss_range, runs), 3.3 - 2.0);
-  EXPECT_DOUBLE_EQ(measured(excess_loss, runs), 2.6 - 2.0);
+  EXPECT_DOUBLE_EQ(measured(mean_score, runs), 2.6);
+  EXPECT_DOUBLE_EQ(measured(best_score, runs), 2.0);
+  EXPECT_DOUBLE_EQ(measured(worst_score, runs), 3.3);
+  EXPECT_DOUBLE_EQ(measured(score_range, runs), 3.3 - 2.0);
+  EXPECT_DOUBLE_EQ(measured(excess_score, runs), 2.6 - 2.0);
   EXPECT_EQ(measured(divergence_count, runs), 0.0);
 }
 
 TEST(MeasuresTest, WhatIsNotThereIsNotInvented) {
   std::vector<ItemRun> runs = {finished_run("a", 0, 2.0), finished_run("a", 0, 2.5)};
   runs[1].state = "pending";
-  for (const Measure measure : {mean_loss, best_loss, worst_loss, loss_range, excess_loss, norm_spike_count,
-                                loss_spike_count, divergence_count})
+  for (const Measure measure : {mean_score, best_score, worst_score, score_range, excess_score,
+                                norm_spike_count, loss_spike_count, divergence_count})
     EXPECT_TRUE(std::isnan(measured(measure, runs)));
-  for (const Measure measure : {mean_loss, best_loss, norm_spike_count, divergence_count, lost_updates})
+  for (const Measure measure : {mean_score, best_score, norm_spike_count, divergence_count, lost_updates})
     EXPECT_TRUE(std::isnan(measured(measure, {})));
 }
 
@@ -44,7 +45,7 @@ TEST(MeasuresTest, DivergedAndFailedRunsAreCountedAndCapped) {
                                finished_run("a", 0, 2.0)};
   runs[2].state = "failed";
   EXPECT_EQ(measured(divergence_count, runs), 3.0);
-  EXPECT_DOUBLE_EQ(measured(mean_loss, runs), std::log(256.0));
+  EXPECT_DOUBLE_EQ(measured(mean_score, runs), std::log(256.0));
 }
 
 ItemRun with_series(std::vector<double> losses, std::vector<double> norms) {

@@ -7,11 +7,11 @@
 #include <set>
 
 #include "lab/reproduce/arms.hpp"
-#include "lab/reproduce/device_time.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/judge.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/reproduce/presets.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -37,8 +37,8 @@ Records filled(const Plan& plan, const std::vector<PlannedRun>& runs) {
     run.seed = planned.seed;
     run.options = planned.point.options;
     run.state = "finished";
-    run.final_loss = 2.0;
-    run.uninformed_loss = 5.0;
+    run.score = 2.0;
+    run.uninformed = 5.0;
     run.training_loss.assign(static_cast<std::size_t>(run.options.steps), 2.0);
     run.grad_norm.assign(static_cast<std::size_t>(run.options.steps), 1.0);
   }
@@ -96,7 +96,7 @@ TEST_P(ItemTest, TakesNoLongerThanItsScaleAllows) {
   const auto seconds = expected_seconds(runs(), 2);
   if (scale() == Scale::gpu || scale() == Scale::paper) {
     EXPECT_FALSE(seconds) << "was never measured";
-    const double estimate = estimated_device_seconds(runs(), 4);
+    const double estimate = estimated_device_seconds(runs(), 4).value();
     if (scale() == Scale::gpu) {
       EXPECT_LT(estimate, 3600.0);
       // Nor is it the hour of a plan that says little.
@@ -141,7 +141,7 @@ TEST(ItemsTest, PublishedNumbersStandWhereOursDo) {
 
 TEST(PlanTest, TheUsersDataGoesOverTheItems) {
   const auto runs = planned_runs(plan_of(*find_item("table-1"), Scale::cpu), {{"data", "mine.txt"}}).value();
-  for (const PlannedRun& run : runs) EXPECT_EQ(run.point.options.data, "mine.txt");
+  for (const PlannedRun& run : runs) EXPECT_EQ(llm_settings(run.point.options).data, "mine.txt");
 }
 
 TEST(PlanTest, ASettingThatDoesNotFitNamesItsRun) {
@@ -162,37 +162,38 @@ TEST(PlanTest, WholeSeedsComeFirst) {
 TEST(PlanTest, PaperIsThePublishedSetting) {
   const TrainOptions options =
       planned_runs(plan_of(*find_item("table-1"), Scale::paper), {}).value().front().point.options;
-  EXPECT_EQ(options.model, "130m");
+  EXPECT_EQ(llm_settings(options).model, "130m");
   EXPECT_EQ(options.steps, 20000);
   EXPECT_EQ(options.warmup, 2000);
   EXPECT_EQ(options.batch * options.accumulation, 512);
-  EXPECT_EQ(options.context, 256);
+  EXPECT_EQ(llm_settings(options).context, 256);
   EXPECT_EQ(options.lr, 1e-3);
-  EXPECT_EQ(options.vocab_size, 32000);
+  EXPECT_EQ(llm_settings(options).vocab_size, 32000);
 }
 
 TEST(DeviceTimeTest, CountsOperationsLaunchesAndStarts) {
   PlannedRun run;
+  run.point.options = llm_options();
   TrainOptions& options = run.point.options;
-  options.model = "20m";
-  options.vocab_size = 8192;
-  options.context = 256;
+  llm_settings(options).model = "20m";
+  llm_settings(options).vocab_size = 8192;
+  llm_settings(options).context = 256;
   options.batch = 64;
   options.precision = "bf16";
   options.steps = 1000;
   options.eval_every = 2000;
-  options.final_eval_batches = 0;
+  llm_settings(options).final_eval_batches = 0;
   // By hand: 3,162,112 weights in projections, 2,097,152 in the head, 4 * 256 * 256 * 2 in attention; 16,384
   // tokens.
   const double forward = 2.0 * (3162112 + 2097152 + 524288);
   const double expected = 8.0 / 4 + 1000 * ((3 * forward + 2.0 * 2097152) * 16384 / 90e12 + 0.0055);
-  EXPECT_NEAR(estimated_device_seconds({run}, 4), expected, 1e-9 * expected);
-  EXPECT_NEAR(estimated_device_seconds({run, run}, 4), 2 * expected, 1e-9 * expected);
+  EXPECT_NEAR(estimated_device_seconds({run}, 4).value(), expected, 1e-9 * expected);
+  EXPECT_NEAR(estimated_device_seconds({run, run}, 4).value(), 2 * expected, 1e-9 * expected);
   // What was seen on a device, starts left out: 12.2 ms an update in bf16, four runs together; 20.4 in fp16
   // and 46.2 in fp4, one run alone.
   const auto seconds_per_update = [&](const std::string& precision) {
     options.precision = precision;
-    return (estimated_device_seconds({run}, 4) - 8.0 / 4) / 1000;
+    return (estimated_device_seconds({run}, 4).value() - 8.0 / 4) / 1000;
   };
   EXPECT_NEAR(seconds_per_update("bf16"), 0.0122, 0.0005);
   EXPECT_NEAR(seconds_per_update("fp16"), 0.0204, 0.0005);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "test_records.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -20,14 +21,14 @@ Records two_runs() {
   run.options.transform = "clip";
   run.seconds = 12.34;
   run.weights_checksum = "0123abcd";
-  run.evaluations = {{100, 2.5}, {200, 2.123456789}};
+  run.evaluations = {{100, {2.5}}, {200, {2.123456789}}};
   run.training_loss = {5.54517, 2.25, std::numeric_limits<double>::quiet_NaN()};
   run.grad_norm = {1.23456789, std::numeric_limits<double>::infinity(), 1e-9};
   run.stabilized_norm = {1.0, 0.5, 0.25};
   ItemRun failed = finished_run("none", 0, 0.0);
   failed.state = "failed";
   failed.error = "update 3: a \"NaN\"\nin it";
-  failed.final_loss = std::numeric_limits<double>::quiet_NaN();
+  failed.score = std::numeric_limits<double>::quiet_NaN();
   return records_of({run, failed});
 }
 
@@ -46,11 +47,11 @@ TEST(RecordsTest, ComeBackFromTheirFile) {
   EXPECT_EQ(run.coordinates, records.runs[0].coordinates);
   EXPECT_EQ(run.seed, 1);
   EXPECT_EQ(to_json(run.options), to_json(records.runs[0].options));
-  EXPECT_EQ(run.final_loss, 2.12346);
+  EXPECT_EQ(run.score, 2.12346);
   EXPECT_EQ(run.weights_checksum, "0123abcd");
   ASSERT_EQ(run.evaluations.size(), 2u);
   EXPECT_EQ(run.evaluations[1].step, 200);
-  EXPECT_EQ(run.evaluations[1].loss, 2.12346);
+  EXPECT_EQ(run.evaluations[1].score(), 2.12346);
   EXPECT_EQ(run.training_loss[0], 5.5452);
   EXPECT_TRUE(std::isnan(run.training_loss[2]));
   EXPECT_EQ(run.grad_norm[0], 1.235);
@@ -71,11 +72,11 @@ TEST(RecordsTest, SayWhichLineIsWrong) {
   const std::string text = to_json_lines(two_runs());
   EXPECT_EQ(refused(text), "");
   EXPECT_EQ(refused(""), "no lines");
-  EXPECT_THAT(refused("{}\n"), HasSubstr("line 1: expected the header of a reproduction, format 1"));
+  EXPECT_THAT(refused("{}\n"), HasSubstr("line 1: expected the header of a reproduction, format 1 or 2"));
   EXPECT_THAT(refused(text.substr(0, text.size() - 30)), HasSubstr("line 3: expected a JSON object"));
   EXPECT_THAT(refused(text + "{\"run\":\"x\"}\n"), HasSubstr("line 4: part must be a text, got nothing"));
   std::string other = text;
-  other.replace(other.find("\"format\":1"), 10, "\"format\":2");
+  other.replace(other.find("\"format\":2"), 10, "\"format\":3");
   EXPECT_THAT(refused(other), HasSubstr("format 1"));
   std::string wrong = text;
   wrong.replace(wrong.find("\"lr\":0.003,"), 11, "\"lr\":-1.00,");
@@ -100,11 +101,13 @@ TEST(RecordsTest, ListsOfARunAreOfOneLength) {
             "line 2: stabilized_norm must be a list of 3 numbers, as many as training_loss, got [1,2]");
   EXPECT_THAT(refused_with("/training_loss", {1, 2, 3, 4}),
               HasSubstr("line 2: grad_norm must be a list of 4"));
-  EXPECT_EQ(refused_with("/evaluations/loss", {1}),
-            "line 2: evaluations.loss must be a list of 2 numbers, as many as evaluations.step, got [1]");
-  EXPECT_EQ(refused_with("/evaluations/step", {1, 2, 3}),
-            "line 2: evaluations.loss must be a list of 3 numbers, as many as evaluations.step, got "
-            "[2.5,2.12346]");
+  EXPECT_EQ(refused_with("/evaluations/validation_loss", {1}),
+            "line 2: evaluations.validation_loss must be a list of 2 numbers, as many as evaluations.step, "
+            "got [1]");
+  EXPECT_EQ(
+      refused_with("/evaluations/step", {1, 2, 3}),
+      "line 2: evaluations.validation_loss must be a list of 3 numbers, as many as evaluations.step, got "
+      "[2.5,2.12346]");
   EXPECT_EQ(refused_with("/state", "asleep"),
             "line 2: state must be \"finished\", \"failed\" or \"pending\", got \"asleep\"");
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lab/reproduce/records.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 
@@ -19,10 +20,11 @@ inline ItemRun finished_run(const std::string& arm, int seed, double loss, Setti
   run.arm = arm;
   run.coordinates = std::move(coordinates);
   run.seed = seed;
+  run.options = llm_options();
   run.state = "finished";
-  run.final_loss = loss;
-  run.uninformed_loss = std::log(256.0);
-  run.diverged = !(loss < run.uninformed_loss);
+  run.score = loss;
+  run.uninformed = std::log(256.0);
+  run.diverged = !(loss < run.uninformed);
   return run;
 }
 
@@ -30,6 +32,8 @@ inline Records records_of(std::vector<ItemRun> runs) {
   Records records;
   records.item = "figure-1";
   records.scale = "cpu";
+  records.measures = llm_kind().info();
+  records.measures.uninformed = std::log(256.0);
   records.environment = {{"cpu", "a test"}};
   records.data = {{"source", "by hand"}};
   records.runs = std::move(runs);

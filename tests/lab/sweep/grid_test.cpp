@@ -4,50 +4,56 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/lab/llm_options.hpp"
+
 namespace gradstab::lab {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+Result<SweepAxis> axis_of(const std::string& text) {
+  return parse_axis(llm_options(), text);
+}
+
 std::vector<SweepAxis> axes(const std::vector<std::string>& texts) {
   std::vector<SweepAxis> list;
-  for (const std::string& text : texts) list.push_back(parse_axis(text).value());
+  for (const std::string& text : texts) list.push_back(axis_of(text).value());
   return list;
 }
 
 std::string refused(const std::string& text) {
-  const auto axis = parse_axis(text);
+  const auto axis = axis_of(text);
   EXPECT_FALSE(axis) << text;
   return axis ? "" : axis.status().message();
 }
 
-std::string refused_grid(const std::vector<std::string>& texts, const TrainOptions& base = {}) {
+std::string refused_grid(const std::vector<std::string>& texts, const TrainOptions& base = llm_options()) {
   const auto points = make_grid(base, axes(texts));
   EXPECT_FALSE(points) << texts.size();
   return points ? "" : points.status().message();
 }
 
 TEST(SweepAxisTest, ValuesAreKeptAsWritten) {
-  EXPECT_THAT(parse_axis("lr=1e-3,0.01").value().values, ElementsAre("1e-3", "0.01"));
-  EXPECT_EQ(parse_axis("min-lr-ratio=0").value().key, "min_lr_ratio");
-  EXPECT_THAT(parse_axis("seed=0..3").value().values, ElementsAre("0", "1", "2", "3"));
-  EXPECT_THAT(parse_axis("seed=7..7").value().values, ElementsAre("7"));
-  EXPECT_THAT(parse_axis("seed=1..3,9").value().values, ElementsAre("1..3", "9"))
+  EXPECT_THAT(axis_of("lr=1e-3,0.01").value().values, ElementsAre("1e-3", "0.01"));
+  EXPECT_EQ(axis_of("min-lr-ratio=0").value().key, "min_lr_ratio");
+  EXPECT_THAT(axis_of("seed=0..3").value().values, ElementsAre("0", "1", "2", "3"));
+  EXPECT_THAT(axis_of("seed=7..7").value().values, ElementsAre("7"));
+  EXPECT_THAT(axis_of("seed=1..3,9").value().values, ElementsAre("1..3", "9"))
       << "no range, and later no number";
-  EXPECT_THAT(parse_axis("inject_spikes=5:10;5:10,6:10").value().values, ElementsAre("5:10", "5:10,6:10"));
-  EXPECT_THAT(parse_axis("data=a=b.txt").value().values, ElementsAre("a=b.txt"));
+  EXPECT_THAT(axis_of("inject_spikes=5:10;5:10,6:10").value().values, ElementsAre("5:10", "5:10,6:10"));
+  EXPECT_THAT(axis_of("data=a=b.txt").value().values, ElementsAre("a=b.txt"));
 }
 
 TEST(SweepAxisTest, AValueInTwoSpellingsIsOneRun) {
-  EXPECT_THAT(parse_axis("lr=0.01,0.010,1e-2,0.02").value().values, ElementsAre("0.01", "0.02"));
-  EXPECT_THAT(parse_axis("seed=1,01,2").value().values, ElementsAre("1", "2"));
-  EXPECT_THAT(parse_axis("transform=none,None").value().values, ElementsAre("none", "None")) << "words";
-  EXPECT_EQ(make_grid({}, axes({"lr=0.01,0.010", "seed=0..1"})).value().size(), 2u);
+  EXPECT_THAT(axis_of("lr=0.01,0.010,1e-2,0.02").value().values, ElementsAre("0.01", "0.02"));
+  EXPECT_THAT(axis_of("seed=1,01,2").value().values, ElementsAre("1", "2"));
+  EXPECT_THAT(axis_of("transform=none,None").value().values, ElementsAre("none", "None")) << "words";
+  EXPECT_EQ(make_grid(llm_options(), axes({"lr=0.01,0.010", "seed=0..1"})).value().size(), 2u);
 }
 
 TEST(SweepAxisTest, RangesReachTheEndsOf64Bits) {
-  EXPECT_THAT(parse_axis("steps=9223372036854775806..9223372036854775807").value().values,
+  EXPECT_THAT(axis_of("steps=9223372036854775806..9223372036854775807").value().values,
               ElementsAre("9223372036854775806", "9223372036854775807"));
   EXPECT_EQ(refused("steps=-9223372036854775808..9223372036854775807"),
             "steps: the range '-9223372036854775808..9223372036854775807' is empty or too long");
@@ -65,7 +71,7 @@ TEST(SweepAxisTest, WhatCannotBeIsNamed) {
 }
 
 TEST(SweepGridTest, TheLastAxisRunsFastestAndEverySettingArrives) {
-  TrainOptions base;
+  TrainOptions base = llm_options();
   base.steps = 77;
   base.warmup = 7;
   const auto points =
@@ -84,10 +90,10 @@ TEST(SweepGridTest, TheLastAxisRunsFastestAndEverySettingArrives) {
 }
 
 TEST(SweepGridTest, AxesHaveSettingsOfMethodsAndTheirShorthands) {
-  EXPECT_THAT(parse_axis("transform=none,zclip(alpha=0.9, z_threshold=3)").value().values,
+  EXPECT_THAT(axis_of("transform=none,zclip(alpha=0.9, z_threshold=3)").value().values,
               ElementsAre("none", "zclip(alpha=0.9, z_threshold=3)"));
   EXPECT_EQ(refused("gama1=0.5"), "'gama1' is not a setting; did you mean gamma1?");
-  TrainOptions base;
+  TrainOptions base = llm_options();
   base.shorthand = {{"gamma2", "0.9"}};
   const auto points = make_grid(base, axes({"transform=none,clip+stabilize,adagc", "kappa=0,3.0"})).value();
   ASSERT_EQ(points.size(), 6u);
@@ -99,12 +105,12 @@ TEST(SweepGridTest, AxesHaveSettingsOfMethodsAndTheirShorthands) {
 }
 
 TEST(SweepGridTest, NamesAreNamesOfFolders) {
-  EXPECT_EQ(make_grid({}, axes({"data=../a/b.txt"})).value().front().name, "data=.._a_b.txt");
+  EXPECT_EQ(make_grid(llm_options(), axes({"data=../a/b.txt"})).value().front().name, "data=.._a_b.txt");
   EXPECT_EQ(refused_grid({"data=a/b,a_b"}), "two runs would be named 'data=a_b'");
 }
 
 TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
-  EXPECT_EQ(make_grid({}, {}).status().message(),
+  EXPECT_EQ(make_grid(llm_options(), {}).status().message(),
             "nothing to sweep over: give at least one --over KEY=VALUE,VALUE,...");
   EXPECT_EQ(refused_grid({"lr=1", "seed=0", "lr=2"}), "lr is swept over twice");
   EXPECT_EQ(refused_grid({"seed=0,fast"}), "seed: expected a whole number of at least 0, got 'fast'");
@@ -120,7 +126,7 @@ TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
   EXPECT_EQ(refused_grid({"step_in_backward=1"}), "step_in_backward: expected true or false, got '1'");
   EXPECT_THAT(refused_grid({"transform=none,magic"}),
               HasSubstr("run 'transform=magic': 'magic' is no method of this library"));
-  TrainOptions libtorch;
+  TrainOptions libtorch = llm_options();
   libtorch.optimizer_engine = "libtorch";
   EXPECT_THAT(refused_grid({"optimizer=adamw,lion"}, libtorch),
               HasSubstr("run 'optimizer=lion': optimizer_engine must be fused for this optimizer"));

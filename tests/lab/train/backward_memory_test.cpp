@@ -9,7 +9,7 @@
 #include <string>
 
 #include "gradstab/libtorch_fused.hpp"
-#include "lab/models/llama.hpp"
+#include "lab/llm/llama.hpp"
 #include "lab/train/environment.hpp"
 
 namespace gradstab::lab {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/models/low_precision.hpp"
-#include "lab/train/checkpoint.hpp"
+#include "lab/nn/low_precision.hpp"
+#include "lab/run/checkpoint.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::lab {
@@ -25,15 +25,15 @@ struct Weights : torch::nn::Module {
 class QuadraticTask final : public Task {
  public:
   explicit QuadraticTask(std::vector<double> factors = {1}) : factors_(std::move(factors)) {}
-  std::string_view name() const noexcept override { return "quadratic"; }
+  const TaskInfo& info() const noexcept override { return info_; }
   torch::nn::Module& model() override { return weights_; }
   torch::Tensor training_loss(std::uint64_t index) override {
     const double factor = factors_[std::min<std::size_t>(index, factors_.size() - 1)];
     return round_gradient(weights_.w, Precision::fp16).square().sum() * (0.5 * factor);
   }
-  std::int64_t micro_batch_size() const noexcept override { return 1; }
-  double validation_loss(std::int64_t) override { return 0; }
-  double uninformed_loss() const noexcept override { return 1; }
+  std::int64_t samples(std::uint64_t) const override { return 1; }
+  Evaluation evaluate(Extent) override { return {{0.0}}; }
+  std::string model_text() const override { return "quadratic"; }
   nlohmann::ordered_json describe_model() const override { return "quadratic"; }
   nlohmann::ordered_json describe_data() const override { return nullptr; }
 
@@ -43,6 +43,12 @@ class QuadraticTask final : public Task {
 
  private:
   Weights weights_;
+  const TaskInfo info_ = {.name = "quadratic",
+                          .sample = "samples",
+                          .held_out = "",
+                          .loss_unit = "",
+                          .metrics = {{.key = "loss", .title = "Loss", .noun = "loss", .unit = ""}},
+                          .uninformed = 1.0};
   std::vector<double> factors_;
 };
 

@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lab/data/tokenizer.hpp"
+#include "lab/llm/data/tokenizer.hpp"
+#include "tests/lab/llm_options.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -15,8 +16,8 @@ using ::testing::HasSubstr;
 constexpr std::uint64_t kGigabyte = 1'000'000'000;
 
 TrainOptions bytes_1m() {
-  TrainOptions options;
-  options.tokenizer = "bytes";
+  TrainOptions options = llm_options();
+  llm_settings(options).tokenizer = "bytes";
   return options;
 }
 
@@ -46,10 +47,10 @@ TEST(MemoryNeedTest, FollowsTheSettings) {
   options = bytes_1m();
   options.batch *= 3;
   EXPECT_EQ(memory_need(options).activations, 3 * adamw.activations);
-  options.layers = 10;
+  llm_settings(options).layers = 10;
   EXPECT_EQ(memory_need(options).activations, 6 * adamw.activations);
-  options.tokenizer = "bpe";
-  options.vocab_size = 257 + 1000;
+  llm_settings(options).tokenizer = "bpe";
+  llm_settings(options).vocab_size = 257 + 1000;
   EXPECT_GT(memory_need(options).weights, adamw.weights);
   EXPECT_EQ(Tokenizer::bytes().vocab_size(), kByteVocabSize);
 }
@@ -79,18 +80,19 @@ TEST(CheckMachineTest, RefusesWhatRanUntilItWasKilled) {
     EXPECT_TRUE(options.validate().ok()) << options.validate().message();
     return !check_machine(options, machine).ok();
   };
-  EXPECT_TRUE(refused([](TrainOptions& options) { options.layers = 10000; }));
-  EXPECT_TRUE(refused([](TrainOptions& options) { options.model = "7b"; }));
+  EXPECT_TRUE(refused([](TrainOptions& options) { llm_settings(options).layers = 10000; }));
+  EXPECT_TRUE(refused([](TrainOptions& options) { llm_settings(options).model = "7b"; }));
   EXPECT_TRUE(refused([](TrainOptions& options) { options.batch = 100000; }));
-  EXPECT_TRUE(refused([](TrainOptions& options) { options.context = 1'000'000'000; }));
+  EXPECT_TRUE(refused([](TrainOptions& options) { llm_settings(options).context = 1'000'000'000; }));
   EXPECT_TRUE(refused([](TrainOptions& options) { options.threads = 100000; }));
   EXPECT_FALSE(refused([](TrainOptions&) {})) << "the control";
-  EXPECT_FALSE(refused([](TrainOptions& options) { options.model = "350m", options.batch = 4; }));
+  EXPECT_FALSE(
+      refused([](TrainOptions& options) { llm_settings(options).model = "350m", options.batch = 4; }));
 }
 
 TEST(CheckMachineTest, SaysWhatTheMemoryIsFor) {
   TrainOptions options = bytes_1m();
-  options.model = "7b";
+  llm_settings(options).model = "7b";
   const MemoryNeed large = memory_need(options);
   EXPECT_THAT(check_machine(options, {24 * kGigabyte, 2}).message(),
               HasSubstr("(weights " + memory_text(large.weights) + ", optimizer state " +

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/lab/llm_options.hpp"
+
 namespace gradstab::lab {
 namespace {
 
@@ -49,29 +51,31 @@ TEST(CheckSameDataTest, TasksWithoutDataHaveNothingToCompare) {
   EXPECT_TRUE(check_same_data(nullptr, kNow, "runs/x", {}).ok());
 }
 
+const TaskInfo kInfo = llm_kind().info();
+
 Json header(const TrainOptions& options) {
   Progress progress;
   progress.step = 5;
-  progress.tokens = 640;
+  progress.samples = 640;
   progress.seconds = 1.5;
-  return {{"progress", to_json(progress)}, {"model", "m"}, {"settings", to_json(options)}};
+  return {{"progress", to_json(progress, kInfo)}, {"model", "m"}, {"settings", to_json(options)}};
 }
 
 TEST(ResumedProgressTest, ComesBackWithItsLossScale) {
-  TrainOptions options;
-  EXPECT_EQ(resumed_progress(header(options), "c", options, "m").value().progress.tokens, 640);
+  TrainOptions options = llm_options();
+  EXPECT_EQ(resumed_progress(header(options), "c", options, kInfo, "m").value().progress.samples, 640);
   options.precision = "fp16";
   Json scaled = header(options);
-  EXPECT_THAT(resumed_progress(scaled, "c", options, "m").status().message(),
+  EXPECT_THAT(resumed_progress(scaled, "c", options, kInfo, "m").status().message(),
               HasSubstr("checkpoint 'c': loss_scaler must be an object, got nothing"));
   scaled["loss_scaler"] = {{"scale", 32.0}, {"growth_count", 2}, {"skipped_steps", 1}};
-  const auto resumed = resumed_progress(scaled, "c", options, "m").value();
+  const auto resumed = resumed_progress(scaled, "c", options, kInfo, "m").value();
   EXPECT_EQ(resumed.loss_scaler->scale(), 32.0f);
   EXPECT_EQ(resumed.loss_scaler->skipped_steps(), 1);
 }
 
 TEST(ResumedProgressTest, NumbersThatNoSuchRunHasAreRefused) {
-  const TrainOptions options;
+  const TrainOptions options = llm_options();
   for (const auto& [key, value] : {std::pair<const char*, Json>("step", -1),
                                    {"step", options.steps + 1},
                                    {"tokens", -5},
@@ -79,14 +83,15 @@ TEST(ResumedProgressTest, NumbersThatNoSuchRunHasAreRefused) {
                                    {"seconds", "x"}}) {
     Json wrong = header(options);
     wrong["progress"][key] = value;
-    EXPECT_THAT(resumed_progress(wrong, "c", options, "m").status().message(),
+    EXPECT_THAT(resumed_progress(wrong, "c", options, kInfo, "m").status().message(),
                 HasSubstr(std::string("checkpoint 'c': progress.") + key + " must be"));
   }
-  EXPECT_THAT(resumed_progress(header(options), "c", options, "n").status().message(),
+  EXPECT_THAT(resumed_progress(header(options), "c", options, kInfo, "n").status().message(),
               HasSubstr("is of another model: \"m\", expected \"n\""));
   Json other = header(options);
   other["settings"]["lr"] = 0.5;
-  EXPECT_THAT(resumed_progress(other, "c", options, "m").status().message(), HasSubstr("is of another run"));
+  EXPECT_THAT(resumed_progress(other, "c", options, kInfo, "m").status().message(),
+              HasSubstr("is of another run"));
 }
 
 }  // namespace

@@ -13,9 +13,9 @@
 #include <functional>
 #include <sstream>
 
+#include "lab/run/torch_archive.hpp"
 #include "lab/support/files.hpp"
 #include "lab/train/optimizer_factory.hpp"
-#include "lab/train/torch_archive.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::lab {
@@ -43,7 +43,7 @@ struct Weights : torch::nn::Module {
 /// A different quadratic of the weights in every update.
 class QuadraticTask final : public Task {
  public:
-  std::string_view name() const noexcept override { return "quadratic"; }
+  const TaskInfo& info() const noexcept override { return info_; }
   torch::nn::Module& model() override { return weights_; }
   torch::Tensor training_loss(std::uint64_t index) override {
     if (before_batch) before_batch(index);
@@ -51,9 +51,9 @@ class QuadraticTask final : public Task {
     return weights_.inner->w.square().sum() * factor + weights_.m.square().sum() +
            (weights_.s - 1.0).square().sum();
   }
-  std::int64_t micro_batch_size() const noexcept override { return 1; }
-  double validation_loss(std::int64_t) override { return 0; }
-  double uninformed_loss() const noexcept override { return 1; }
+  std::int64_t samples(std::uint64_t) const override { return 1; }
+  Evaluation evaluate(Extent) override { return {{0.0}}; }
+  std::string model_text() const override { return "quadratic"; }
   Json describe_model() const override { return "quadratic"; }
   Json describe_data() const override { return nullptr; }
 
@@ -61,6 +61,12 @@ class QuadraticTask final : public Task {
 
  private:
   Weights weights_;
+  const TaskInfo info_ = {.name = "quadratic",
+                          .sample = "samples",
+                          .held_out = "",
+                          .loss_unit = "",
+                          .metrics = {{.key = "loss", .title = "Loss", .noun = "loss", .unit = ""}},
+                          .uninformed = 1.0};
 };
 
 std::string bytes_of(const std::vector<float>& values) {

@@ -5,11 +5,13 @@
 
 #include <fstream>
 
+#include "tests/lab/llm_options.hpp"
+
 namespace gradstab::lab {
 namespace {
 
 TrainOptions with(const std::string& precision) {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   options.precision = precision;
   return options;
 }
@@ -28,9 +30,9 @@ TEST(ProjectionQuantizersTest, Fp4RoundsBothOperandsAlike) {
     EXPECT_EQ(operand.rounding, QuantizerRounding::nearest_even);
   }
   TrainOptions options = with("fp4");
-  options.fp4_format = "e2m1";
-  options.quantization_group = 32;
-  options.quantization_rounding = "stochastic";
+  llm_settings(options).fp4_format = "e2m1";
+  llm_settings(options).quantization_group = 32;
+  llm_settings(options).quantization_rounding = "stochastic";
   options.seed = 9;
   const auto e2m1 = projection_quantizers(options).value();
   for (const QuantizerOptions& operand : {e2m1.weights, e2m1.activations}) {
@@ -51,7 +53,7 @@ TEST(ProjectionQuantizersTest, Int4HasAsymmetricWeightsAndKeepsTwoActivations) {
 
 TEST(ProjectionQuantizersTest, ReleasedIsWhatTheAuthorsTrainWith) {
   TrainOptions options = with("fp4");
-  options.quantization_compat = "released";
+  llm_settings(options).quantization_compat = "released";
   const auto fp4 = projection_quantizers(options).value();
   EXPECT_EQ(fp4.weights.compat, Compat::released);
   EXPECT_EQ(fp4.weights.keep_largest, 2);
@@ -62,59 +64,60 @@ TEST(ProjectionQuantizersTest, ReleasedIsWhatTheAuthorsTrainWith) {
 }
 
 TEST(LlamaConfigTest, LayersReplaceThoseOfTheSize) {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   const LlamaConfig as_named = llama_config(options).value();
   EXPECT_EQ(as_named.layers, 5);
-  options.layers = 12;
+  llm_settings(options).layers = 12;
   const LlamaConfig deep = llama_config(options).value();
   EXPECT_EQ(deep.layers, 12);
   EXPECT_EQ(deep.hidden, as_named.hidden);
-  options.layers = -1;
+  llm_settings(options).layers = -1;
   EXPECT_EQ(options.validate().message(), "layers must be at least 0, got -1");
 }
 
 TEST(TrainOptionsJsonTest, WhatWasWrittenIsRead) {
   TrainOptions options = with("fp4");
-  options.layers = 7;
+  llm_settings(options).layers = 7;
   options.lr = 0.25;
   options.step_in_backward = true;
-  EXPECT_EQ(to_json(train_options_from_json(to_json(options)).value()), to_json(options));
+  EXPECT_EQ(to_json(train_options_from_json(llm_kind(), to_json(options)).value()), to_json(options));
 }
 
 TEST(TrainOptionsJsonTest, ASettingThatIsMissingHasItsDefault) {
   auto settings = to_json(with("fp4"));
   settings.erase("layers");
   settings["lr"] = 0.25;
-  const TrainOptions options = train_options_from_json(settings).value();
-  EXPECT_EQ(options.layers, 0);
+  const TrainOptions options = train_options_from_json(llm_kind(), settings).value();
+  EXPECT_EQ(llm_settings(options).layers, 0);
   EXPECT_EQ(options.lr, 0.25);
   EXPECT_EQ(options.precision, "fp4");
 }
 
 TEST(TrainOptionsJsonTest, WhatIsNotKnownOrNoSettingIsRefused) {
-  auto settings = to_json(TrainOptions());
+  auto settings = to_json(llm_options());
   settings["depth"] = 3;
-  EXPECT_EQ(train_options_from_json(settings).status().message(),
+  EXPECT_EQ(train_options_from_json(llm_kind(), settings).status().message(),
             "unknown setting 'depth'; was it written by a newer version?");
-  settings = to_json(TrainOptions());
+  settings = to_json(llm_options());
   settings["steps"] = "many";
-  EXPECT_EQ(train_options_from_json(settings).status().message(),
+  EXPECT_EQ(train_options_from_json(llm_kind(), settings).status().message(),
             "steps must be a whole number, got \"many\"");
   const nlohmann::ordered_json run = {{"settings", settings}};
-  EXPECT_EQ(train_options_from_json(JsonReader(run, "run.json")["settings"]).status().message(),
+  EXPECT_EQ(train_options_from_json(llm_kind(), JsonReader(run, "run.json")["settings"]).status().message(),
             "run.json: settings.steps must be a whole number, got \"many\"");
   settings["steps"] = 10.0;
-  EXPECT_EQ(train_options_from_json(settings).status().message(), "steps must be a whole number, got 10.0");
+  EXPECT_EQ(train_options_from_json(llm_kind(), settings).status().message(),
+            "steps must be a whole number, got 10.0");
   settings["steps"] = 10;
   settings["seed"] = -1;
-  EXPECT_EQ(train_options_from_json(settings).status().message(),
+  EXPECT_EQ(train_options_from_json(llm_kind(), settings).status().message(),
             "seed must be a whole number of at least 0, got -1");
-  EXPECT_EQ(train_options_from_json(nullptr).status().code(), StatusCode::corrupt_data);
+  EXPECT_EQ(train_options_from_json(llm_kind(), nullptr).status().code(), StatusCode::corrupt_data);
 }
 
 /// What versions before this one wrote beside the transform, as they wrote it.
 nlohmann::ordered_json of_an_older_version(const std::string& transform) {
-  auto settings = to_json(TrainOptions());
+  auto settings = to_json(llm_options());
   settings["transform"] = transform;
   settings.update({{"gamma1", 0.6},
                    {"gamma2", 0.999},
@@ -129,11 +132,11 @@ nlohmann::ordered_json of_an_older_version(const std::string& transform) {
 
 TEST(TrainOptionsJsonTest, RunsOfOlderVersionsSayWhatTheyMeant) {
   const auto read = [](const nlohmann::ordered_json& settings) {
-    return train_options_from_json(settings).value().transform;
+    return train_options_from_json(llm_kind(), settings).value().transform;
   };
   auto settings = of_an_older_version("clip+stabilize");
   EXPECT_EQ(read(settings), "clip_by_global_norm+stabilize");
-  EXPECT_EQ(in_words_of_today(settings), to_json(train_options_from_json(settings).value()));
+  EXPECT_EQ(in_words_of_today(settings), to_json(train_options_from_json(llm_kind(), settings).value()));
   settings.update(
       {{"gamma1", 0.7}, {"form", "paper"}, {"kappa", 3.0}, {"granularity", "row"}, {"max_norm", 0.25}});
   EXPECT_EQ(read(settings),
@@ -149,7 +152,7 @@ TEST(TrainOptionsJsonTest, RunsOfOlderVersionsSayWhatTheyMeant) {
 TEST(TrainOptionsJsonTest, TheFileOfAnOlderRunIsRead) {
   std::ifstream file(GRADSTAB_OLDER_RUN);
   const auto run = nlohmann::ordered_json::parse(file);
-  const TrainOptions options = train_options_from_json(run.at("settings")).value();
+  const TrainOptions options = train_options_from_json(llm_kind(), run.at("settings")).value();
   EXPECT_EQ(options.transform,
             "clip_by_global_norm(max_norm=0.5)+adagc(relative=1.05, beta=0.98)+stabilize(gamma1=0.7, "
             "bias_correction=false, robust_kappa=3, granularity=row)");
@@ -162,12 +165,12 @@ TEST(TrainOptionsJsonTest, TheFileOfAnOlderRunIsRead) {
 
 /// Its "adagc" had the settings of the first version of the paper; ours has the library's.
 TEST(TrainOptionsJsonTest, AdaGcOfOlderVersionsKeepsItsSettings) {
-  EXPECT_EQ(train_options_from_json(of_an_older_version("adagc")).value().transform,
+  EXPECT_EQ(train_options_from_json(llm_kind(), of_an_older_version("adagc")).value().transform,
             "adagc(relative=1.05, beta=0.98)");
-  TrainOptions options;
+  TrainOptions options = llm_options();
   options.transform = "adagc";
   EXPECT_EQ(to_json(options).at("transform"), "adagc(relative=1.04, beta=0.99)");
-  EXPECT_EQ(train_options_from_json(to_json(options)).value().transform, "adagc");
+  EXPECT_EQ(train_options_from_json(llm_kind(), to_json(options)).value().transform, "adagc");
 }
 
 TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
@@ -182,7 +185,7 @@ TEST(TrainOptionsJsonTest, TellsTheSettingsOfARunFromOthers) {
 }
 
 TEST(DeviceSettingTest, NamesTheCpuOrACudaDevice) {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   EXPECT_EQ(options.device, "cpu");
   EXPECT_FALSE(options.on_device());
   for (const char* device : {"cuda", "cuda:0", "cuda:7", "cuda:127"}) {
@@ -199,14 +202,14 @@ TEST(DeviceSettingTest, NamesTheCpuOrACudaDevice) {
 }
 
 TEST(DeviceSettingTest, WhatOnlyTheCpuDoesIsRefused) {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   options.device = "cuda";
   options.step_in_backward = true;
   EXPECT_TRUE(options.validate().ok()) << "a device steps tensor by tensor, too";
   options = with("fp4");
   options.device = "cuda:1";
   EXPECT_TRUE(options.validate().ok());
-  options.quantization_rounding = "stochastic";
+  llm_settings(options).quantization_rounding = "stochastic";
   EXPECT_EQ(
       options.validate().message(),
       "device must be cpu with quantization_rounding 'stochastic', whose draws are made on the host, got "
@@ -216,10 +219,10 @@ TEST(DeviceSettingTest, WhatOnlyTheCpuDoesIsRefused) {
 }
 
 TEST(DeviceSettingTest, ARunThatIsOlderWasOnTheCpuAndStaysThere) {
-  TrainOptions options;
+  TrainOptions options = llm_options();
   auto settings = to_json(options);
   settings.erase("device");
-  EXPECT_EQ(train_options_from_json(settings).value().device, "cpu");
+  EXPECT_EQ(train_options_from_json(llm_kind(), settings).value().device, "cpu");
   EXPECT_TRUE(are_settings_of(options, settings));
   options.device = "cuda";
   EXPECT_FALSE(are_settings_of(options, settings));

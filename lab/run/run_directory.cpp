@@ -1,0 +1,136 @@
+#include "lab/run/run_directory.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "lab/run/formats.hpp"
+#include "lab/support/files.hpp"
+#include "lab/support/new_file.hpp"
+
+namespace gradstab::lab {
+namespace {
+
+constexpr const char* kRun = "run.json";
+constexpr const char* kMetrics = "metrics.jsonl";
+constexpr const char* kSummary = "summary.json";
+constexpr std::array<const char*, 4> kFiles = {kRun, kMetrics, kSummary, "checkpoint.gsck"};
+
+/// JSON has no NaN; nlohmann writes null for it, and odd bytes in names are replaced rather than refused.
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Locks the folder and clears it of what killed writers have left.
+Result<FolderLock> begin_work_in(const std::filesystem::path& path) {
+  auto lock = FolderLock::acquire(path, FolderLock::HeldBy::this_process,
+                                  fmt::format("another process is at work in '{}'", path.string()));
+  if (lock) remove_abandoned_files(path);
+  return lock;
+}
+
+}  // namespace
+
+bool is_finished(const std::filesystem::path& directory) {
+  const auto summary = read_json_object(directory / kSummary);
+  return summary && summary->value("state", Json()) == "finished";
+}
+
+Result<Json> read_run_json(const std::filesystem::path& directory) {
+  const auto text = read_file(directory / kRun, kDescriptionFile);
+  if (!text) {
+    return Status(text.status().code(), fmt::format("'{}' is not a run directory: {}", directory.string(),
+                                                    text.status().message()));
+  }
+  auto run = parse_json_object(*text, (directory / kRun).string());
+  if (!run) return run.status();
+  for (const char* key : {"format", "settings"}) {
+    if (run->contains(key)) continue;
+    return Status(StatusCode::corrupt_data,
+                  fmt::format("'{}' is not the run.json of a gradstab run: it has no '{}'",
+                              (directory / kRun).string(), key));
+  }
+  const auto format = as_whole((*run)["format"]);
+  if (!format || *format < kOldestRunFormat || *format > kRunFormat) {
+    return Status(
+        StatusCode::version_mismatch,
+        fmt::format("'{}' has format {}, this program reads formats {} to {}", (directory / kRun).string(),
+                    shown((*run)["format"]), kOldestRunFormat, kRunFormat));
+  }
+  return run;
+}
+
+Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path, const Json& run, bool force) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error || !std::filesystem::is_directory(path)) {
+    return Status(StatusCode::io_error,
+                  fmt::format("cannot create output folder '{}': {}", path.string(),
+                              error ? error.message() : std::string("a file of that name is in the way")));
+  }
+  auto lock = begin_work_in(path);
+  if (!lock) return lock.status();
+  for (const char* name : kFiles) {
+    if (!std::filesystem::exists(std::filesystem::symlink_status(path / name, error))) continue;
+    if (!force) {
+      return Status(
+          StatusCode::io_error,
+          fmt::format("'{}' already holds a run; choose another --output, continue it with --resume, or "
+                      "replace it with --force",
+                      path.string()));
+    }
+    std::filesystem::remove(path / name, error);
+    if (error) {
+      return Status(StatusCode::io_error,
+                    fmt::format("cannot remove '{}': {}", (path / name).string(), error.message()));
+    }
+  }
+  RunDirectory directory(path, *std::move(lock));
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path / kRun, dump(run, 2) + "\n"));
+  GRADSTAB_RETURN_IF_ERROR(directory.open_metrics());
+  return directory;
+}
+
+Result<RunDirectory> RunDirectory::open(const std::filesystem::path& path) {
+  auto lock = begin_work_in(path);
+  if (!lock) return lock.status();
+  return RunDirectory(path, *std::move(lock));
+}
+
+Status RunDirectory::go_back_to(std::int64_t step) {
+  const auto text = read_file(path_ / kMetrics, kMetricsFile);
+  if (!text) return text.status();
+  std::istringstream lines(*text);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    // A line cut off by a crash does not parse; it lies after the checkpoint by construction.
+    const auto parsed = parse_json_object(line, "");
+    if (!parsed) continue;
+    const auto of_step = as_whole(parsed->value("step", Json()));
+    if (of_step && *of_step <= step) kept += line + "\n";
+  }
+  GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
+  std::error_code ignored;
+  std::filesystem::remove(path_ / kSummary, ignored);
+  return open_metrics();
+}
+
+Status RunDirectory::open_metrics() {
+  auto metrics = open_for_appending(path_ / kMetrics);
+  if (!metrics) return metrics.status();
+  metrics_ = *std::move(metrics);
+  return {};
+}
+
+Status RunDirectory::append_metrics(const Json& line) {
+  return write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n");
+}
+
+Status RunDirectory::write_summary(const Json& summary) {
+  return write_file_atomically(path_ / kSummary, dump(summary, 2) + "\n");
+}
+
+}  // namespace gradstab::lab

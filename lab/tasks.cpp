@@ -1,0 +1,22 @@
+// The tasks of gradstab, a line each. Compiled into every program by itself: the one without LibTorch gets
+// the same list without what makes a task.
+#include "lab/tasks.hpp"
+
+#include "lab/llm/llm_kind.hpp"
+#ifdef GRADSTAB_TASKS_WITH_TORCH
+#include "lab/llm/llm_task.hpp"
+#define GRADSTAB_MAKES(function) function
+#else
+#define GRADSTAB_MAKES(function) nullptr
+#endif
+
+namespace gradstab::lab {
+
+std::span<const TaskEntry> all_tasks() {
+  static const TaskEntry tasks[] = {
+      {&llm_kind(), GRADSTAB_MAKES(make_llm_task)},
+  };
+  return tasks;
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,31 @@
+// Of the list of tasks, which whoever links this defines.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lab/tasks.hpp"
+
+namespace gradstab::lab {
+
+const TaskKind* find_task(std::string_view name) {
+  const auto found =
+      std::ranges::find(all_tasks(), name, [](const TaskEntry& entry) { return entry.kind->name(); });
+  return found == all_tasks().end() ? nullptr : found->kind;
+}
+
+Result<const TaskKind*> task_named(std::string_view name) {
+  if (const TaskKind* const kind = find_task(name)) return kind;
+  return Status(StatusCode::invalid_argument,
+                fmt::format("'{}' is no task of this program; there are {}", name, names_of_tasks()));
+}
+
+std::string names_of_tasks() {
+  std::string names;
+  for (const TaskEntry& entry : all_tasks()) {
+    if (!names.empty()) names += ", ";
+    names += entry.kind->name();
+  }
+  return names;
+}
+
+}  // namespace gradstab::lab

@@ -1,0 +1,65 @@
+// Task: what a training run learns. The trainer knows nothing else of it.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lab/train/metric.hpp"
+
+namespace gradstab::lab {
+
+/// How much of the held-out data an evaluation goes through.
+enum class Extent {
+  quick,  ///< as much as is worth its time in the middle of a run
+  full,   ///< all of the validation part, or as much as the settings say
+};
+
+/// What an evaluation has found.
+struct Evaluation {
+  std::vector<double> values;  ///< of each metric of TaskInfo that is measured, in their order
+};
+
+/// What Adam-mini must know of a transformer, whose queries and keys it divides by heads.
+struct AttentionHeads {
+  std::int64_t width = 0;
+  std::int64_t heads = 0;
+};
+
+/// Batches, a model and a loss. Everything is a function of the settings and of the micro-batch's index, so
+/// that a resumed run sees what the uninterrupted one would have seen.
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  /// Of its kind, with the score of one who knows nothing.
+  virtual const TaskInfo& info() const noexcept = 0;
+  virtual torch::nn::Module& model() = 0;
+
+  /// Mean loss over micro-batch `index` (from 0, over the whole run), with a graph to run backward on.
+  virtual torch::Tensor training_loss(std::uint64_t index) = 0;
+
+  /// Tokens, images or whatever is counted (TaskInfo::sample) in that micro-batch.
+  virtual std::int64_t samples(std::uint64_t index) const = 0;
+
+  /// In a fixed order, without randomness.
+  virtual Evaluation evaluate(Extent extent) = 0;
+
+  /// Of a transformer.
+  virtual std::optional<AttentionHeads> attention_heads() const { return {}; }
+
+  /// Of the model, for the terminal: "LLaMA 1m: 2.05 M parameters".
+  virtual std::string model_text() const = 0;
+
+  /// For run.json. What describes the data names its "source", and has the "sha256" of what was read; all but
+  /// the source must be the same where a run goes on.
+  virtual nlohmann::ordered_json describe_model() const = 0;
+  virtual nlohmann::ordered_json describe_data() const = 0;
+};
+
+}  // namespace gradstab::lab
