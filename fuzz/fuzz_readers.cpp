@@ -52,7 +52,7 @@ void try_checkpoint(const std::string& payload, std::uint32_t version) {
     for (const char byte : blob) sum += static_cast<unsigned char>(byte);
   GRADSTAB_FUZZ_CHECK(sum < static_cast<std::size_t>(-1), "every byte can be read");
   expect_our_words(
-      resumed_progress(checkpoint->header, "x", default_options(llm_kind()), llm_kind().info(), Json())
+      resumed_progress(checkpoint->header, "x", default_options(llm_kind()), llm_kind().info(), Json(), 1000)
           .status());
 }
 

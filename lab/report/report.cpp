@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "lab/page/downsample.hpp"
+#include "lab/page/exhibits.hpp"
 #include "lab/page/markup.hpp"
 #include "lab/page/page_shell.hpp"
 #include "lab/report/assets.hpp"
@@ -184,6 +185,22 @@ std::string evaluation_table(std::span<const RunRecord> runs, const Arrangement&
   return html + "</tbody></table></div></details>\n";
 }
 
+/// What the runs show beside numbers, the first run open; nothing where none of them does.
+std::string exhibits(std::span<const RunRecord> runs, const Arrangement& arrangement) {
+  std::string html;
+  for (std::size_t run = 0; run < runs.size(); ++run) {
+    std::string of_run;
+    for (const json& exhibit : runs[run].exhibits) of_run += exhibit_html(exhibit);
+    if (of_run.empty()) continue;
+    html += fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", html.empty() ? " open" : "",
+                        escape_html(arrangement.run_labels[run]), of_run);
+  }
+  if (html.empty()) return "";
+  return "<section aria-labelledby=\"exhibits-heading\">\n<h2 id=\"exhibits-heading\">What the models "
+         "do</h2>\n" +
+         html + "</section>\n";
+}
+
 std::string commands(std::span<const RunRecord> runs, const Arrangement& arrangement) {
   std::string html;
   for (std::size_t run = 0; run < runs.size(); ++run) {
@@ -236,6 +253,7 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
             {"metric_words", metric_words(measures)},
             {"notes", notes_list(runs, arrangement)},
             {"evaluations", evaluation_table(runs, arrangement)},
+            {"exhibits", exhibits(runs, arrangement)},
             {"settings", settings_table(setting_columns, "settings")},
             {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
             {"commands", commands(runs, arrangement)},

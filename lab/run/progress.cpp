@@ -14,11 +14,14 @@ Json to_json(const Progress& progress, const TaskInfo& info) {
                {"seconds", progress.seconds},
                {"spikes", progress.spikes},
                {"nonfinite", progress.nonfinite}};
-  for (std::size_t i = 0; i < info.metrics.size(); ++i) {
-    if (info.metrics[i].exp_of_score) continue;
-    json[info.metrics[i].key] = number(i < progress.values.size() ? progress.values[i] : kNoValue);
-  }
-  json["best_" + info.score().key] = number(progress.best_score);
+  const auto add = [&](const std::string& prefix, const std::vector<double>& values) {
+    for (std::size_t i = 0; i < info.metrics.size(); ++i) {
+      if (info.metrics[i].exp_of_score) continue;
+      json[prefix + info.metrics[i].key] = number(i < values.size() ? values[i] : kNoValue);
+    }
+  };
+  add("", progress.values);
+  add("best_", progress.best_values);
   return json;
 }
 
@@ -29,11 +32,14 @@ Progress progress_from_json(const JsonReader& json, const TaskInfo& info, std::i
   progress.seconds = json["seconds"].number();
   progress.spikes = json["spikes"].whole(0);
   progress.nonfinite = json["nonfinite"].whole(0);
-  std::vector<double> measured;
-  for (const Metric& metric : info.metrics)
-    if (!metric.exp_of_score) measured.push_back(json[metric.key].number_or_nan());
-  progress.values = with_derived(info, measured);
-  progress.best_score = json["best_" + info.score().key].number_or_nan();
+  const auto values = [&](const std::string& prefix) {
+    std::vector<double> measured;
+    for (const Metric& metric : info.metrics)
+      if (!metric.exp_of_score) measured.push_back(json[prefix + metric.key].number_or_nan());
+    return with_derived(info, measured);
+  };
+  progress.values = values("");
+  progress.best_values = values("best_");
   return progress;
 }
 

@@ -16,11 +16,12 @@ struct Progress {
   double seconds = 0.0;
   std::int64_t spikes = 0;
   std::int64_t nonfinite = 0;
-  std::vector<double> values = {};  ///< of all metrics, by the latest evaluation; empty before the first
-  double best_score = kNoValue;
+  std::vector<double> values = {};       ///< of all metrics, by the latest evaluation; empty before the first
+  std::vector<double> best_values = {};  ///< by the best evaluation
 
   /// The latest score; no number before the first evaluation.
   double score() const noexcept { return values.empty() ? kNoValue : values.front(); }
+  double best_score() const noexcept { return best_values.empty() ? kNoValue : best_values.front(); }
 };
 
 /// Null for what is not finite, which JSON cannot say.

@@ -17,7 +17,8 @@ namespace {
 constexpr const char* kRun = "run.json";
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
-constexpr std::array<const char*, 4> kFiles = {kRun, kMetrics, kSummary, "checkpoint.gsck"};
+constexpr const char* kExhibits = "exhibits.json";
+constexpr std::array<const char*, 5> kFiles = {kRun, kMetrics, kSummary, kExhibits, "checkpoint.gsck"};
 
 /// JSON has no NaN; nlohmann writes null for it, and odd bytes in names are replaced rather than refused.
 std::string dump(const Json& value, int indent) {
@@ -110,11 +111,13 @@ Status RunDirectory::go_back_to(std::int64_t step) {
     const auto parsed = parse_json_object(line, "");
     if (!parsed) continue;
     const auto of_step = as_whole(parsed->value("step", Json()));
-    if (of_step && *of_step <= step) kept += line + "\n";
+    // The test part is scored after the last checkpoint.
+    const bool of_the_end = parsed->value("kind", Json()) == "test";
+    if (of_step && *of_step <= step && !of_the_end) kept += line + "\n";
   }
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
   std::error_code ignored;
-  std::filesystem::remove(path_ / kSummary, ignored);
+  for (const char* name : {kSummary, kExhibits}) std::filesystem::remove(path_ / name, ignored);
   return open_metrics();
 }
 
@@ -127,6 +130,11 @@ Status RunDirectory::open_metrics() {
 
 Status RunDirectory::append_metrics(const Json& line) {
   return write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n");
+}
+
+Status RunDirectory::write_exhibits(const Json& exhibits) {
+  return write_file_atomically(path_ / kExhibits,
+                               dump({{"format", kRunFormat}, {"exhibits", exhibits}}, -1) + "\n");
 }
 
 Status RunDirectory::write_summary(const Json& summary) {

@@ -35,6 +35,8 @@ class RunDirectory {
   /// Appends one line to metrics.jsonl.
   Status append_metrics(const Json& line);
   Status write_summary(const Json& summary);
+  /// What a page can show beside numbers, a list (lab/page/exhibits.hpp).
+  Status write_exhibits(const Json& exhibits);
 
  private:
   RunDirectory(std::filesystem::path path, FolderLock lock)

@@ -137,6 +137,16 @@ Status read_summary(const std::filesystem::path& path, RunRecord& run) {
   return {};
 }
 
+Status read_exhibits(const std::filesystem::path& path, RunRecord& run) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return {};
+  const auto object = read_versioned(path);
+  if (!object) return object.status();
+  const JsonReader exhibits = JsonReader(*object, path.string())["exhibits"];
+  for (std::size_t i = 0; i < exhibits.size(); ++i) run.exhibits.push_back(exhibits.item(i).object());
+  return exhibits.status();
+}
+
 }  // namespace
 
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path) {
@@ -188,6 +198,7 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
     run.name = std::filesystem::absolute(directory, ignored).lexically_normal().filename().string();
   GRADSTAB_RETURN_IF_ERROR(read_metrics(directory / "metrics.jsonl", run));
   GRADSTAB_RETURN_IF_ERROR(read_summary(directory / "summary.json", run));
+  GRADSTAB_RETURN_IF_ERROR(read_exhibits(directory / "exhibits.json", run));
   return run;
 }
 

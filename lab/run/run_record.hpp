@@ -62,10 +62,11 @@ struct RunRecord {
   nlohmann::json model = nlohmann::json::object();
   nlohmann::json data = nlohmann::json::object();
   nlohmann::json environment = nlohmann::json::object();
-  std::vector<StepPoint> steps;        ///< strictly increasing `step`
-  std::vector<EvalPoint> evaluations;  ///< strictly increasing `step`
-  std::optional<RunSummary> summary;   ///< absent while the run is in progress and after it was killed
-  std::vector<std::string> notes;      ///< what was tolerated while reading, one sentence each
+  std::vector<StepPoint> steps;                       ///< strictly increasing `step`
+  std::vector<EvalPoint> evaluations;                 ///< strictly increasing `step`
+  nlohmann::json exhibits = nlohmann::json::array();  ///< what a page can show beside numbers
+  std::optional<RunSummary> summary;  ///< absent while the run is in progress and after it was killed
+  std::vector<std::string> notes;     ///< what was tolerated while reading, one sentence each
 };
 
 /// Reads run.json, metrics.jsonl and summary.json. A missing summary.json or metrics.jsonl and a last metrics

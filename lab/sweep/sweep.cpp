@@ -61,6 +61,7 @@ class Sweep {
       : directory_(directory), request_(request) {
     for (const SweepPoint& point : points) results_.emplace_back().point = point;
     steps_.assign(points.size(), 0);
+    for (const SweepPoint& point : points) length_.push_back(point.options.steps);
   }
 
   Result<std::vector<SweepResult>> run();
@@ -85,8 +86,9 @@ class Sweep {
   const SweepDirectory& directory_;
   const SweepRequest& request_;
   std::vector<SweepResult> results_;
-  std::vector<std::int64_t> steps_;  // recorded by each run
-  std::int64_t steps_before_ = 0;    // those of earlier calls
+  std::vector<std::int64_t> steps_;   // recorded by each run
+  std::vector<std::int64_t> length_;  // of each run
+  std::int64_t steps_before_ = 0;     // those of earlier calls
   std::vector<Running> running_;
   std::size_t next_ = 0;
   Clock::time_point begin_ = Clock::now();
@@ -96,6 +98,7 @@ void Sweep::take_what_has_finished() {
   for (std::size_t i = 0; i < results_.size(); ++i) {
     const RunProgress state = directory_.state_of(results_[i].point);
     steps_[i] = state.step;
+    length_[i] = state.steps;
     steps_before_ += state.step;
     if (state.kind != RunProgress::Kind::finished) continue;
     results_[i].state = SweepResult::State::finished;
@@ -184,12 +187,14 @@ SweepProgress Sweep::progress() {
   double total = 0.0;
   double done = 0.0;
   for (const Running& running : running_) {
-    steps_[running.index] = directory_.state_of(results_[running.index].point).step;
+    const RunProgress state = directory_.state_of(results_[running.index].point);
+    steps_[running.index] = state.step;
+    length_[running.index] = state.steps;
     progress.current += (progress.current.empty() ? "" : "  ") + results_[running.index].point.name;
   }
   for (std::size_t i = 0; i < results_.size(); ++i) {
     const bool ended = results_[i].state != SweepResult::State::pending;
-    const auto steps = static_cast<double>(results_[i].point.options.steps);
+    const auto steps = static_cast<double>(length_[i]);
     total += steps;
     done += ended ? steps : std::min(steps, static_cast<double>(steps_[i]));
     progress.done += ended ? 1 : 0;

@@ -124,15 +124,21 @@ Result<SweepDirectory> SweepDirectory::open(const std::filesystem::path& path, c
 RunProgress SweepDirectory::state_of(const SweepPoint& point) const {
   const std::filesystem::path run = run_path(point);
   RunProgress state;
+  state.steps = point.options.steps;
   std::error_code ignored;
   if (!std::filesystem::exists(run, ignored)) return state;
+  if (point.options.epochs > 0) {
+    const auto description = read_json_object(run / "run.json");
+    if (description) state.steps = as_whole(description->value("updates", Json())).value_or(state.steps);
+  }
   state.kind = std::filesystem::exists(run / kCheckpointName, ignored) ? RunProgress::Kind::resumable
                                                                        : RunProgress::Kind::begun;
   if (const auto text = read_file(run / "summary.json", kDescriptionFile)) {
     auto summary = parse_json_object(*text, "");
     if (summary && summary->value("state", Json()) == "finished") {
       state.kind = RunProgress::Kind::finished;
-      state.step = as_whole(summary->value("step", Json())).value_or(point.options.steps);
+      state.step = as_whole(summary->value("step", Json())).value_or(state.steps);
+      state.steps = state.step;
       state.summary = *std::move(summary);
       return state;
     }

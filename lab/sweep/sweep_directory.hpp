@@ -16,8 +16,9 @@ namespace gradstab::lab {
 struct RunProgress {
   enum class Kind { untouched, begun, resumable, finished };
   Kind kind = Kind::untouched;
-  std::int64_t step = 0;  ///< updates recorded so far
-  Json summary;           ///< of a finished run
+  std::int64_t step = 0;   ///< updates recorded so far
+  std::int64_t steps = 0;  ///< of the whole run; a guess until it has begun, where its length is in epochs
+  Json summary;            ///< of a finished run
 };
 
 /// What two calls must agree on to be the same sweep: the axes and all other settings but threads, which

@@ -1,6 +1,10 @@
 #include "lab/train/optimizer_factory.hpp"
 
+#include <fmt/format.h>
+
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "gradstab/libtorch_fused.hpp"
@@ -13,6 +17,60 @@ namespace {
 
 RunOptions run_options(const TrainOptions& options) {
   return {.nonfinite = nonfinite_policy(options)};
+}
+
+/// The weight decay of one group's settings, whichever optimizer's.
+template <class Settings>
+void scale_weight_decay(Settings& settings, double scale) {
+  const auto apply = [&](double& decay) { decay *= scale; };
+  if constexpr (requires { settings.lion; })
+    apply(settings.lion.weight_decay);
+  else if constexpr (requires { settings.mini; })
+    apply(settings.mini.weight_decay);
+  else if constexpr (requires { settings.adam; })
+    apply(settings.adam.weight_decay);
+  else if constexpr (requires { settings.spam; })
+    apply(settings.spam.weight_decay);
+  else
+    settings.weight_decay(settings.weight_decay() * scale);
+}
+
+/// Divides the one group that an optimizer begins with. Returns the scales of the learning rates. Throws
+/// gradstab::Error for a name that no parameter has, or that is in two groups.
+template <class Settings>
+std::vector<double> divide(torch::optim::Optimizer& optimizer, const NamedParameters& named,
+                           const std::vector<ParameterGroup>& groups) {
+  if (groups.empty()) return {};
+  const std::unique_ptr<torch::optim::OptimizerOptions> whole =
+      optimizer.param_groups().front().options().clone();
+  std::set<std::string> taken;
+  std::vector<torch::optim::OptimizerParamGroup> divided;
+  std::vector<double> scales;
+  const auto add = [&](std::vector<torch::Tensor> parameters, double weight_decay_scale, double lr_scale) {
+    if (parameters.empty()) return;
+    divided.emplace_back(std::move(parameters), whole->clone());
+    scale_weight_decay(static_cast<Settings&>(divided.back().options()), weight_decay_scale);
+    scales.push_back(lr_scale);
+  };
+  for (const ParameterGroup& group : groups) {
+    std::vector<torch::Tensor> parameters;
+    for (const std::string& name : group.parameters) {
+      const torch::Tensor* const parameter = named.find(name);
+      if (parameter == nullptr || !taken.insert(name).second) {
+        throw Error(Status(StatusCode::invalid_argument,
+                           fmt::format("parameter group: '{}' is {}", name,
+                                       parameter == nullptr ? "no parameter" : "in two groups")));
+      }
+      parameters.push_back(*parameter);
+    }
+    add(std::move(parameters), group.weight_decay_scale, group.lr_scale);
+  }
+  std::vector<torch::Tensor> rest;
+  for (const auto& item : named)
+    if (!taken.contains(item.key())) rest.push_back(item.value());
+  add(std::move(rest), 1.0, 1.0);
+  optimizer.param_groups() = std::move(divided);
+  return scales;
 }
 
 /// What LibTorch keeps per parameter for its optimizers.
@@ -38,9 +96,12 @@ class LibTorchOptimizer final : public TrainingOptimizer {
   using State = typename StateOf<Optimizer>::Type;
 
   template <class Settings>
-  LibTorchOptimizer(const TrainOptions& options, const torch::nn::Module& model, const Settings& settings)
+  LibTorchOptimizer(const TrainOptions& options, const torch::nn::Module& model,
+                    const std::vector<ParameterGroup>& groups, const Settings& settings)
       : named_(model.named_parameters()),
-        optimizer_(make_transform(options), run_options(options), named_, settings) {}
+        optimizer_(make_transform(options), run_options(options), named_, settings) {
+    lr_scales_ = divide<Settings>(optimizer_, named_, groups);
+  }
 
   torch::optim::Optimizer& optimizer() override { return optimizer_; }
   Status save(CheckpointFiller& filler) const override {
@@ -73,10 +134,12 @@ template <class Optimizer>
 class LibraryOptimizer final : public TrainingOptimizer {
  public:
   template <class Settings>
-  LibraryOptimizer(const TrainOptions& options, const torch::nn::Module& model, const Settings& settings)
+  LibraryOptimizer(const TrainOptions& options, const torch::nn::Module& model,
+                   const std::vector<ParameterGroup>& groups, const Settings& settings)
       : optimizer_(
             model.named_parameters(), settings,
             FusedSettings{.transform = make_transform(options), .run = {.run = run_options(options)}}) {
+    lr_scales_ = divide<Settings>(optimizer_, model.named_parameters(), groups);
     if (!options.step_in_backward) return;
     return_freed_tensors_to_system();
     stepper_.emplace(optimizer_);
@@ -118,24 +181,32 @@ class LibraryOptimizer final : public TrainingOptimizer {
 template <class Plain, class Fused, class Settings>
 std::unique_ptr<TrainingOptimizer> of_either_engine(const TrainOptions& options,
                                                     const torch::nn::Module& model,
+                                                    const std::vector<ParameterGroup>& groups,
                                                     const Settings& settings) {
   if (options.optimizer_engine == "libtorch")
-    return std::make_unique<LibTorchOptimizer<Plain>>(options, model, settings);
-  return std::make_unique<LibraryOptimizer<Fused>>(options, model, settings);
+    return std::make_unique<LibTorchOptimizer<Plain>>(options, model, groups, settings);
+  return std::make_unique<LibraryOptimizer<Fused>>(options, model, groups, settings);
 }
 
 }  // namespace
 
+void TrainingOptimizer::set_learning_rate(double lr) {
+  auto& groups = optimizer().param_groups();
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    groups[i].options().set_lr(i < lr_scales_.size() ? lr * lr_scales_[i] : lr);
+}
+
 std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, const torch::nn::Module& model,
+                                                  const std::vector<ParameterGroup>& groups,
                                                   const std::optional<AttentionHeads>& attention) {
   const auto betas = std::make_tuple(options.beta1, options.beta2);
   if (options.optimizer == "sgd") {
     return of_either_engine<torch::optim::SGD, FusedSGD>(
-        options, model,
+        options, model, groups,
         torch::optim::SGDOptions(options.lr).momentum(options.beta1).weight_decay(options.weight_decay));
   }
   if (options.optimizer == "adam") {
-    return of_either_engine<torch::optim::Adam, FusedAdam>(options, model,
+    return of_either_engine<torch::optim::Adam, FusedAdam>(options, model, groups,
                                                            torch::optim::AdamOptions(options.lr)
                                                                .betas(betas)
                                                                .eps(options.adam_epsilon)
@@ -150,18 +221,18 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, c
     return settings;
   };
   if (options.optimizer == "lion") {
-    return std::make_unique<LibraryOptimizer<FusedLion>>(options, model,
+    return std::make_unique<LibraryOptimizer<FusedLion>>(options, model, groups,
                                                          LionTorchOptions(with_moments(LionOptions())));
   }
   if (options.optimizer == "spam") {
     SpamOptions settings = with_moments(SpamOptions());
     settings.reset_interval = options.reset_interval;
-    return std::make_unique<LibraryOptimizer<FusedSpam>>(options, model, SpamTorchOptions(settings));
+    return std::make_unique<LibraryOptimizer<FusedSpam>>(options, model, groups, SpamTorchOptions(settings));
   }
   if (options.optimizer == "stable_spam") {
     AdamOptions settings = with_moments(AdamOptions::stable_spam());
     settings.reset_interval = options.reset_interval;
-    return std::make_unique<LibraryOptimizer<FusedAdamWithResets>>(options, model,
+    return std::make_unique<LibraryOptimizer<FusedAdamWithResets>>(options, model, groups,
                                                                    AdamWithResetsTorchOptions(settings));
   }
   if (options.optimizer == "adam_mini") {
@@ -170,10 +241,10 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, c
       settings.dim = attention->width;
       settings.n_heads = attention->heads;
     }
-    return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model,
+    return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model, groups,
                                                              AdamMiniTorchOptions(std::move(settings)));
   }
-  return of_either_engine<torch::optim::AdamW, FusedAdamW>(options, model,
+  return of_either_engine<torch::optim::AdamW, FusedAdamW>(options, model, groups,
                                                            torch::optim::AdamWOptions(options.lr)
                                                                .betas(betas)
                                                                .eps(options.adam_epsilon)

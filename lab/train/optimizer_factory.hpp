@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "gradstab/libtorch.hpp"
 #include "lab/train/stored_state.hpp"
@@ -18,8 +19,10 @@ class TrainingOptimizer {
  public:
   virtual ~TrainingOptimizer() = default;
 
-  /// For learning rates.
   virtual torch::optim::Optimizer& optimizer() = 0;
+
+  /// Of all groups, each times its own scale.
+  void set_learning_rate(double lr);
 
   /// Adds its state.
   virtual Status save(CheckpointFiller& filler) const = 0;
@@ -38,10 +41,15 @@ class TrainingOptimizer {
 
   virtual const StepReport& report() const = 0;
   virtual const ParameterSet& parameters() const = 0;
+
+ protected:
+  std::vector<double> lr_scales_;  ///< of the groups; of those beyond, 1
 };
 
-/// `attention` is that of a transformer, for Adam-mini. Throws gradstab::Error on invalid settings.
+/// `groups` are the task's; parameters that are in none of them form one of their own. `attention` is that of
+/// a transformer, for Adam-mini. Throws gradstab::Error on invalid settings.
 std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, const torch::nn::Module& model,
+                                                  const std::vector<ParameterGroup>& groups = {},
                                                   const std::optional<AttentionHeads>& attention = {});
 
 }  // namespace gradstab::lab

@@ -7,8 +7,8 @@
 namespace gradstab::lab {
 
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
-                                         const TrainOptions& options, const TaskInfo& info,
-                                         const Json& model) {
+                                         const TrainOptions& options, const TaskInfo& info, const Json& model,
+                                         std::int64_t steps) {
   const std::string name = fmt::format("checkpoint '{}'", path.string());
   const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
     return Status(StatusCode::shape_mismatch, fmt::format("{} is of another {}: {}, expected {}", name, what,
@@ -21,7 +21,7 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
   if (json.status().ok() && !are_settings_of(options, settings))
     return mismatch("run, whose settings are", to_json(options), settings);
   ResumedProgress resumed;
-  resumed.progress = progress_from_json(json["progress"], info, options.steps);
+  resumed.progress = progress_from_json(json["progress"], info, steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());
   if (needs_loss_scaling(options.number_format())) {
     resumed.loss_scaler.emplace(loss_scaler_options(options));

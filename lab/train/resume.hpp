@@ -21,11 +21,11 @@ struct ResumedProgress {
 };
 
 /// Reads the header of the checkpoint at `path`. `model` is what the task, whose numbers `info` describes,
-/// says of its model. Errors: another model, other settings, a field that is missing or of the wrong type,
-/// numbers that no such run has.
+/// says of its model, `steps` the updates of the whole run. Errors: another model, other settings, a field
+/// that is missing or of the wrong type, numbers that no such run has.
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
-                                         const TrainOptions& options, const TaskInfo& info,
-                                         const Json& model);
+                                         const TrainOptions& options, const TaskInfo& info, const Json& model,
+                                         std::int64_t steps);
 
 /// Compares what run.json says of the run's data, `began`, with the data of now: all that both say but the
 /// source, which may have moved. Errors: they differ. Runs that are older than the SHA-256 can only be

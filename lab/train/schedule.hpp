@@ -1,20 +1,47 @@
-// The learning rate over the updates of a run.
+// The learning rate over the updates of a run, as a function of the update's number alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 namespace gradstab::lab {
 
-/// Linear warm-up, then a cosine from the peak down to `min_ratio` of it (the recipe of LLaMA pre-training in
-/// the GaLore code base). Every length is in optimizer updates.
-struct CosineSchedule {
+enum class ScheduleKind : std::uint8_t { cosine, linear, constant, step, exponential, one_cycle };
+
+/// By the value of the enumerator.
+inline constexpr std::array<std::string_view, 6> kScheduleNames = {"cosine", "linear",      "constant",
+                                                                   "step",   "exponential", "one_cycle"};
+
+std::optional<ScheduleKind> schedule_named(std::string_view name) noexcept;
+
+/// Whether the rule counts epochs, which not every task has.
+bool counts_epochs(ScheduleKind kind) noexcept;
+
+/// Lengths are in optimizer updates unless they say epochs. All but one_cycle begin with a linear warm-up.
+///
+/// cosine: from the peak down to `min_ratio` of it (the recipe of LLaMA pre-training in the GaLore code
+/// base). linear: likewise, in a straight line. constant: the peak. step: times `factor` after every
+/// `decay_every` epochs. exponential: times `factor` with every epoch beyond the first `decay_from`
+/// (PatchTST's "type3" with 0.9 and 3: it sets the rate after each epoch, so that the first four have the
+/// peak). one_cycle: up from peak / 25 over `rise` of the run, then down to peak / 250000, both along a
+/// cosine (L. N. Smith and N. Topin, arXiv 1708.07120, with PyTorch's defaults).
+struct Schedule {
+  ScheduleKind kind = ScheduleKind::cosine;
   double peak = 1e-3;
   std::int64_t warmup = 0;
-  std::int64_t steps = 1;
+  double warmup_start = 0.0;  ///< the first update's share of the peak
+  std::int64_t steps = 1;     ///< of the whole run
   double min_ratio = 0.1;
+  double factor = 0.1;
+  std::int64_t epoch = 1;  ///< updates in one
+  std::int64_t decay_every = 1;
+  std::int64_t decay_from = 0;
+  double rise = 0.3;
 
-  /// Learning rate of update `k`, counted from 0. During warm-up peak * k / warmup, so the very first update
-  /// has rate 0 unless there is no warm-up; from `steps` on it stays at the minimum.
+  /// Learning rate of update `k`, counted from 0. During warm-up from `warmup_start` of the peak, which the
+  /// update after it has; from `steps` on the rate stays where the rule ends.
   double at(std::int64_t k) const noexcept;
 };
 

@@ -22,6 +22,8 @@ std::optional<DType> dtype_of(const torch::Tensor& tensor) {
       return DType::float16;
     case torch::kBFloat16:
       return DType::bfloat16;
+    case torch::kLong:  // such as the number of batches that BatchNorm has seen; exact up to 2^53
+      return DType::float64;
     default:
       return {};
   }
@@ -39,7 +41,8 @@ Status CheckpointFiller::add(const std::string& name, const torch::Tensor& tenso
     return {StatusCode::unsupported, fmt::format("'{}' has dtype {}, which checkpoints do not hold", name,
                                                  torch::toString(tensor.scalar_type()))};
   }
-  const torch::Tensor values = tensor.detach().cpu().contiguous();
+  const bool whole = tensor.scalar_type() == torch::kLong;
+  const torch::Tensor values = (whole ? tensor.to(torch::kDouble) : tensor).detach().cpu().contiguous();
   checkpoint_.tensors[name] = {
       *dtype, values.sizes().vec(), {static_cast<const char*>(values.data_ptr()), values.nbytes()}};
   tensors_.push_back(values);
@@ -77,7 +80,9 @@ Status CheckpointLoader::expect_nothing_else(std::string_view prefix) const {
 void CheckpointLoader::load() const {
   const torch::NoGradGuard no_grad;
   for (const auto& [stored, target] : targets_) {
-    torch::Tensor values = torch::empty(target.sizes(), target.options().device(torch::kCPU));
+    const auto stored_type = target.scalar_type() == torch::kLong ? torch::kDouble : target.scalar_type();
+    torch::Tensor values =
+        torch::empty(target.sizes(), target.options().device(torch::kCPU).dtype(stored_type));
     if (!stored->bytes.empty()) std::memcpy(values.data_ptr(), stored->bytes.data(), stored->bytes.size());
     torch::Tensor(target).copy_(values);
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lab/train/metric.hpp"
+#include "lab/train/task_state.hpp"
 
 namespace gradstab::lab {
 
@@ -18,11 +19,21 @@ namespace gradstab::lab {
 enum class Extent {
   quick,  ///< as much as is worth its time in the middle of a run
   full,   ///< all of the validation part, or as much as the settings say
+  test,   ///< the test part, which is looked at once, after everything has been chosen
 };
 
 /// What an evaluation has found.
 struct Evaluation {
   std::vector<double> values;  ///< of each metric of TaskInfo that is measured, in their order
+  /// What a page can show of it beside numbers (lab/page/exhibits.hpp). Kept of a run's last evaluation.
+  Json exhibits = Json::array();
+};
+
+/// Parameters with settings of their own, by the names that they have in the model.
+struct ParameterGroup {
+  std::vector<std::string> parameters;
+  double weight_decay_scale = 1.0;  ///< 0: none, as for gains of norms and for biases
+  double lr_scale = 1.0;
 };
 
 /// What Adam-mini must know of a transformer, whose queries and keys it divides by heads.
@@ -41,14 +52,30 @@ class Task {
   virtual const TaskInfo& info() const noexcept = 0;
   virtual torch::nn::Module& model() = 0;
 
-  /// Mean loss over micro-batch `index` (from 0, over the whole run), with a graph to run backward on.
+  /// Parameters that are in none of them form a group with the run's settings.
+  virtual std::vector<ParameterGroup> groups() const { return {}; }
+
+  /// Updates in a pass over the training data; 0: there are no passes, as TaskKind::has_epochs says.
+  virtual std::int64_t updates_per_epoch() const noexcept { return 0; }
+
+  /// Mean loss over micro-batch `index` (from 0, over the whole run), with a graph to run backward on. The
+  /// model is in training mode. Every draw is keyed by the seed and `index`; a task may act before, where the
+  /// index says so, if `save` has what that changes.
   virtual torch::Tensor training_loss(std::uint64_t index) = 0;
 
   /// Tokens, images or whatever is counted (TaskInfo::sample) in that micro-batch.
   virtual std::int64_t samples(std::uint64_t index) const = 0;
 
-  /// In a fixed order, without randomness.
+  /// In a fixed order, without randomness, and leaving everything as it was. The model is in evaluation mode.
   virtual Evaluation evaluate(Extent extent) = 0;
+
+  /// Whether there is a part for Extent::test.
+  virtual bool has_test_part() const noexcept { return false; }
+
+  /// What the index and the weights do not determine: environments, running statistics outside of the model.
+  virtual Status save(StateWriter&) const { return {}; }
+  /// What save has written. Errors: it does not fit this task.
+  virtual Status load(StateReader&) { return {}; }
 
   /// Of a transformer.
   virtual std::optional<AttentionHeads> attention_heads() const { return {}; }

@@ -52,6 +52,9 @@ class TaskKind {
   virtual std::string_view name() const noexcept = 0;
   /// "pre-train a LLaMA on text"
   virtual std::string_view summary() const noexcept = 0;
+  /// Whether a run can pass over its training data so many times; without epochs there are no settings of
+  /// them.
+  virtual bool has_epochs() const noexcept { return false; }
   /// Settings that make a good example: "--transform stabilize --lr 0.01 --steps 300".
   virtual std::string_view example() const noexcept = 0;
   /// What `--batch` counts: "sequences per micro-batch".

@@ -16,6 +16,7 @@
 #include "lab/support/nearest.hpp"
 #include "lab/support/numbers.hpp"
 #include "lab/train/injected_spikes.hpp"
+#include "lab/train/schedule.hpp"
 #include "lab/train/setting_checks.hpp"
 #include "lab/train/task_kind.hpp"
 #include "lab/train/transform_factory.hpp"
@@ -35,6 +36,7 @@ bool is_device(std::string_view name) {
 
 constexpr std::array<std::string_view, 7> kOptimizers = {"adamw",     "adam", "sgd",        "lion",
                                                          "adam_mini", "spam", "stable_spam"};
+constexpr std::array<std::string_view, 2> kSelections = {"last", "best"};
 constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
 
 Status check_device(const TrainOptions& options) {
@@ -127,13 +129,34 @@ Status TrainOptions::validate() const {
   if (const auto spikes = parse_injected_spikes(inject_spikes); !spikes) return spikes.status();
   GRADSTAB_RETURN_IF_ERROR(within("steps", 1, 1'000'000'000'000, steps));
   GRADSTAB_RETURN_IF_ERROR(at_least("warmup", 0, warmup));
-  if (warmup >= steps) return invalid_setting("warmup", fmt::format("below steps ({})", steps), warmup);
+  GRADSTAB_RETURN_IF_ERROR(within("epochs", 0, 1'000'000'000, epochs));
+  GRADSTAB_RETURN_IF_ERROR(within("warmup_epochs", 0, 1'000'000, warmup_epochs));
+  if (!(warmup_start >= 0.0 && warmup_start <= 1.0))
+    return invalid_setting("warmup_start", "in [0, 1]", warmup_start);
+  GRADSTAB_RETURN_IF_ERROR(one_of("schedule", kScheduleNames, schedule));
+  if (counts_epochs(*schedule_named(schedule)) && !has_epochs(*this)) {
+    return invalid_setting("schedule", "one that counts updates, since this task has no epochs",
+                           "'" + schedule + "'");
+  }
+  if (!(decay_factor > 0.0 && decay_factor <= 1.0))
+    return invalid_setting("decay_factor", "above 0 and at most 1", decay_factor);
+  GRADSTAB_RETURN_IF_ERROR(at_least("decay_every", 1, decay_every));
+  GRADSTAB_RETURN_IF_ERROR(at_least("decay_from", 0, decay_from));
+  if (!(cycle_rise > 0.0 && cycle_rise < 1.0))
+    return invalid_setting("cycle_rise", "above 0 and below 1", cycle_rise);
+  GRADSTAB_RETURN_IF_ERROR(decay("average_decay", average_decay));
+  GRADSTAB_RETURN_IF_ERROR(one_of("select", kSelections, select));
+  // In epochs, only the task knows how many updates that are (run_length.hpp).
+  if (epochs == 0 && warmup_epochs == 0 && schedule != "one_cycle" && warmup >= steps)
+    return invalid_setting("warmup", fmt::format("below steps ({})", steps), warmup);
   if (!(min_lr_ratio >= 0.0 && min_lr_ratio <= 1.0))
     return invalid_setting("min_lr_ratio", "in [0, 1]", min_lr_ratio);
   GRADSTAB_RETURN_IF_ERROR(within("batch", 1, 1'000'000'000, batch));
   GRADSTAB_RETURN_IF_ERROR(within("accumulation", 1, 1'000'000, accumulation));
-  GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", 1, eval_every));
-  GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", 1, checkpoint_every));
+  // 0 is an epoch.
+  const std::int64_t shortest = has_epochs(*this) ? 0 : 1;
+  GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", shortest, eval_every));
+  GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", shortest, checkpoint_every));
   GRADSTAB_RETURN_IF_ERROR(check_device(*this));
   GRADSTAB_RETURN_IF_ERROR(at_least("threads", 0, threads));
   return kind == nullptr ? Status() : kind->validate(*this);
@@ -141,6 +164,10 @@ Status TrainOptions::validate() const {
 
 const char* batch_help(const TrainOptions& options) noexcept {
   return options.kind == nullptr ? "samples per micro-batch" : options.kind->batch_help();
+}
+
+bool has_epochs(const TrainOptions& options) noexcept {
+  return options.kind == nullptr || options.kind->has_epochs();
 }
 
 std::vector<std::string> setting_names(const TrainOptions& options) {

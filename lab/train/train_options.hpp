@@ -49,8 +49,18 @@ struct TrainOptions {
   std::string nonfinite = "default";
 
   std::int64_t steps = 1000;
+  std::int64_t epochs = 0;
   std::int64_t warmup = 100;
+  std::int64_t warmup_epochs = 0;
+  double warmup_start = 0.0;
+  std::string schedule = "cosine";
   double min_lr_ratio = 0.1;
+  double decay_factor = 0.1;
+  std::int64_t decay_every = 30;
+  std::int64_t decay_from = 0;
+  double cycle_rise = 0.3;
+  double average_decay = 0.0;
+  std::string select = "last";
   std::int64_t batch = 16;
   std::int64_t accumulation = 1;
   std::uint64_t seed = 0;
@@ -74,6 +84,10 @@ struct TrainOptions {
 
 /// What `--batch` counts, of the task where the options have one.
 const char* batch_help(const TrainOptions& options) noexcept;
+
+/// Whether the task has epochs (task_kind.hpp), and with them the settings that count in epochs. Options of
+/// no task have all settings.
+bool has_epochs(const TrainOptions& options) noexcept;
 
 /// Calls visit(name, field, help) for every setting, in the order of the help text: those of the task, then
 /// those that every run has. The command line, run.json and the report all take their names from here.
@@ -107,16 +121,38 @@ void for_each_setting(Options& options, Visit visit) {
         "NaN or Inf in a gradient: skip_tensor, skip_step, raise, pass_through; default: skip_tensor for "
         "stabilize, pass_through (as PyTorch) otherwise");
   visit("steps", options.steps, "optimizer updates");
+  const bool epochs = has_epochs(options);
+  if (epochs)
+    visit("epochs", options.epochs, "passes over the training data, in place of steps; 0: steps count");
   visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
-  visit("min_lr_ratio", options.min_lr_ratio, "the cosine ends at this fraction of the peak");
+  if (epochs) visit("warmup_epochs", options.warmup_epochs, "the same in epochs; 0: warmup counts");
+  visit("warmup_start", options.warmup_start, "warm-up begins at this fraction of the peak");
+  visit("schedule", options.schedule,
+        epochs
+            ? "learning rate after the warm-up: cosine, linear, constant, step, exponential or one_cycle "
+              "(without a warm-up)"
+            : "learning rate after the warm-up: cosine, linear, constant or one_cycle (without a warm-up)");
+  visit("min_lr_ratio", options.min_lr_ratio, "cosine, linear: the end, as a fraction of the peak");
+  if (epochs) {
+    visit("decay_factor", options.decay_factor, "step, exponential: what the rate is multiplied with");
+    visit("decay_every", options.decay_every, "step: epochs between two decays");
+    visit("decay_from", options.decay_from, "exponential: epochs at the peak after the first");
+  }
+  visit("cycle_rise", options.cycle_rise, "one_cycle: share of the run in which the rate rises");
+  visit("average_decay", options.average_decay,
+        "evaluate and keep a running average of the weights with this decay; 0: the weights themselves");
+  visit("select", options.select,
+        "weights that are kept and scored in the end: last, or best: those of the best evaluation");
   visit("batch", options.batch, batch_help(options));
   visit("accumulation", options.accumulation, "micro-batches per update");
   visit("seed", options.seed, "seed of the weights and of the order of the data");
   visit("inject_spikes", options.inject_spikes,
         "multiply gradients: UPDATE:FACTOR or random:PROBABILITY:FACTOR, several separated by commas, for "
         "example 100:1000; the factor nan puts one NaN into one tensor instead");
-  visit("eval_every", options.eval_every, "updates between evaluations");
-  visit("checkpoint_every", options.checkpoint_every, "updates between checkpoints");
+  visit("eval_every", options.eval_every,
+        epochs ? "updates between evaluations; 0: one after every epoch" : "updates between evaluations");
+  visit("checkpoint_every", options.checkpoint_every,
+        epochs ? "updates between checkpoints; 0: one after every epoch" : "updates between checkpoints");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }

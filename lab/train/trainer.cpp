@@ -20,10 +20,11 @@
 #include "lab/train/environment.hpp"
 #include "lab/train/gradients.hpp"
 #include "lab/train/injected_spikes.hpp"
+#include "lab/train/kept_weights.hpp"
 #include "lab/train/loss_scaler.hpp"
 #include "lab/train/optimizer_factory.hpp"
 #include "lab/train/resume.hpp"
-#include "lab/train/schedule.hpp"
+#include "lab/train/run_length.hpp"
 #include "lab/train/stored_state.hpp"
 
 namespace gradstab::lab {
@@ -31,13 +32,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Identifies weights exactly: equal runs have equal checksums.
+/// Identifies weights exactly, buffers included: equal runs have equal checksums.
 std::string weights_checksum(const torch::nn::Module& model) {
   uLong sum = crc32_z(0, nullptr, 0);
-  for (const auto& item : model.named_parameters()) {
-    const torch::Tensor values = item.value().detach().cpu().contiguous();
+  const auto add = [&](const torch::Tensor& tensor) {
+    const torch::Tensor values = tensor.detach().cpu().contiguous();
     sum = crc32_z(sum, static_cast<const Bytef*>(values.data_ptr()), static_cast<z_size_t>(values.nbytes()));
-  }
+  };
+  for (const auto& item : model.named_parameters()) add(item.value());
+  for (const auto& item : model.named_buffers()) add(item.value());
   return fmt::format("{:08x}", sum);
 }
 
@@ -50,15 +53,18 @@ double median(std::vector<double> values) {
 
 class Run {
  public:
-  Run(Task& task, TrainRequest request)
+  Run(Task& task, TrainRequest request, RunLength length)
       : task_(task),
         request_(std::move(request)),
         options_(request_.options),
         device_(device_named(options_.device).value()),
-        schedule_{options_.lr, options_.warmup, options_.steps, options_.min_lr_ratio},
+        length_(length),
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
-        optimizer_(make_optimizer(options_, task.model(), task.attention_heads())) {
+        optimizer_(make_optimizer(options_, task.model(), task.groups(), task.attention_heads())) {
     if (needs_loss_scaling(options_.number_format())) loss_scaler_.emplace(loss_scaler_options(options_));
+    if (options_.average_decay > 0.0) average_.emplace(task.model(), kAveragePrefix);
+    if (options_.select == "best") best_.emplace(task.model(), kBestPrefix);
+    task.model().train();
   }
 
   Result<TrainResult> train();
@@ -77,7 +83,11 @@ class Run {
   bool stopping() const { return request_.should_stop && request_.should_stop(); }
   bool unscale();
   void inject_spike();
+  Status expect_weights(CheckpointLoader& loader);
+  Evaluation evaluation(Extent extent);
   Status evaluate();
+  Result<std::vector<double>> judged_values();
+  void add_values(Json& json, const std::string& prefix, const std::vector<double>& values) const;
   Result<TrainResult> finish(TrainOutcome outcome);
 
   Task& task_;
@@ -85,26 +95,26 @@ class Run {
   const TrainOptions& options_;
   torch::Device device_;
   c10::DeviceGuard current_device_{device_};  // so that what asks for the current one gets this
-  CosineSchedule schedule_;
+  RunLength length_;
   std::vector<InjectedSpike> injected_spikes_;
   std::unique_ptr<TrainingOptimizer> optimizer_;
   std::optional<LossScaler> loss_scaler_;
+  std::optional<KeptWeights> average_;
+  std::optional<KeptWeights> best_;
   std::optional<RunDirectory> directory_;
   Progress progress_;
+  bool full_values_ = false;       // progress_.values are those of Extent::full
+  Json exhibits_ = Json::array();  // of the latest evaluation that counts
   std::vector<double> speeds_;
   StepFigures step_;  // of the latest update
 };
 
 Json Run::describe() const {
-  return {{"format", kRunFormat},
-          {"name", request_.name},
-          {"task", info().name},
-          {"measures", to_json(info())},
-          {"command", request_.command},
-          {"settings", lab::to_json(options_)},
-          {"model", task_.describe_model()},
-          {"data", task_.describe_data()},
-          {"environment", describe_environment(device_model(device_))}};
+  return {{"format", kRunFormat},          {"name", request_.name},
+          {"task", info().name},           {"measures", to_json(info())},
+          {"command", request_.command},   {"settings", lab::to_json(options_)},
+          {"updates", length_.steps},      {"model", task_.describe_model()},
+          {"data", task_.describe_data()}, {"environment", describe_environment(device_model(device_))}};
 }
 
 Status Run::checkpoint() const {
@@ -118,7 +128,21 @@ Status Run::checkpoint() const {
       task_.model(),
       [&](const std::string& name, const torch::Tensor& weight) { return filler.add(name, weight); }));
   GRADSTAB_RETURN_IF_ERROR(optimizer_->save(filler));
+  if (average_) GRADSTAB_RETURN_IF_ERROR(average_->save(filler));
+  if (best_) GRADSTAB_RETURN_IF_ERROR(best_->save(filler));
+  StateWriter state(filler);
+  GRADSTAB_RETURN_IF_ERROR(task_.save(state));
   return write_checkpoint(directory_->checkpoint_path(), filler.checkpoint());
+}
+
+/// Those of the model, of the average and of the best evaluation.
+Status Run::expect_weights(CheckpointLoader& loader) {
+  GRADSTAB_RETURN_IF_ERROR(for_each_weight(
+      task_.model(),
+      [&](const std::string& name, const torch::Tensor& weight) { return loader.expect(name, weight); }));
+  GRADSTAB_RETURN_IF_ERROR(loader.expect_nothing_else(kWeightPrefix));
+  if (average_) GRADSTAB_RETURN_IF_ERROR(average_->expect(loader));
+  return best_ ? best_->expect(loader) : Status();
 }
 
 /// Everything that the checkpoint holds is looked at before any of it is taken.
@@ -130,16 +154,17 @@ Status Run::restore() {
   const std::filesystem::path path = directory_->checkpoint_path();
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
-  auto resumed = resumed_progress(checkpoint->header, path, options_, info(), task_.describe_model());
+  auto resumed =
+      resumed_progress(checkpoint->header, path, options_, info(), task_.describe_model(), length_.steps);
   if (!resumed) return resumed.status();
 
   CheckpointLoader loader(*checkpoint);
   const auto expect_all = [&]() -> Status {
-    GRADSTAB_RETURN_IF_ERROR(for_each_weight(
-        task_.model(),
-        [&](const std::string& name, const torch::Tensor& weight) { return loader.expect(name, weight); }));
-    GRADSTAB_RETURN_IF_ERROR(loader.expect_nothing_else(kWeightPrefix));
+    GRADSTAB_RETURN_IF_ERROR(expect_weights(loader));
     GRADSTAB_RETURN_IF_ERROR(optimizer_->expect(*checkpoint, loader));
+    StateReader state(*checkpoint, loader);
+    GRADSTAB_RETURN_IF_ERROR(task_.load(state));
+    GRADSTAB_RETURN_IF_ERROR(loader.expect_nothing_else(kTaskPrefix));
     try {
       optimizer_->load(*checkpoint);
     } catch (const Error& error) {
@@ -198,8 +223,8 @@ void Run::inject_spike() {
 /// One optimizer update. Returns the training loss; nothing if the run was told to stop before it.
 Result<std::optional<double>> Run::update() {
   const auto begin = Clock::now();
-  const double lr = schedule_.at(progress_.step);
-  for (auto& group : optimizer_->optimizer().param_groups()) group.options().set_lr(lr);
+  const double lr = length_.schedule.at(progress_.step);
+  optimizer_->set_learning_rate(lr);
   const auto failed = [&](const Status& status) {
     return Status(status.code(), fmt::format("update {}: {}", progress_.step + 1, status.message()));
   };
@@ -216,6 +241,7 @@ Result<std::optional<double>> Run::update() {
       return failed(Status(error.code(), error.what()));
     }
   }
+  if (average_) average_->average(options_.average_decay);
   // Only now, with the whole update in the device's queue, does the host wait; the time includes that.
   const double loss = loss_on_device->item<double>();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -244,39 +270,88 @@ Result<std::optional<double>> Run::update() {
   return std::optional(loss);
 }
 
-Status Run::evaluate() {
+/// In evaluation mode, for which the time counts.
+Evaluation Run::evaluation(Extent extent) {
   const auto begin = Clock::now();
-  const bool last = progress_.step == options_.steps;
-  const Evaluation found = task_.evaluate(last ? Extent::full : Extent::quick);
+  task_.model().eval();
+  Evaluation found = task_.evaluate(extent);
+  task_.model().train();
   progress_.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+  return found;
+}
+
+/// Of the averaged weights where there are some. What the best weights are chosen by is of one extent.
+Status Run::evaluate() {
+  full_values_ = progress_.step == length_.steps && !best_;
+  if (average_) average_->exchange();
+  Evaluation found = evaluation(full_values_ ? Extent::full : Extent::quick);
   progress_.values = with_derived(info(), found.values);
-  if (std::isnan(progress_.best_score) || is_better(info().score(), progress_.score(), progress_.best_score))
-    progress_.best_score = progress_.score();
+  if (std::isnan(progress_.best_score()) ||
+      is_better(info().score(), progress_.score(), progress_.best_score())) {
+    progress_.best_values = progress_.values;
+    if (best_) best_->take();
+  }
+  if (average_) average_->exchange();
+  exhibits_ = std::move(found.exhibits);
   Json line = {{"kind", "eval"}, {"step", progress_.step}};
-  for (std::size_t i = 0; i < progress_.values.size(); ++i)
-    line[info().metrics[i].key] = number(progress_.values[i]);
+  add_values(line, "", progress_.values);
   return directory_->append_metrics(line);
+}
+
+/// Of a run that has finished: puts the chosen weights into the model and says what they are worth. The test
+/// part is looked at here, and nowhere else.
+Result<std::vector<double>> Run::judged_values() {
+  if (best_) {
+    best_->put();
+  } else if (average_) {
+    average_->put();
+  }
+  // There are none of the best weights yet, nor where the run was killed between its last checkpoint and its
+  // end.
+  if (!full_values_) {
+    Evaluation found = evaluation(Extent::full);
+    exhibits_ = std::move(found.exhibits);
+    progress_.values = with_derived(info(), found.values);
+  }
+  if (!task_.has_test_part()) return progress_.values;
+  Evaluation found = evaluation(Extent::test);
+  exhibits_ = std::move(found.exhibits);
+  const std::vector<double> values = with_derived(info(), found.values);
+  Json line = {{"kind", "test"}, {"step", progress_.step}};
+  add_values(line, "", values);
+  GRADSTAB_RETURN_IF_ERROR(directory_->append_metrics(line));
+  return values;
+}
+
+void Run::add_values(Json& json, const std::string& prefix, const std::vector<double>& values) const {
+  for (std::size_t i = 0; i < info().metrics.size(); ++i)
+    json[prefix + info().metrics[i].key] = number(i < values.size() ? values[i] : kNoValue);
 }
 
 Result<TrainResult> Run::finish(TrainOutcome outcome) {
   TrainResult result;
   result.outcome = outcome;
-  Json& summary = result.summary;
-  summary = {{"format", kRunFormat},
-             {"state", outcome == TrainOutcome::finished ? "finished" : "interrupted"},
-             {"step", progress_.step}};
-  for (std::size_t i = 0; i < info().metrics.size(); ++i) {
-    summary["final_" + info().metrics[i].key] =
-        number(i < progress_.values.size() ? progress_.values[i] : kNoValue);
+  const bool finished = outcome == TrainOutcome::finished;
+  std::vector<double> values = progress_.values;
+  if (finished) {
+    auto judged = judged_values();
+    if (!judged) return judged.status();
+    values = *std::move(judged);
   }
-  summary["best_" + info().score().key] = number(progress_.best_score);
+  Json& summary = result.summary;
+  summary = {
+      {"format", kRunFormat}, {"state", finished ? "finished" : "interrupted"}, {"step", progress_.step}};
+  add_values(summary, "final_", values);
+  summary["best_" + info().score().key] = number(progress_.best_score());
+  if (finished && task_.has_test_part()) add_values(summary, "validation_", progress_.values);
   summary["spikes"] = progress_.spikes;
   summary["nonfinite"] = progress_.nonfinite;
   summary["skipped_steps"] = loss_scaler_ ? loss_scaler_->skipped_steps() : 0;
-  summary["diverged"] = outcome == TrainOutcome::finished && is_diverged(info(), progress_.score());
+  summary["diverged"] = finished && is_diverged(info(), values.empty() ? kNoValue : values.front());
   summary["seconds"] = progress_.seconds;
   summary[info().rate_key()] = number(median(speeds_));
   summary["weights_checksum"] = weights_checksum(task_.model());
+  if (finished && !exhibits_.empty()) GRADSTAB_RETURN_IF_ERROR(directory_->write_exhibits(exhibits_));
   GRADSTAB_RETURN_IF_ERROR(directory_->write_summary(summary));
   return result;
 }
@@ -292,21 +367,21 @@ Result<TrainResult> Run::train() {
     directory_ = std::move(*directory);
   }
   if (request_.on_warning && !directory_->warning().empty()) request_.on_warning(directory_->warning());
-  while (progress_.step < options_.steps) {
+  while (progress_.step < length_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
     if (!*loss) {
       if (progress_.step > 0) GRADSTAB_RETURN_IF_ERROR(checkpoint());
       return finish(TrainOutcome::interrupted);
     }
-    const bool done = progress_.step == options_.steps;
-    if (done || progress_.step % options_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
+    const bool done = progress_.step == length_.steps;
+    if (done || progress_.step % length_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
-      request_.on_step({progress_.step, options_.steps, **loss, progress_.score(), step_.grad_norm,
+      request_.on_step({progress_.step, length_.steps, **loss, progress_.score(), step_.grad_norm,
                         speeds_.back(), static_cast<std::size_t>(progress_.spikes)});
     }
     const bool stop = !done && stopping();
-    if (done || stop || progress_.step % options_.checkpoint_every == 0)
+    if (done || stop || progress_.step % length_.checkpoint_every == 0)
       GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (stop) return finish(TrainOutcome::interrupted);
   }
@@ -317,8 +392,10 @@ Result<TrainResult> Run::train() {
 
 Result<TrainResult> train(Task& task, TrainRequest request) {
   const FlushDenormals flushed;
+  const auto length = run_length(request.options, task.updates_per_epoch());
+  if (!length) return length.status();
   try {
-    return Run(task, std::move(request)).train();
+    return Run(task, std::move(request), *length).train();
   } catch (const Error& error) {
     return Status(error.code(), error.what());
   }

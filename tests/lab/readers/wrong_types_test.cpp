@@ -230,7 +230,8 @@ std::vector<Reader> all_readers() {
        [](const Folder&, const std::string& text) {
          const auto header = parse_json_object(text, "checkpoint 'x'");
          if (!header) return header.status();
-         return resumed_progress(*header, "x", scaled_options(), llm_kind().info(), {{"name", "1m"}})
+         return resumed_progress(*header, "x", scaled_options(), llm_kind().info(), {{"name", "1m"}},
+                                 scaled_options().steps)
              .status();
        },
        {"/progress", "/progress/step", "/progress/seconds", "/progress/validation_loss", "/model",

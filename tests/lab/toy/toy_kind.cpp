@@ -30,6 +30,7 @@ class ToyKind final : public TaskKind {
     info.loss_spike = 0.0;
     return info;
   }
+  bool has_epochs() const noexcept override { return true; }
   void set_defaults(TrainOptions& options) const override {
     options.task = TaskSettings(ToySettings());
     options.lr = 0.05;

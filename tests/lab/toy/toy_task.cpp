@@ -50,7 +50,26 @@ class ToyTask final : public Task {
   }
 
   std::int64_t samples(std::uint64_t) const override { return batch_; }
-  Evaluation evaluate(Extent) override { return {{closeness(), distance()}}; }
+  std::int64_t updates_per_epoch() const noexcept override { return 10; }
+  Evaluation evaluate(Extent) override {
+    std::vector<std::int64_t> places;
+    for (std::int64_t i = 0; i < settings_.size; ++i) places.push_back(i);
+    const auto values = [](const torch::Tensor& tensor) {
+      std::vector<double> list;
+      for (std::int64_t i = 0; i < tensor.size(0); ++i) list.push_back(tensor[i].item<double>());
+      return list;
+    };
+    Evaluation found;
+    found.values = {closeness(), distance()};
+    found.exhibits.push_back(
+        {{"kind", "lines"},
+         {"title", "The point"},
+         {"caption", "that was looked for, and that was found"},
+         {"x", places},
+         {"lines", Json::array({{{"label", "looked for"}, {"y", values(target_)}},
+                                {{"label", "found"}, {"y", values(point_.w.detach())}}})}});
+    return found;
+  }
   std::string model_text() const override { return "a point"; }
   nlohmann::ordered_json describe_model() const override { return {{"size", settings_.size}}; }
   nlohmann::ordered_json describe_data() const override { return nullptr; }

@@ -1,4 +1,5 @@
 // A task that this folder adds goes through everything: train, kill, resume, sweep, report.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -78,23 +79,38 @@ TEST_F(ToyTest, EndingNoCloserThanTheBeginningIsDivergence) {
 }
 
 TEST_F(ToyTest, KilledAndResumedItGoesOnToTheSameWeights) {
-  run(train("whole"));
-  setenv("TOY_MILLISECONDS", "20", 1);
-  {
-    Child child(train("killed"), folder_.path());
-    ASSERT_TRUE(
-        wait_until([&] { return std::filesystem::exists(folder_.path() / "killed" / "checkpoint.gsck"); }));
-    child.signal(SIGKILL);
-    ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+  // An epoch is ten updates, so that the second one is killed in the middle of an epoch.
+  const std::vector<std::vector<std::string>> settings = {
+      {},
+      {"--epochs", "6", "--eval-every", "0", "--checkpoint-every", "7", "--schedule", "exponential",
+       "--decay-factor", "0.5", "--average-decay", "0.9", "--select", "best"}};
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    SCOPED_TRACE(i);
+    const std::string whole = fmt::format("whole{}", i), killed = fmt::format("killed{}", i);
+    run(train(whole, settings[i]));
+    setenv("TOY_MILLISECONDS", "20", 1);
+    {
+      Child child(train(killed, settings[i]), folder_.path());
+      ASSERT_TRUE(
+          wait_until([&] { return std::filesystem::exists(folder_.path() / killed / "checkpoint.gsck"); }));
+      child.signal(SIGKILL);
+      ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+    }
+    unsetenv("TOY_MILLISECONDS");
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / killed / "summary.json"));
+    run({"train", "toy", "--resume", killed});
+    for (const char* key : {"step", "weights_checksum", "final_closeness", "best_closeness", "spikes"})
+      EXPECT_EQ(file(killed + "/summary.json").at(key), file(whole + "/summary.json").at(key)) << key;
+    EXPECT_EQ(file(killed + "/summary.json").at("step"), 60);
+    EXPECT_EQ(file(killed + "/exhibits.json"), file(whole + "/exhibits.json"));
   }
-  unsetenv("TOY_MILLISECONDS");
-  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "killed" / "summary.json"));
-  run({"train", "toy", "--resume", "killed"});
-  for (const char* key : {"weights_checksum", "final_closeness", "best_closeness", "spikes"})
-    EXPECT_EQ(file("killed/summary.json").at(key), file("whole/summary.json").at(key)) << key;
+  EXPECT_EQ(file("whole1/summary.json").at("final_closeness"),
+            file("whole1/summary.json").at("best_closeness"));
+  EXPECT_NE(file("whole1/summary.json").at("weights_checksum"),
+            file("whole0/summary.json").at("weights_checksum"));
   run(train("other", {"--seed", "1"}));
   EXPECT_NE(file("other/summary.json").at("weights_checksum"),
-            file("whole/summary.json").at("weights_checksum"))
+            file("whole0/summary.json").at("weights_checksum"))
       << "the control";
 }
 
@@ -124,6 +140,8 @@ TEST_F(ToyTest, ItsReportShowsTheNumbersOfItsRuns) {
   const Outcome report = run({"report", "a", "b", "-o", "page.html"});
   EXPECT_THAT(report.out, AllOf(HasSubstr("closeness"), HasSubstr("distance"), HasSubstr("draws/s")));
   const std::string page = read(folder_.path() / "page.html");
+  EXPECT_THAT(page,
+              AllOf(HasSubstr("What the models do"), HasSubstr("<b>The point</b> that was looked for")));
   const std::string marker = "id=\"page-data\">";
   const std::size_t begin = page.find(marker) + marker.size();
   const json data = json::parse(page.substr(begin, page.find("</script>", begin) - begin));

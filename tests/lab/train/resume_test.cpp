@@ -63,13 +63,15 @@ Json header(const TrainOptions& options) {
 
 TEST(ResumedProgressTest, ComesBackWithItsLossScale) {
   TrainOptions options = llm_options();
-  EXPECT_EQ(resumed_progress(header(options), "c", options, kInfo, "m").value().progress.samples, 640);
+  EXPECT_EQ(
+      resumed_progress(header(options), "c", options, kInfo, "m", options.steps).value().progress.samples,
+      640);
   options.precision = "fp16";
   Json scaled = header(options);
-  EXPECT_THAT(resumed_progress(scaled, "c", options, kInfo, "m").status().message(),
+  EXPECT_THAT(resumed_progress(scaled, "c", options, kInfo, "m", options.steps).status().message(),
               HasSubstr("checkpoint 'c': loss_scaler must be an object, got nothing"));
   scaled["loss_scaler"] = {{"scale", 32.0}, {"growth_count", 2}, {"skipped_steps", 1}};
-  const auto resumed = resumed_progress(scaled, "c", options, kInfo, "m").value();
+  const auto resumed = resumed_progress(scaled, "c", options, kInfo, "m", options.steps).value();
   EXPECT_EQ(resumed.loss_scaler->scale(), 32.0f);
   EXPECT_EQ(resumed.loss_scaler->skipped_steps(), 1);
 }
@@ -83,14 +85,14 @@ TEST(ResumedProgressTest, NumbersThatNoSuchRunHasAreRefused) {
                                    {"seconds", "x"}}) {
     Json wrong = header(options);
     wrong["progress"][key] = value;
-    EXPECT_THAT(resumed_progress(wrong, "c", options, kInfo, "m").status().message(),
+    EXPECT_THAT(resumed_progress(wrong, "c", options, kInfo, "m", options.steps).status().message(),
                 HasSubstr(std::string("checkpoint 'c': progress.") + key + " must be"));
   }
-  EXPECT_THAT(resumed_progress(header(options), "c", options, kInfo, "n").status().message(),
+  EXPECT_THAT(resumed_progress(header(options), "c", options, kInfo, "n", options.steps).status().message(),
               HasSubstr("is of another model: \"m\", expected \"n\""));
   Json other = header(options);
   other["settings"]["lr"] = 0.5;
-  EXPECT_THAT(resumed_progress(other, "c", options, kInfo, "m").status().message(),
+  EXPECT_THAT(resumed_progress(other, "c", options, kInfo, "m", options.steps).status().message(),
               HasSubstr("is of another run"));
 }
 
