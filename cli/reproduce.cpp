@@ -107,7 +107,7 @@ std::string expected_time(const std::vector<lab::PlannedRun>& runs, unsigned cor
   }
   const auto seconds = lab::expected_seconds(runs, std::min(cores, static_cast<unsigned>(jobs)));
   if (!seconds) return kUnknown;
-  return fmt::format("about {} on this many idle cores of a 2-core AMD EPYC, less what has been done",
+  return fmt::format("about {} on this many idle cores of a server, less what has been done",
                      format_duration(*seconds));
 }
 

@@ -2,8 +2,10 @@
 // the same list without what makes a task.
 #include "lab/tasks.hpp"
 
+#include "lab/forecast/forecast_kind.hpp"
 #include "lab/llm/llm_kind.hpp"
 #ifdef GRADSTAB_TASKS_WITH_TORCH
+#include "lab/forecast/forecast_task.hpp"
 #include "lab/llm/llm_task.hpp"
 #define GRADSTAB_MAKES(function) function
 #else
@@ -15,6 +17,7 @@ namespace gradstab::lab {
 std::span<const TaskEntry> all_tasks() {
   static const TaskEntry tasks[] = {
       {&llm_kind(), GRADSTAB_MAKES(make_llm_task)},
+      {&forecast::forecast_kind(), GRADSTAB_MAKES(forecast::make_forecast_task)},
   };
   return tasks;
 }

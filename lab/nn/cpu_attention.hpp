@@ -10,86 +10,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 
 #include "lab/nn/cpu_elementary.hpp"
 #include "lab/nn/cpu_kernels.hpp"
+#include "lab/nn/cpu_matrix.hpp"
 
 namespace gradstab::lab::GRADSTAB_KERNEL_SET {
 
-using Index = std::int64_t;
-
-#ifdef __AVX2__
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-template <class Scalar>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  typedef float type __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-};
-template <>
-struct VectorOf<double> {
-  typedef double type __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
-};
-
-/// Scratch matrices are padded with zeros to multiples of this in both directions, so that tiles need no
-/// remainder.
-constexpr Index kPad = 16;
-constexpr Index padded(Index n) {
-  return (n + kPad - 1) / kPad * kPad;
-}
 /// Queries handled at a time: their scores stay in the second-level cache, and keys after the last one are
 /// skipped.
 constexpr Index kQueryBlock = 32;
-
-/// A matrix seen through two strides, which makes a transposed one as good as any.
-template <class Scalar>
-struct Strided {
-  const Scalar* data;
-  Index row, column;
-};
-
-/// c [m, n] = a [m, k] * b [k, n], or += with `accumulate`. Rows of b and c are dense; m is a multiple of 4,
-/// n of kPad. Four rows by two vectors of sums live in registers: eight independent chains hide the latency
-/// of the FMA.
-template <bool accumulate, class Scalar>
-void multiply(Strided<Scalar> a, const Scalar* b, Index b_row, Scalar* c, Index c_row, Index m, Index k,
-              Index n) {
-  using Vector = typename VectorOf<Scalar>::type;
-  constexpr Index kLanes = kVectorBytes / static_cast<Index>(sizeof(Scalar));
-  for (Index j = 0; j < n; j += 2 * kLanes) {
-    for (Index i = 0; i < m; i += 4) {
-      Vector sum[4][2];
-#pragma GCC unroll 4
-      for (Index row = 0; row < 4; ++row) {
-        const Scalar* old = c + (i + row) * c_row + j;
-        sum[row][0] = accumulate ? *reinterpret_cast<const Vector*>(old) : Vector{};
-        sum[row][1] = accumulate ? *reinterpret_cast<const Vector*>(old + kLanes) : Vector{};
-      }
-      const Scalar* left = a.data + i * a.row;
-      const Scalar* right = b + j;
-      for (Index p = 0; p < k; ++p, left += a.column, right += b_row) {
-        const Vector low = *reinterpret_cast<const Vector*>(right);
-        const Vector high = *reinterpret_cast<const Vector*>(right + kLanes);
-#pragma GCC unroll 4
-        for (Index row = 0; row < 4; ++row) {
-          sum[row][0] += left[row * a.row] * low;
-          sum[row][1] += left[row * a.row] * high;
-        }
-      }
-#pragma GCC unroll 4
-      for (Index row = 0; row < 4; ++row) {
-        Scalar* out = c + (i + row) * c_row + j;
-        *reinterpret_cast<Vector*>(out) = sum[row][0];
-        *reinterpret_cast<Vector*>(out + kLanes) = sum[row][1];
-      }
-    }
-  }
-}
 
 /// One head of one sequence inside the [batch*length, 3*heads*head_dim] activations.
 struct Head {
@@ -155,21 +86,6 @@ void transpose(const Scalar* from, Index from_row, Index rows, Index columns, Sc
   for (Index i = 0; i < rows; ++i)
     for (Index j = 0; j < columns; ++j) to[j * to_row + i] = from[i * from_row + j];
 }
-
-/// Zeroed working memory of one thread, handed out in pieces.
-template <class Scalar>
-class Scratch {
- public:
-  explicit Scratch(Index size) : memory_(new Scalar[static_cast<std::size_t>(size)]()) {}
-  Scalar* take(Index size) {
-    used_ += size;
-    return memory_.get() + used_ - size;
-  }
-
- private:
-  std::unique_ptr<Scalar[]> memory_;
-  Index used_ = 0;
-};
 
 /// Query, scaled by 1/sqrt(head dimension), and key of one position, both rotated, and its value.
 template <class Rounding, class Scalar>

@@ -1,5 +1,6 @@
 // Which build of cpu_kernels.cpp this processor gets.
 #include "lab/nn/cpu_kernels.hpp"
+#include "lab/nn/instruction_set.hpp"
 
 namespace gradstab::lab {
 
@@ -11,17 +12,6 @@ extern const CpuKernels<float> kHalfKernels;
 extern const CpuKernels<double> kDoubleKernels;
 }  // namespace avx2
 #endif
-
-namespace {
-bool use_avx2() noexcept {
-#ifdef GRADSTAB_LAB_AVX2
-  static const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return supported;
-#else
-  return false;
-#endif
-}
-}  // namespace
 
 #ifndef GRADSTAB_LAB_AVX2
 namespace avx2 = baseline;

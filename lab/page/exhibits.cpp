@@ -113,9 +113,9 @@ std::string lines_of(const json& exhibit) {
   return fmt::format(
       "<p>{}</p>\n<svg style=\"width:100%;max-width:640px\" viewBox=\"-4 -4 {:.0f} {:.0f}\" role=\"img\" "
       "aria-label=\"{}\">{}</svg>\n"
-      "<p class=\"quiet\">Across: {} to {}. Up: {} to {}.</p>\n",
-      legend, kWidth + 8.0, kHeight + 8.0, escape_html(text_of(exhibit, "title")), paths,
-      significant(across.low), significant(across.high), significant(up.low), significant(up.high));
+      "<p class=\"quiet\">Across: {:g} to {:g}. Up: {} to {}.</p>\n",
+      legend, kWidth + 8.0, kHeight + 8.0, escape_html(text_of(exhibit, "title")), paths, across.low,
+      across.high, significant(up.low), significant(up.high));
 }
 
 }  // namespace

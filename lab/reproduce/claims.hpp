@@ -13,6 +13,9 @@ std::vector<Claim> figure_4_claims();
 std::vector<Claim> figure_7_claims();
 std::vector<Claim> table_1_claims();
 std::vector<Claim> table_4_claims();
+std::vector<Claim> figure_5_claims();
+std::vector<Claim> figure_6_claims();
+std::vector<Claim> figure_9_claims();
 
 // Our own.
 std::vector<Claim> spike_injection_claims();

@@ -26,6 +26,12 @@ Plots evaluation_plots() {
   return {{{What::evaluation_score, {}}}, {}};
 }
 
+Plots corruption_plots() {
+  return {{{What::evaluation_score, {{"corrupt_level", "1"}}},
+           {What::evaluation_score, {{"corrupt_level", "3"}}}},
+          {{"corrupt_level", {}}}};
+}
+
 Plots spike_injection_plots() {
   return {{{What::training_loss, {{"spikes", "1in100"}}}, {What::evaluation_score, {{"spikes", "1in100"}}}},
           {}};
@@ -85,6 +91,16 @@ const std::vector<Item>& all_items() {
       {"figure-7", "Sensitivity to gamma1 and gamma2",
        "Validation loss stays within 0.02 for gamma1 from 0.4 to 0.8 and gamma2 from 0.95 to 0.99999.",
        figure_7_plan, figure_7_claims, figure_7_plots},
+      {"figure-5", "Forecasting: the test error of a PatchTST",
+       "Test error of PatchTST on Weather, with Adam and AdamW: GradientStabilizer is lowest of six.",
+       figure_5_plan, figure_5_claims, evaluation_plots},
+      {"figure-6", "Forecasting with noise in 5 % of the inputs, AdamW",
+       "Noise of one, two and three times the largest value: what GradientStabilizer gains grows with the "
+       "level.",
+       figure_6_plan, figure_6_claims, corruption_plots},
+      {"figure-9", "Forecasting with noise in 5 % of the inputs, Adam",
+       "The error over the epochs at each level; the paper's runs are with AdamW, these with Adam.",
+       figure_9_plan, figure_9_claims, corruption_plots},
       {"spike-injection", "Gradients multiplied by 1000 in 1 % of the updates",
        "Not in the paper. Which methods recover from injected spikes, at what price and how fast.",
        spike_injection_plan, spike_injection_claims, spike_injection_plots},

@@ -85,7 +85,9 @@ std::string horizon_text(const Records& records, const std::string& horizon) {
   const auto run = std::ranges::find(records.runs, horizon, &ItemRun::horizon);
   if (run == records.runs.end()) return "";
   const TrainOptions& options = run->options;
-  return fmt::format("{} updates of {}", options.steps, options.kind->update_text(options));
+  const std::string length = options.epochs > 0 ? fmt::format("{} epochs, updates", options.epochs)
+                                                : fmt::format("{} updates", options.steps);
+  return fmt::format("{} of {}", length, options.kind->update_text(options));
 }
 
 bool lies_in(const Settings& coordinates, const Settings& where) {

@@ -30,8 +30,9 @@ Result<PlannedRun> planned_run(const Plan& plan, const TaskKind& kind, const Set
     return Status(options.status().code(),
                   fmt::format("run '{}': {}", run.point.name, options.status().message()));
   }
-  // What is resumed is a whole run, not a step of one: checkpoints would cost more than they save.
-  options->checkpoint_every = options->steps;
+  // Of short runs a whole one is resumed, not a step of it: checkpoints would cost more than they save. Those
+  // of epochs have one after each.
+  options->checkpoint_every = options->epochs > 0 ? 0 : options->steps;
   run.point.options = *std::move(options);
   return run;
 }

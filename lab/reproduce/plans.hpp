@@ -11,6 +11,9 @@ Plan figure_4_plan(Scale scale);
 Plan figure_7_plan(Scale scale);
 Plan table_1_plan(Scale scale);
 Plan table_4_plan(Scale scale);
+Plan figure_5_plan(Scale scale);
+Plan figure_6_plan(Scale scale);
+Plan figure_9_plan(Scale scale);
 
 // Our own.
 Plan spike_injection_plan(Scale scale);

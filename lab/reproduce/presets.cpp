@@ -9,6 +9,7 @@ namespace gradstab::lab {
 namespace {
 
 constexpr const char* kLlm = "llm";
+constexpr const char* kForecast = "forecast";
 
 /// Updates, and after how many of them the learning rate has risen.
 struct Length {
@@ -32,6 +33,17 @@ Length length_of(Scale scale, const std::string& horizon) {
   throw std::out_of_range("no such scale");
 }
 
+/// The settings of the task's recipe for a scale.
+Settings recipe_of(const char* task, Scale scale) {
+  const std::string_view name = scale == Scale::paper ? "published" : to_string(scale);
+  const TaskKind* const kind = find_task(task);
+  const auto recipes = kind == nullptr ? std::vector<Recipe>() : kind->recipes();
+  const Recipe* const recipe = TaskKind::find(recipes, name);
+  if (recipe == nullptr)
+    throw std::out_of_range("no recipe of " + std::string(task) + " is called " + std::string(name));
+  return recipe->settings;
+}
+
 }  // namespace
 
 std::vector<std::string> horizons(Scale scale) {
@@ -52,19 +64,24 @@ Plan llm_plan(Scale scale) {
 
 Settings llm_preset(Scale scale, const std::string& horizon) {
   const Length length = length_of(scale, horizon);
-  const std::string_view name = scale == Scale::paper ? "published" : to_string(scale);
-  const TaskKind* const kind = find_task(kLlm);
-  const auto recipes = kind == nullptr ? std::vector<Recipe>() : kind->recipes();
-  const Recipe* const recipe = TaskKind::find(recipes, name);
-  if (recipe == nullptr)
-    throw std::out_of_range("no recipe of " + std::string(kLlm) + " is called " + std::string(name));
-  return joined(recipe->settings,
+  return joined(recipe_of(kLlm, scale),
                 {{"steps", length.steps}, {"warmup", length.warmup}, {"eval_every", length.eval_every}});
 }
 
 Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,
               std::vector<Context> contexts) {
   return {horizon, horizon, joined(llm_preset(scale, horizon), more), std::move(arms), std::move(contexts)};
+}
+
+Plan forecast_plan(Scale scale) {
+  Plan plan;
+  plan.task = kForecast;
+  plan.seeds = scale == Scale::smoke ? 1 : 5;
+  return plan;
+}
+
+Settings forecast_preset(Scale scale) {
+  return recipe_of(kForecast, scale);
 }
 
 int default_seeds(Scale scale) {

@@ -23,6 +23,12 @@ Settings llm_preset(Scale scale, const std::string& horizon);
 Part llm_part(Scale scale, const std::string& horizon, const Settings& more, std::vector<Arm> arms,
               std::vector<Context> contexts);
 
+/// A plan of forecasts, without parts yet: five seeds, whose spread decides here, but for the smallest scale.
+Plan forecast_plan(Scale scale);
+
+/// Model, data and length of forecasts: the recipe of the scale.
+Settings forecast_preset(Scale scale);
+
 /// Seeds of a scale, unless the user says otherwise.
 int default_seeds(Scale scale);
 

@@ -67,13 +67,15 @@ Json to_json(const ItemRun& run, const TaskInfo& measures) {
   Json coordinates = Json::object();
   for (const auto& [key, value] : run.coordinates) coordinates[key] = value;
   const auto places = recorded_metrics(measures);
+  // One more than tables show.
+  const int digits = std::max(5, measures.score().digits + 1);
   Json evaluations = Json::object({{"step", Json::array()}});
   for (const std::size_t place : places) evaluations[measures.metrics[place].key] = Json::array();
   for (const EvalPoint& point : run.evaluations) {
     evaluations["step"].push_back(point.step);
     for (const std::size_t place : places) {
       const double value = place < point.values.size() ? point.values[place] : kNoValue;
-      evaluations[measures.metrics[place].key].push_back(rounded(value, 5, 'f'));
+      evaluations[measures.metrics[place].key].push_back(rounded(value, digits, 'f'));
     }
   }
   return {{"run", run.name},
@@ -86,9 +88,9 @@ Json to_json(const ItemRun& run, const TaskInfo& measures) {
           {"error", run.error},
           {"settings", changed_settings(run.options)},
           {"diverged", run.diverged},
-          {"score", rounded(run.score, 5, 'f')},
-          {"uninformed", rounded(run.uninformed, 5, 'f')},
-          {"others", rounded(run.others, 5, 'f')},
+          {"score", rounded(run.score, digits, 'f')},
+          {"uninformed", rounded(run.uninformed, digits, 'f')},
+          {"others", rounded(run.others, digits, 'f')},
           {"seconds", rounded(run.seconds, 1, 'f')},
           {"weights_checksum", run.weights_checksum},
           {"evaluations", evaluations},

@@ -143,7 +143,7 @@ Status read_exhibits(const std::filesystem::path& path, RunRecord& run) {
   const auto object = read_versioned(path);
   if (!object) return object.status();
   const JsonReader exhibits = JsonReader(*object, path.string())["exhibits"];
-  for (std::size_t i = 0; i < exhibits.size(); ++i) run.exhibits.push_back(exhibits.item(i).object());
+  for (std::size_t i = 0; i < exhibits.size(); ++i) run.exhibits.emplace_back(exhibits.item(i).object());
   return exhibits.status();
 }
 

@@ -22,6 +22,8 @@ inline constexpr FileKind kMetricsFile{"the metrics of a run", 2 * kGiB};
 /// records.jsonl, packed or not: about 25 bytes for each update of each run, so a hundred runs of 100,000
 /// updates.
 inline constexpr FileKind kRecordsFile{"the records of a reproduction", 256 * kMiB};
+/// A series to forecast: 20 bytes for each value.
+inline constexpr FileKind kSeriesFile{"a table of numbers", kGiB};
 /// What `gradstab replay` reads.
 inline constexpr FileKind kRecordingFile{"a recording", kGiB};
 /// Weights and states; the machine's memory is the limit that matters.

@@ -37,6 +37,7 @@ Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_p
   schedule.steps = length.steps;
   schedule.warmup = options.warmup_epochs > 0 ? options.warmup_epochs * updates_per_epoch : options.warmup;
   schedule.warmup_start = options.warmup_start;
+  schedule.warmup_hold = options.warmup_hold;
   schedule.min_ratio = options.min_lr_ratio;
   schedule.factor = options.decay_factor;
   schedule.epoch = std::max<std::int64_t>(updates_per_epoch, 1);

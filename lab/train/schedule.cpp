@@ -38,6 +38,7 @@ bool counts_epochs(ScheduleKind kind) noexcept {
 double Schedule::at(std::int64_t k) const noexcept {
   if (kind == ScheduleKind::one_cycle) return one_cycle(*this, k);
   if (k < warmup) {
+    if (warmup_hold) return peak * warmup_start;
     // Not one formula, so that the rates of runs that are kept stay what they are, to the last bit.
     if (warmup_start <= 0.0) return peak * static_cast<double>(k) / static_cast<double>(warmup);
     return peak *

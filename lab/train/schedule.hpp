@@ -32,6 +32,7 @@ struct Schedule {
   double peak = 1e-3;
   std::int64_t warmup = 0;
   double warmup_start = 0.0;  ///< the first update's share of the peak
+  bool warmup_hold = false;   ///< the share does not rise during the warm-up
   std::int64_t steps = 1;     ///< of the whole run
   double min_ratio = 0.1;
   double factor = 0.1;

@@ -75,7 +75,7 @@ class TaskKind {
   /// What an update reads, and of which model: "8 x 128 tokens, LLaMA 1m".
   virtual std::string update_text(const TrainOptions& options) const = 0;
   virtual ModelSize model_size(const TrainOptions& options) const = 0;
-  /// Seconds that the run takes on one idle core of a 2-core AMD EPYC; nothing for what was not measured.
+  /// Seconds that the run takes on one idle core of a virtual machine; nothing for what was not measured.
   virtual std::optional<double> core_seconds(const TrainOptions& options) const = 0;
   /// The same on an H100 that `jobs` such runs share.
   virtual std::optional<double> device_seconds(const TrainOptions& options, int jobs) const = 0;

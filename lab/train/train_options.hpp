@@ -53,6 +53,7 @@ struct TrainOptions {
   std::int64_t warmup = 100;
   std::int64_t warmup_epochs = 0;
   double warmup_start = 0.0;
+  bool warmup_hold = false;
   std::string schedule = "cosine";
   double min_lr_ratio = 0.1;
   double decay_factor = 0.1;
@@ -127,6 +128,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
   if (epochs) visit("warmup_epochs", options.warmup_epochs, "the same in epochs; 0: warmup counts");
   visit("warmup_start", options.warmup_start, "warm-up begins at this fraction of the peak");
+  visit("warmup_hold", options.warmup_hold, "stay at that fraction during the warm-up, and do not rise");
   visit("schedule", options.schedule,
         epochs
             ? "learning rate after the warm-up: cosine, linear, constant, step, exponential or one_cycle "

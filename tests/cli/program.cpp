@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -137,6 +138,22 @@ bool wait_until(const std::function<bool()>& done) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return false;
+}
+
+std::string hourly_table(int rows) {
+  std::ostringstream text;
+  text << "date,load,heat,both\n";
+  std::uint32_t state = 1;
+  for (int row = 0; row < rows; ++row) {
+    state = state * 1664525U + 1013904223U;
+    const double noise = static_cast<double>(state >> 8U) / 16777216.0 - 0.5;
+    const double load = 5 * std::sin(0.26 * row), heat = 20 + std::cos(0.037 * row);
+    char date[32];
+    std::snprintf(date, sizeof date, "2020-%02d-%02d %02d:00:00", row / 24 / 28 + 1, row / 24 % 28 + 1,
+                  row % 24);
+    text << date << ',' << load + noise << ',' << heat << ',' << load + heat - noise << '\n';
+  }
+  return text.str();
 }
 
 }  // namespace gradstab::testing_cli

@@ -72,6 +72,9 @@ class Folder {
 std::string read(const std::filesystem::path& path);
 void write(const std::filesystem::path& path, const std::string& bytes);
 
+/// A series as CSV, an hour from row to row: two waves and their sum, with something irregular on top.
+std::string hourly_table(int rows);
+
 /// Waits until `done` holds; false after a minute.
 bool wait_until(const std::function<bool()>& done);
 

@@ -70,7 +70,4 @@ class SequentialSampler {
   std::uint64_t windows_ = 0;
 };
 
-/// Element `index` of a pseudo-random permutation of [0, size) chosen by `key`. index < size.
-std::uint64_t permuted_index(std::uint64_t index, std::uint64_t size, std::uint64_t key) noexcept;
-
 }  // namespace gradstab::lab

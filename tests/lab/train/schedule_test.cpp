@@ -29,6 +29,15 @@ TEST(ScheduleTest, WarmUpMayBeginAboveZero) {
   EXPECT_EQ(schedule.at(99), 2.0);
 }
 
+TEST(ScheduleTest, AWarmUpCanStayWhereItBegins) {
+  Schedule schedule{
+      .kind = ScheduleKind::constant, .peak = 2.0, .warmup = 10, .warmup_start = 0.04, .steps = 100};
+  schedule.warmup_hold = true;
+  EXPECT_EQ(schedule.at(0), 0.08);
+  EXPECT_EQ(schedule.at(9), 0.08);
+  EXPECT_EQ(schedule.at(10), 2.0);
+}
+
 TEST(ScheduleTest, LinearEndsWhereItIsTold) {
   const Schedule schedule{.kind = ScheduleKind::linear, .peak = 3e-4, .steps = 1500, .min_ratio = 0.0};
   EXPECT_EQ(schedule.at(0), 3e-4);
@@ -66,7 +75,7 @@ TEST(ScheduleTest, ExponentialBeginsAfterSomeEpochs) {
 // 10 - 1.
 TEST(ScheduleTest, OneCycleRisesAndFalls) {
   const Schedule schedule{.kind = ScheduleKind::one_cycle, .peak = 1.0, .steps = 10, .rise = 0.3};
-  EXPECT_DOUBLE_EQ(schedule.at(0), 0.04);
+  EXPECT_NEAR(schedule.at(0), 0.04, 1e-15);
   EXPECT_DOUBLE_EQ(schedule.at(1), 0.52) << "half way in half a cosine";
   EXPECT_DOUBLE_EQ(schedule.at(2), 1.0);
   const double last = 0.04 / 1e4;

@@ -363,7 +363,8 @@ Net updated(const std::string& optimizer, double weight_decay, const std::vector
   Net net;
   const auto made = make_optimizer(options, net, groups);
   made->set_learning_rate(0.1);
-  (net.w.sum() + 3.0 * net.gain.sum()).backward();
+  // Of a gain of 1 and small enough for its decay to turn the sign, by which alone Adam takes its first step.
+  (net.w.sum() - 0.1 * net.gain.sum()).backward();
   made->step();
   return net;
 }

@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "lab/support/permutation.hpp"
+
 namespace gradstab::lab {
 namespace {
 

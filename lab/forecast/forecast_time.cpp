@@ -1,0 +1,42 @@
+#include "lab/forecast/forecast_time.hpp"
+
+#include "lab/forecast/forecast_settings.hpp"
+
+namespace gradstab::lab::forecast {
+namespace {
+
+/// Seconds per training window, evaluations included. Measured with the recipes `cpu` and `smoke`.
+struct Measured {
+  std::int64_t look_back, horizon, layers, width, hidden;
+  double seconds;
+};
+constexpr Measured kMeasured[] = {{96, 24, 2, 16, 64, 90e-6}, {48, 12, 1, 16, 16, 20e-6}};
+
+constexpr double kStartSeconds = 0.4;  // loading LibTorch and the series, and the linear model
+
+/// In the training part of the default series, but for the look-back and the horizon.
+constexpr std::int64_t kTrainingRows = 15573;
+
+std::int64_t divided_up(std::int64_t count, std::int64_t by) {
+  return (count + by - 1) / by;
+}
+
+}  // namespace
+
+std::optional<double> forecast_core_seconds(const TrainOptions& options) {
+  const ForecastSettings& settings = forecast_settings(options);
+  for (const Measured& measured : kMeasured) {
+    if (measured.look_back != settings.look_back || measured.horizon != settings.horizon ||
+        measured.layers != settings.layers || measured.width != settings.width ||
+        measured.hidden != settings.hidden)
+      continue;
+    const std::int64_t windows =
+        divided_up(kTrainingRows - settings.look_back - settings.horizon + 1, settings.window_stride);
+    const std::int64_t trained =
+        options.epochs > 0 ? options.epochs * windows : options.steps * options.batch * options.accumulation;
+    return kStartSeconds + static_cast<double>(trained) * measured.seconds;
+  }
+  return {};
+}
+
+}  // namespace gradstab::lab::forecast

@@ -1,0 +1,180 @@
+// Forecasting as users run it: train, kill, resume, sweep, report, and series that are no series.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "program.hpp"
+
+namespace gradstab::testing_cli {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ForecastTest : public ::testing::Test {
+ protected:
+  ForecastTest() { write(folder_.path() / "hours.csv", hourly_table(1500)); }
+
+  /// A small model on that table; what `more` has wins.
+  static std::vector<std::string> train(const std::string& output,
+                                        const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {"train", "forecast", "--output", output};
+    for (const auto& [flag, value] :
+         {std::pair("--recipe", "smoke"), std::pair("--data", "hours.csv"), std::pair("--threads", "1")})
+      if (std::ranges::find(more, flag) == more.end()) words.insert(words.end(), {flag, value});
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  json file(const std::string& path) const { return json::parse(read(folder_.path() / path)); }
+  std::vector<json> lines(const std::string& path, const std::string& kind) const {
+    std::vector<json> found;
+    std::istringstream text(read(folder_.path() / path));
+    for (std::string line; std::getline(text, line);)
+      if (json entry = json::parse(line); entry.at("kind") == kind) found.push_back(std::move(entry));
+    return found;
+  }
+  Outcome run(const std::vector<std::string>& arguments, int exit_code = 0) const {
+    Outcome outcome = folder_.run(arguments);
+    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err << outcome.out;
+    return outcome;
+  }
+
+  const Folder folder_;
+};
+
+TEST_F(ForecastTest, TheTestPartIsScoredOnceAfterTheWeightsAreChosen) {
+  const Outcome outcome = run(train("run", {"--epochs", "3", "--window-stride", "4", "--eval-every", "0",
+                                            "--checkpoint-every", "0", "--select", "best", "--lr", "0.01"}));
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("PatchTST 48 to 12"), HasSubstr("MSE"), HasSubstr("MAE"),
+                                 HasSubstr(" windows/s")));
+  // 1,050 training rows: 991 windows, of which every fourth, in batches of 8.
+  const json description = file("run/run.json");
+  EXPECT_EQ(description.at("data").at("training_windows"), 991);
+  EXPECT_EQ(description.at("updates"), 3 * 31);
+  EXPECT_EQ(description.at("settings").at("look_back"), 48);
+  const auto evaluations = lines("run/metrics.jsonl", "eval");
+  ASSERT_EQ(evaluations.size(), 3u);
+  double best = INFINITY;
+  for (const json& line : evaluations) best = std::min(best, line.at("mse").get<double>());
+  const auto tests = lines("run/metrics.jsonl", "test");
+  ASSERT_EQ(tests.size(), 1u);
+  EXPECT_EQ(tests[0].at("step"), 3 * 31);
+  const json summary = file("run/summary.json");
+  EXPECT_EQ(summary.at("final_mse"), tests[0].at("mse"));
+  EXPECT_EQ(summary.at("best_mse"), best);
+  // Over all windows of the validation part, and not over every fourth.
+  EXPECT_NE(summary.at("validation_mse"), best);
+  EXPECT_NEAR(summary.at("validation_mse"), best, 0.2 * best);
+  EXPECT_NE(summary.at("final_mse"), summary.at("validation_mse"));
+  EXPECT_EQ(summary.at("diverged"), false);
+  EXPECT_LT(summary.at("final_mse"), description.at("measures").at("uninformed"));
+
+  run({"report", "run", "-o", "page.html"});
+  const std::string page = read(folder_.path() / "page.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("linear"), HasSubstr("last value"), HasSubstr("look_back"),
+                          HasSubstr("horizon"), Not(HasSubstr("erplexity")), Not(HasSubstr("okens"))));
+}
+
+TEST_F(ForecastTest, KilledInMidEpochAndResumedItGoesOnToTheSameWeights) {
+  // With everything that draws: dropout, corruption, the order of windows; 31 updates an epoch.
+  const std::vector<std::string> settings = {"--epochs",        "12",  "--window-stride",       "4",
+                                             "--eval-every",    "20",  "--checkpoint-every",    "7",
+                                             "--dropout",       "0.3", "--corrupt-probability", "0.05",
+                                             "--corrupt-level", "1",   "--transform",           "stabilize"};
+  run(train("whole", settings));
+  {
+    Child child(train("killed", settings), folder_.path());
+    ASSERT_TRUE(
+        wait_until([&] { return std::filesystem::exists(folder_.path() / "killed" / "checkpoint.gsck"); }));
+    child.signal(SIGKILL);
+    ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
+  }
+  ASSERT_FALSE(std::filesystem::exists(folder_.path() / "killed" / "summary.json"));
+  run({"train", "forecast", "--resume", "killed"});
+  for (const char* key : {"weights_checksum", "final_mse", "final_mae", "best_mse"})
+    EXPECT_EQ(file("killed/summary.json").at(key), file("whole/summary.json").at(key)) << key;
+  const auto rates = [&](const std::string& of) {
+    std::vector<double> found;
+    for (const json& line : lines(of + "/metrics.jsonl", "step")) found.push_back(line.at("lr"));
+    return found;
+  };
+  EXPECT_EQ(rates("killed"), rates("whole")) << "the schedule does not jump";
+  std::vector<std::string> other = settings;
+  other.insert(other.end(), {"--seed", "1"});
+  run(train("other", other));
+  EXPECT_NE(file("other/summary.json").at("weights_checksum"),
+            file("whole/summary.json").at("weights_checksum"))
+      << "the control";
+}
+
+TEST_F(ForecastTest, NoiseReachesTrainingInputsOnly) {
+  const auto checksum = [&](const std::string& name, const std::string& probability,
+                            const std::string& level) {
+    run(train(name, {"--corrupt-probability", probability, "--corrupt-level", level}));
+    return file(name + "/summary.json").at("weights_checksum");
+  };
+  const json clean = checksum("clean", "0", "0");
+  EXPECT_EQ(checksum("level0", "0.05", "0"), clean);
+  EXPECT_NE(checksum("level1", "0.05", "1"), clean);
+  EXPECT_EQ(file("level1/run.json").at("measures").at("uninformed"),
+            file("clean/run.json").at("measures").at("uninformed"));
+}
+
+TEST_F(ForecastTest, TheDataIsDescribed) {
+  EXPECT_THAT(run({"data", "forecast", "hours.csv", "--look-back", "48", "--horizon", "12"}).out,
+              AllOf(HasSubstr("1500"), HasSubstr("3: load, heat, both"), HasSubstr("991 windows"),
+                    HasSubstr("2020-01-01 00:00:00"), HasSubstr("last value"), HasSubstr("sha256")));
+}
+
+TEST_F(ForecastTest, AnotherSeriesIsNotGoneOnWith) {
+  {
+    Child child(train("run", {"--steps", "100000", "--checkpoint-every", "3"}), folder_.path());
+    ASSERT_TRUE(
+        wait_until([&] { return std::filesystem::exists(folder_.path() / "run" / "checkpoint.gsck"); }));
+    child.signal(SIGKILL);
+    child.wait();
+  }
+  std::string changed = hourly_table(1500);
+  char& digit = changed[changed.size() - 2];
+  digit = digit == '1' ? '2' : '1';
+  write(folder_.path() / "hours.csv", changed);
+  EXPECT_THAT(run({"train", "forecast", "--resume", "run"}, 1).err,
+              AllOf(HasSubstr("sha256"), HasSubstr("run")));
+}
+
+TEST_F(ForecastTest, WhatIsNoSeriesIsRefusedWithLineAndColumn) {
+  const auto refused = [&](const std::string& text, const std::string& message, int exit_code = 1) {
+    write(folder_.path() / "bad.csv", text);
+    EXPECT_THAT(
+        run({"train", "forecast", "--recipe", "smoke", "--data", "bad.csv", "--output", "x"}, exit_code).err,
+        HasSubstr(message));
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "x"));
+  };
+  refused("a,b\n1,2\n3,abc\n", "bad.csv: line 3, column 2 (b): 'abc' is not a number");
+  refused("a,b\n1,2\n3\n", "line 3");
+  refused("date,a\n2020-01-02,1\n2020-01-01,2\n", "line 3");
+  refused(hourly_table(60), "'bad' has 60 rows, of which the training part has 42", 2);
+  EXPECT_THAT(run(train("x", {"--data", "missing.csv"}), 1).err, HasSubstr("missing.csv"));
+  EXPECT_THAT(run(train("x", {"--heads", "3"}), 2).err, HasSubstr("heads"));
+  EXPECT_THAT(run(train("x", {"--precision", "bf16"}), 2).err,
+              HasSubstr("precision must be fp32 for task forecast"));
+  EXPECT_THAT(run(train("x", {"--vocab-size", "3"}), 2).err, HasSubstr("--vocab-size"));
+}
+
+TEST_F(ForecastTest, IsSweptOver) {
+  run({"sweep", "forecast", "--recipe", "smoke", "--data", "hours.csv", "--over", "corrupt_level=0,1",
+       "--over", "seed=0..1", "--corrupt-probability", "0.05", "--threads", "1", "--output", "sweep"});
+  const json results = file("sweep/results.json").at("runs");
+  ASSERT_EQ(results.size(), 4u);
+  EXPECT_TRUE(results[0].contains("final_mse"));
+}
+
+}  // namespace
+}  // namespace gradstab::testing_cli

@@ -1,0 +1,69 @@
+#include "lab/forecast/published.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+#include <vector>
+
+namespace gradstab::lab::forecast {
+namespace {
+
+TEST(PublishedTest, ParameterCounts) {
+  const std::vector<std::pair<const char*, std::vector<std::int64_t>>> table = {
+      {"weather", {921184, 1437376, 2211664, 4276432}}, {"ETTh1", {81728, 146336, 243248, 501680}}};
+  for (const auto& [name, counts] : table) {
+    std::size_t i = 0;
+    for (const std::int64_t horizon : {96, 192, 336, 720})
+      EXPECT_EQ(published_settings(name)->config(horizon).parameter_count(), counts[i++]) << name << horizon;
+  }
+}
+
+TEST(PublishedTest, NamesInAnyCase) {
+  EXPECT_EQ(published_settings("Weather")->series, "weather");
+  EXPECT_EQ(published_settings("etth2")->dropout, 0.3);
+  EXPECT_EQ(published_settings("traffic"), nullptr);
+  EXPECT_EQ(published_settings(""), nullptr);
+}
+
+TEST(PublishedTest, LearningRateByEpoch) {
+  const std::vector<double> expected = {1, 1, 1, 1, 0.9, 0.81, 0.729};
+  for (std::size_t epoch = 0; epoch < expected.size(); ++epoch) {
+    EXPECT_NEAR(type3_factor(static_cast<std::int64_t>(epoch)), expected[epoch], 1e-12);
+    // The published code starts at 4e-6 for a learning rate of 1e-4.
+    EXPECT_NEAR(type3_factor(static_cast<std::int64_t>(epoch), true), epoch == 0 ? 0.04 : expected[epoch],
+                1e-12);
+  }
+  EXPECT_EQ(published_beta1(), 0.9);
+  EXPECT_EQ(published_beta1(true), 0.95);
+}
+
+TEST(PatchTstConfigTest, WhatCannotBeBuiltIsNamed) {
+  EXPECT_TRUE(PatchTstConfig{}.validate().ok());
+  const auto message = [](auto change) {
+    PatchTstConfig config;
+    change(config);
+    const Status status = config.validate();
+    EXPECT_EQ(status.code(), StatusCode::invalid_argument);
+    return status.message();
+  };
+  EXPECT_EQ(message([](auto& c) { c.horizon = 0; }), "horizon must be at least 1, got 0");
+  EXPECT_EQ(message([](auto& c) { c.patch_length = 400; }),
+            "patch_length must be at most look_back = 336, got 400");
+  EXPECT_EQ(message([](auto& c) { c.heads = 12; }), "width must be a multiple of heads = 12, got 128");
+  EXPECT_EQ(message([](auto& c) { c.dropout = 1; }), "dropout must be in [0, 1), got 1");
+  EXPECT_EQ(message([](auto& c) { c.revin_affine = true; }),
+            "channels must be at least 1 with revin_affine, got 0");
+}
+
+TEST(PatchTstConfigTest, Patches) {
+  PatchTstConfig config;
+  EXPECT_EQ(config.patches(), 42);
+  config.look_back = 512;
+  EXPECT_EQ(config.patches(), 64);
+  config.look_back = 16;
+  EXPECT_EQ(config.patches(), 2);
+}
+
+}  // namespace
+}  // namespace gradstab::lab::forecast
