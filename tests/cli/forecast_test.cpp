@@ -82,10 +82,13 @@ TEST_F(ForecastTest, TheTestPartIsScoredOnceAfterTheWeightsAreChosen) {
                           HasSubstr("horizon"), Not(HasSubstr("erplexity")), Not(HasSubstr("okens"))));
 }
 
-TEST_F(ForecastTest, KilledInMidEpochAndResumedItGoesOnToTheSameWeights) {
-  // With everything that draws: dropout, corruption, the order of windows; 31 updates an epoch.
+/// Checkpoints in the middle of an epoch, which has 31 updates, and at its border.
+class KilledForecastTest : public ForecastTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(KilledForecastTest, GoesOnToTheSameWeights) {
+  // With everything that draws: dropout, corruption, the order of windows.
   const std::vector<std::string> settings = {"--epochs",        "12",  "--window-stride",       "4",
-                                             "--eval-every",    "20",  "--checkpoint-every",    "7",
+                                             "--eval-every",    "20",  "--checkpoint-every",    GetParam(),
                                              "--dropout",       "0.3", "--corrupt-probability", "0.05",
                                              "--corrupt-level", "1",   "--transform",           "stabilize"};
   run(train("whole", settings));
@@ -113,6 +116,11 @@ TEST_F(ForecastTest, KilledInMidEpochAndResumedItGoesOnToTheSameWeights) {
             file("whole/summary.json").at("weights_checksum"))
       << "the control";
 }
+
+INSTANTIATE_TEST_SUITE_P(CheckpointEvery, KilledForecastTest, ::testing::Values("7", "0"),
+                         [](const auto& every) {
+                           return std::string(every.param) == "0" ? "Epoch" : "SevenUpdates";
+                         });
 
 TEST_F(ForecastTest, NoiseReachesTrainingInputsOnly) {
   const auto checksum = [&](const std::string& name, const std::string& probability,
