@@ -7,6 +7,7 @@
 
 #include "lab/forecast/encoder_kernels.hpp"
 #include "lab/nn/dropout.hpp"
+#include "lab/nn/kernel_node.hpp"
 
 namespace gradstab::lab::forecast {
 namespace {
@@ -23,21 +24,6 @@ bool has_kernel(const Tensor& tensor, torch::ScalarType type) {
 bool have_kernel(const std::vector<Tensor>& tensors) {
   const auto type = tensors.front().scalar_type();
   return std::ranges::all_of(tensors, [&](const Tensor& tensor) { return has_kernel(tensor, type); });
-}
-
-/// Calls `body` with a value of the tensor's element type, float or double.
-template <class Body>
-void with_scalar(const Tensor& tensor, const Body& body) {
-  if (tensor.scalar_type() == torch::kFloat) {
-    body(float{});
-  } else {
-    body(double{});
-  }
-}
-
-void require_first_derivative() {
-  TORCH_CHECK(!torch::GradMode::is_enabled(),
-              "the PatchTST kernels have no second derivative (create_graph)");
 }
 
 struct ResidualAttention : torch::autograd::Function<ResidualAttention> {
@@ -61,7 +47,7 @@ struct ResidualAttention : torch::autograd::Function<ResidualAttention> {
     const Tensor& last = projections.back();
     const Tensor y = torch::empty({last.size(0), last.size(1) / 3}, last.options());
     const Tensor log_sum = torch::empty({shape.series, heads, length}, last.options());
-    with_scalar(last, [&](auto scalar) {
+    nn::with_scalar(last, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().attention(pointers<Scalar>(projections).data(), shape, y.data_ptr<Scalar>(),
                                           log_sum.data_ptr<Scalar>());
@@ -74,7 +60,7 @@ struct ResidualAttention : torch::autograd::Function<ResidualAttention> {
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the PatchTST kernels");
     tensor_list projections = context->get_saved_variables();
     const Tensor log_sum = std::move(projections.back());
     projections.pop_back();
@@ -83,7 +69,7 @@ struct ResidualAttention : torch::autograd::Function<ResidualAttention> {
     const Tensor dy = gradients[0].contiguous();
     tensor_list result;
     for (const Tensor& projection : projections) result.push_back(torch::empty_like(projection));
-    with_scalar(dy, [&](auto scalar) {
+    nn::with_scalar(dy, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().attention_backward(
           dy.data_ptr<Scalar>(), pointers<Scalar>(projections).data(), log_sum.data_ptr<Scalar>(), shape,
@@ -121,7 +107,7 @@ struct FusedFeedForward : torch::autograd::Function<FusedFeedForward> {
     const FeedForwardShape shape{x.size(0), x.size(1), inner.size(0),
                                  nn::DropRule(dropout.hidden, dropout.rate),
                                  nn::DropRule(dropout.output, dropout.rate)};
-    with_scalar(x, [&](auto scalar) {
+    nn::with_scalar(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().feed_forward(x.data_ptr<Scalar>(),
                                              pointers<const Scalar>(inner, inner_bias, outer, outer_bias),
@@ -132,7 +118,7 @@ struct FusedFeedForward : torch::autograd::Function<FusedFeedForward> {
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the PatchTST kernels");
     const tensor_list saved = context->get_saved_variables();
     const Tensor& x = saved[0];
     const Tensor dy = gradients[0].contiguous();
@@ -142,7 +128,7 @@ struct FusedFeedForward : torch::autograd::Function<FusedFeedForward> {
     const FeedForwardShape shape{x.size(0), x.size(1), saved[1].size(0),
                                  nn::DropRule(unpacked(context->saved_data["hidden"]), rate),
                                  nn::DropRule(unpacked(context->saved_data["output"]), rate)};
-    with_scalar(x, [&](auto scalar) {
+    nn::with_scalar(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().feed_forward_backward(
           dy.data_ptr<Scalar>(), x.data_ptr<Scalar>(),
@@ -166,7 +152,7 @@ struct NarrowLinear : torch::autograd::Function<NarrowLinear> {
                         const Tensor& bias) {
     const Tensor x = any_x.contiguous();
     const Tensor y = torch::empty({x.size(0), weight.size(0)}, x.options());
-    with_scalar(x, [&](auto scalar) {
+    nn::with_scalar(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().linear(x.data_ptr<Scalar>(), weight.data_ptr<Scalar>(),
                                        bias.data_ptr<Scalar>(), shape_of(x, weight), y.data_ptr<Scalar>());
@@ -177,13 +163,13 @@ struct NarrowLinear : torch::autograd::Function<NarrowLinear> {
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the PatchTST kernels");
     const tensor_list saved = context->get_saved_variables();
     const Tensor dy = gradients[0].contiguous();
     const Tensor dx = context->saved_data["x"].toBool() ? torch::empty_like(saved[0]) : Tensor();
     const Tensor dweight = torch::empty_like(saved[1]);
     const Tensor dbias = torch::empty({saved[1].size(0)}, saved[1].options());
-    with_scalar(dy, [&](auto scalar) {
+    nn::with_scalar(dy, [&](auto scalar) {
       using Scalar = decltype(scalar);
       encoder_kernels<Scalar>().linear_backward(dy.data_ptr<Scalar>(), saved[0].data_ptr<Scalar>(),
                                                 saved[1].data_ptr<Scalar>(), shape_of(saved[0], saved[1]),

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "lab/nn/cpu_kernels.hpp"
+#include "lab/nn/kernel_node.hpp"
 #include "lab/nn/loss_slices.hpp"
 #include "lab/nn/low_precision.hpp"
 
@@ -36,26 +37,12 @@ const CpuKernels<Scalar>& kernels_for(AutogradContext* context) {
   return cpu_kernels<Scalar>();
 }
 
-/// Calls `body` with a value of the tensor's element type, float or double.
-template <class Body>
-void with_scalar(const Tensor& tensor, const Body& body) {
-  if (tensor.scalar_type() == torch::kFloat) {
-    body(float{});
-  } else {
-    body(double{});
-  }
-}
-
-void require_first_derivative() {
-  TORCH_CHECK(!torch::GradMode::is_enabled(), "the LLaMA kernels have no second derivative (create_graph)");
-}
-
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static Tensor forward(AutogradContext* context, const Tensor& x_any, const Tensor& gain, double epsilon) {
     const Tensor x = x_any.contiguous();
     const Tensor y = torch::empty_like(x);
     const Tensor inverse_rms = torch::empty({x.size(0)}, x.options());
-    with_scalar(x, [&](auto scalar) {
+    nn::with_scalar(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       cpu_kernels<Scalar>().rms_norm(x.data_ptr<Scalar>(), gain.data_ptr<Scalar>(), x.size(0), x.size(1),
                                      epsilon, y.data_ptr<Scalar>(), inverse_rms.data_ptr<Scalar>());
@@ -64,13 +51,13 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     return y;
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the LLaMA kernels");
     const auto saved = context->get_saved_variables();
     const Tensor& x = saved[0];
     const Tensor dy = gradients[0].contiguous();
     const Tensor dx = torch::empty_like(x);
     const Tensor dgain = torch::empty_like(saved[1]);
-    with_scalar(x, [&](auto scalar) {
+    nn::with_scalar(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       cpu_kernels<Scalar>().rms_norm_backward(
           dy.data_ptr<Scalar>(), x.data_ptr<Scalar>(), saved[1].data_ptr<Scalar>(),
@@ -86,7 +73,7 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
     const Tensor gate_up = gate_up_any.contiguous();
     const std::int64_t width = gate_up.size(1) / 2;
     const Tensor y = torch::empty({gate_up.size(0), width}, gate_up.options());
-    with_scalar(gate_up, [&](auto scalar) {
+    nn::with_scalar(gate_up, [&](auto scalar) {
       using Scalar = decltype(scalar);
       kernels_for<Scalar>(context).swiglu(gate_up.data_ptr<Scalar>(), y.size(0), width, y.data_ptr<Scalar>());
     });
@@ -94,11 +81,11 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
     return y;
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the LLaMA kernels");
     const Tensor gate_up = context->get_saved_variables()[0];
     const Tensor dy = gradients[0].contiguous();
     const Tensor dgate_up = torch::empty_like(gate_up);
-    with_scalar(dy, [&](auto scalar) {
+    nn::with_scalar(dy, [&](auto scalar) {
       using Scalar = decltype(scalar);
       kernels_for<Scalar>(context).swiglu_backward(dy.data_ptr<Scalar>(), gate_up.data_ptr<Scalar>(),
                                                    dy.size(0), dy.size(1), dgate_up.data_ptr<Scalar>());
@@ -119,7 +106,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     const AttentionShape shape = shape_of(qkv, cosine, heads);
     const Tensor y = torch::empty({qkv.size(0), qkv.size(1) / 3}, qkv.options());
     const Tensor log_sum = torch::empty({shape.batch, heads, shape.length}, qkv.options());
-    with_scalar(qkv, [&](auto scalar) {
+    nn::with_scalar(qkv, [&](auto scalar) {
       using Scalar = decltype(scalar);
       kernels_for<Scalar>(context).attention(qkv.data_ptr<Scalar>(), cosine.data_ptr<Scalar>(),
                                              sine.data_ptr<Scalar>(), shape, y.data_ptr<Scalar>(),
@@ -130,12 +117,12 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     return y;
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the LLaMA kernels");
     const auto saved = context->get_saved_variables();
     const Tensor& qkv = saved[0];
     const Tensor dy = gradients[0].contiguous();
     const Tensor dqkv = torch::empty_like(qkv);
-    with_scalar(qkv, [&](auto scalar) {
+    nn::with_scalar(qkv, [&](auto scalar) {
       using Scalar = decltype(scalar);
       kernels_for<Scalar>(context).attention_backward(
           dy.data_ptr<Scalar>(), qkv.data_ptr<Scalar>(), saved[1].data_ptr<Scalar>(),
@@ -156,7 +143,7 @@ struct StackedLinear : torch::autograd::Function<StackedLinear> {
     return torch::mm(x, torch::cat(weights).t());
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the LLaMA kernels");
     tensor_list weights = context->get_saved_variables();
     const Tensor x = std::move(weights.back());
     weights.pop_back();
@@ -193,7 +180,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
       const Tensor x_slice = x.narrow(0, begin, count);
       Tensor logits = buffer.narrow(0, 0, count);
       torch::mm_out(logits, x_slice, weight.t());
-      with_scalar(x, [&](auto scalar) {
+      nn::with_scalar(x, [&](auto scalar) {
         using Scalar = decltype(scalar);
         cpu_kernels<Scalar>().cross_entropy(logits.data_ptr<Scalar>(),
                                             targets.data_ptr<std::int64_t>() + begin, count, classes,
@@ -208,7 +195,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     return losses.sum() / counted;
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("the LLaMA kernels");
     const auto saved = context->get_saved_variables();
     return {saved[0] * gradients[0], saved[1] * gradients[0], Tensor(), Tensor()};
   }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "lab/llm/llama_functions.hpp"
+#include "lab/nn/kernel_node.hpp"
 
 namespace gradstab::lab::on_device {
 namespace {
@@ -69,8 +70,7 @@ struct SlicedCrossEntropy : torch::autograd::Function<SlicedCrossEntropy> {
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    TORCH_CHECK(!torch::GradMode::is_enabled(),
-                "the sliced cross-entropy has no second derivative (create_graph)");
+    nn::require_first_derivative("the sliced cross-entropy");
     const auto saved = context->get_saved_variables();
     const Tensor& x = saved[0];
     const Tensor& weight = saved[1];

@@ -1,6 +1,7 @@
 #include "lab/nn/dropout.hpp"
 
 #include "lab/nn/dropout_kernels.hpp"
+#include "lab/nn/kernel_node.hpp"
 
 namespace gradstab::lab::nn {
 namespace {
@@ -28,7 +29,7 @@ struct Dropout : torch::autograd::Function<Dropout> {
     return dropped(x, DropRule(key, rate));
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    TORCH_CHECK(!torch::GradMode::is_enabled(), "dropout has no second derivative (create_graph)");
+    require_first_derivative("dropout");
     const CounterKey key{static_cast<std::uint32_t>(context->saved_data["first"].toInt()),
                          static_cast<std::uint32_t>(context->saved_data["second"].toInt())};
     return {dropped(gradients[0], DropRule(key, context->saved_data["rate"].toDouble())), Tensor(), Tensor()};

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lab/nn/cpu_kernels.hpp"
+#include "lab/nn/kernel_node.hpp"
 #include "lab/nn/loss_slices.hpp"
 
 namespace gradstab::lab {
@@ -19,11 +20,6 @@ void keep(AutogradContext* context, Precision precision) {
 }
 Precision kept(AutogradContext* context) {
   return static_cast<Precision>(context->saved_data[kPrecisionKey].toInt());
-}
-
-void require_first_derivative() {
-  TORCH_CHECK(!torch::GradMode::is_enabled(),
-              "low-precision products have no second derivative (create_graph)");
 }
 
 void round_into(const Tensor& x, Precision precision, const Tensor& y) {
@@ -70,7 +66,7 @@ struct LowPrecisionLinear : torch::autograd::Function<LowPrecisionLinear> {
     return round_in_place(torch::mm(x, rounded_stack(weights, precision).t()), precision);
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("low-precision products");
     const Precision precision = kept(context);
     tensor_list weights = context->get_saved_variables();
     const Tensor x = std::move(weights.back());
@@ -109,7 +105,7 @@ struct LowPrecisionCrossEntropy : torch::autograd::Function<LowPrecisionCrossEnt
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    require_first_derivative();
+    nn::require_first_derivative("low-precision products");
     const auto saved = context->get_saved_variables();
     const Precision precision = kept(context);
     const Tensor& x = saved[0];

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "program.hpp"
+#include "task_test.hpp"
 
 namespace gradstab::testing_cli {
 namespace {
@@ -18,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class ForecastTest : public ::testing::Test {
+class ForecastTest : public TaskTest {
  protected:
   ForecastTest() { write(folder_.path() / "hours.csv", hourly_table(1500)); }
 
@@ -32,21 +30,6 @@ class ForecastTest : public ::testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  json file(const std::string& path) const { return json::parse(read(folder_.path() / path)); }
-  std::vector<json> lines(const std::string& path, const std::string& kind) const {
-    std::vector<json> found;
-    std::istringstream text(read(folder_.path() / path));
-    for (std::string line; std::getline(text, line);)
-      if (json entry = json::parse(line); entry.at("kind") == kind) found.push_back(std::move(entry));
-    return found;
-  }
-  Outcome run(const std::vector<std::string>& arguments, int exit_code = 0) const {
-    Outcome outcome = folder_.run(arguments);
-    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err << outcome.out;
-    return outcome;
-  }
-
-  const Folder folder_;
 };
 
 TEST_F(ForecastTest, TheTestPartIsScoredOnceAfterTheWeightsAreChosen) {

@@ -5,9 +5,8 @@
 #include <signal.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
-#include "program.hpp"
+#include "task_test.hpp"
 
 namespace gradstab::testing_cli {
 namespace {
@@ -17,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class ToyTest : public ::testing::Test {
+class ToyTest : public TaskTest {
  protected:
   static std::vector<std::string> train(const std::string& output,
                                         const std::vector<std::string>& more = {}) {
@@ -25,21 +24,6 @@ class ToyTest : public ::testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  json file(const std::string& path) const { return json::parse(read(folder_.path() / path)); }
-  std::vector<json> lines(const std::string& path, const std::string& kind) const {
-    std::vector<json> found;
-    std::istringstream text(read(folder_.path() / path));
-    for (std::string line; std::getline(text, line);)
-      if (json entry = json::parse(line); entry.at("kind") == kind) found.push_back(std::move(entry));
-    return found;
-  }
-  Outcome run(const std::vector<std::string>& arguments, int exit_code = 0) const {
-    Outcome outcome = folder_.run(arguments);
-    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err << outcome.out;
-    return outcome;
-  }
-
-  const Folder folder_;
 };
 
 TEST_F(ToyTest, TrainsAndSaysItsOwnNumbers) {
