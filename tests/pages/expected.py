@@ -76,7 +76,7 @@ def charts_of_runs(folders, groups):
 
 # The pages of items.
 
-SERIES = {"Evaluation loss": "evaluations", "Training loss": "training_loss", "Raw gradient norm": "grad_norm"}
+SERIES = {"Training loss": "training_loss", "Raw gradient norm": "grad_norm"}
 
 
 # Of format 1 and of today.
@@ -89,8 +89,15 @@ def either(record, names):
     return next(record[name] for name in names if name in record)
 
 
-def judged_loss(run):
-    """Of language models, whose loss is better where it is lower."""
+def score_of(header):
+    """The key and the noun of what the runs are judged by; records of format 1 are those of language models."""
+    metrics = header.get("measures", {}).get("metrics", [{"key": "validation_loss", "noun": "loss", "better": "lower"}])
+    assert metrics[0]["better"] == "lower"
+    return metrics[0]["key"], metrics[0]["noun"]
+
+
+def judged_score(run):
+    """Of tasks whose score is better where it is lower."""
     loss, uninformed = either(run, SCORE), either(run, UNINFORMED)
     return min(loss, uninformed) if run["state"] == "finished" and finite(loss) else uninformed
 
@@ -99,30 +106,36 @@ def numbered(values):
     return [(i + 1, value) for i, value in enumerate(values)]
 
 
+def evaluations_of(run, key):
+    return list(zip(run["evaluations"]["step"], either(run["evaluations"], (key, *EVALUATION))))
+
+
 def series_of(run, what):
-    if what == "evaluations":
-        return list(zip(run["evaluations"]["step"], either(run["evaluations"], EVALUATION)))
     return numbered(smoothed(run[what]) if what == "training_loss" else run[what])
 
 
-def chart_of_item(runs, title, horizon, context):
+def chart_of_item(header, runs, title, horizon, context):
     """The chart that begins with that title: "Loss against lr", or what is drawn over the updates. The runs of a curve lie in the
     context, those of another chart are in it."""
+    score, noun = score_of(header)
+    against = f"{noun[0].upper()}{noun[1:]} against "
     what = title.split(", ")[0]
     runs = [run for run in runs if run["horizon"] == horizon]
-    if what.startswith("Loss against "):
-        key = what.removeprefix("Loss against ")
+    if what.startswith(against):
+        key = what.removeprefix(against)
         runs = [run for run in runs if key in run["context"] and all(run["context"].get(k) == v for k, v in context.items())]
     else:
         runs = [run for run in runs if run["context"] == context and run["state"] == "finished"]
     chart = {}
     for method in dict.fromkeys(run["method"] for run in runs):
         of_method = [run for run in runs if run["method"] == method]
-        if what.startswith("Loss against "):
+        if what.startswith(against):
             seeds = {}
             for run in of_method:
-                seeds.setdefault(run["seed"], []).append((float(run["context"][key]), judged_loss(run)))
+                seeds.setdefault(run["seed"], []).append((float(run["context"][key]), judged_score(run)))
             lines = [sorted(seeds[seed]) for seed in sorted(seeds)]
+        elif what == f"Evaluation {noun}":
+            lines = [evaluations_of(run, score) for run in of_method]
         else:
             lines = [series_of(run, SERIES[what]) for run in of_method]
         if what == "Raw gradient norm":

@@ -97,7 +97,7 @@ class NumbersTest(unittest.TestCase):
             self.assertGreaterEqual(len(drawn), 2, folder.name)
             for title, horizon, context in page_data.about_charts_of_item(data):
                 with self.subTest(page=folder.name, chart=title):
-                    self.compare(drawn[title], expected.chart_of_item(runs, title, horizon, context), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
+                    self.compare(drawn[title], expected.chart_of_item(header, runs, title, horizon, context), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
 
     def test_bounds(self):
         for name, gamma1, gamma2, kappa in (("bounds", 0.6, 0.999, None), ("bounds_robust", 0.6, 0.999, 3.0), ("bounds_none", 0.97, 0.93, None)):

@@ -202,7 +202,7 @@ TEST(KeptResultsTest, AreFewEnoughBytesForARepository) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(GRADSTAB_RESULTS))
     bytes += entry.is_regular_file() ? entry.file_size() : 0;
   EXPECT_GT(bytes, 1'000'000U);
-  EXPECT_LT(bytes, 5'000'000U);
+  EXPECT_LT(bytes, 8'000'000U);
 }
 
 }  // namespace
