@@ -59,8 +59,9 @@ struct DropRule {
   double scale = 1;            ///< 1 / (1 - rate), which what is kept is multiplied by
 
   constexpr DropRule() = default;
+  // Half of one more than twice the number is the nearest one.
   constexpr DropRule(CounterKey the_key, double rate) noexcept
-      : key(the_key), threshold(static_cast<std::int32_t>(rate * 0x1p24 + 0.5)), scale(1 / (1 - rate)) {}
+      : key(the_key), threshold(static_cast<std::int32_t>(rate * 0x1p25 + 1) / 2), scale(1 / (1 - rate)) {}
 
   [[gnu::always_inline]] constexpr bool keeps(std::uint32_t index) const noexcept {
     return static_cast<std::int32_t>(counter_bits(index, key) >> 8U) >= threshold;
