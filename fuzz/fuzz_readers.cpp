@@ -4,9 +4,13 @@
 // and the checksum that belong to the rest, so that the parser behind them is reached.
 #include <zlib.h>
 
+#include <cmath>
+#include <iterator>
 #include <string>
 
 #include "input.hpp"
+#include "lab/forecast/csv.hpp"
+#include "lab/forecast/earth_orientation.hpp"
 #include "lab/llm/llm_kind.hpp"
 #include "lab/replay/replay.hpp"
 #include "lab/reproduce/records.hpp"
@@ -85,13 +89,26 @@ void try_number(const std::string& text) {
   expect_our_words(parse_number<std::uint64_t>(text).status());
 }
 
+void try_series(const std::string& text) {
+  const auto series = forecast::is_earth_orientation(text) ? forecast::parse_earth_orientation(text, "x")
+                                                           : forecast::parse_csv(text, "x");
+  expect_our_words(series.status());
+  if (!series) return;
+  GRADSTAB_FUZZ_CHECK(series->rows() > 0 && series->channel_count() > 0, "a series of nothing");
+  GRADSTAB_FUZZ_CHECK(series->dates.empty() || std::ssize(series->dates) == series->rows(),
+                      "dates of other rows");
+  for (const double value : series->values)
+    GRADSTAB_FUZZ_CHECK(std::isfinite(value), "a value that is no number");
+}
+
 constexpr void (*kReaders[])(const std::string&) = {try_checkpoint_of_today,
                                                     try_checkpoint_of_archives,
                                                     try_archive,
                                                     try_settings,
                                                     try_records,
                                                     try_recording,
-                                                    try_number};
+                                                    try_number,
+                                                    try_series};
 
 }  // namespace
 }  // namespace gradstab::fuzz

@@ -92,6 +92,11 @@ void make_documents(const std::filesystem::path& folder) {
                  R"({"format":1,"method":"int4","cases":[{"name":"c","hyper":{"group":2,"seed":3},)"
                  R"("shape":[2],"input":[0.5,1]}]})");
   write_document(folder / "number", 6, "-1.5e-3");
+  write_document(folder / "series", 7,
+                 "date,a,\"b \"\"c\"\"\"\r\n2020-01-01 00:00:00,1,2.5\r\n2020-01-01 01:00:00,-1e3, 3\r\n");
+  write_document(folder / "earth_orientation", 7,
+                 "#  EOP (IERS) 20 C04 TIME SERIES\n"
+                 "1962   1   1  0  37665.00  -0.012700   0.213000   0.0326338   0.000000   0.000000\n");
 }
 
 }  // namespace
