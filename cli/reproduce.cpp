@@ -258,7 +258,8 @@ void add_reproduce(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
   add_path(*verb, "--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
-  add_path(*verb, "--data", arguments->data, "text or JSONL file to train on instead of dict-gcide");
+  add_path(*verb, "--data", arguments->data,
+           "data to train on instead of the default of the task: a text or JSONL file, or a series as CSV");
   add_value(*verb, "--seeds", arguments->seeds,
             "seeds per configuration [3; smoke: 1]; more can be added later")
       ->check(CLI::Range(1, 1000));
