@@ -14,6 +14,7 @@
 #include "lab/run/run_directory.hpp"
 #include "lab/tasks.hpp"
 #include "lab/train/machine_limits.hpp"
+#include "lab/train/run_length.hpp"
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::cli {
@@ -107,11 +108,34 @@ void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
 
 }  // namespace
 
+namespace {
+
+std::string flag_of(std::string_view setting) {
+  std::string flag = fmt::format("--{}", setting);
+  std::ranges::replace(flag, '_', '-');
+  return flag;
+}
+
+/// Lengths in updates that were given count, over those in epochs of a recipe. Both at once contradict.
+void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
+  for (const std::string& name : lab::setting_names(options)) {
+    const std::string_view in_epochs = lab::in_epochs(name);
+    if (in_epochs.empty() || verb.count(flag_of(name)) == 0) continue;
+    if (const auto* other = verb.get_option_no_throw(flag_of(in_epochs));
+        other != nullptr && other->count() > 0)
+      throw CLI::ValidationError(
+          flag_of(name),
+          fmt::format("cannot be given beside {}, which says the same in epochs", flag_of(in_epochs)));
+    lab::let_count(options, name);
+  }
+}
+
+}  // namespace
+
 void add_settings(CLI::App& verb, lab::TrainOptions& options) {
   add_recipe(verb, options);
   lab::for_each_setting(options, [&](const char* name, auto& field, const char* help) {
-    std::string flag = std::string("--") + name;
-    std::ranges::replace(flag, '_', '-');
+    const std::string flag = flag_of(name);
     if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
       verb.add_flag(flag, field, help);
     } else {
@@ -123,18 +147,19 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
   for (const lab::Shorthand& shorthand : lab::shorthands()) {
     for (const std::string_view name : {shorthand.name, shorthand.formerly}) {
       if (name.empty()) continue;
-      std::string flag = fmt::format("--{}", name);
-      std::ranges::replace(flag, '_', '-');
-      const std::string help = name == shorthand.name ? fmt::format("short for {}({}=...) in the transform",
-                                                                    shorthand.method, shorthand.setting)
-                                                      : fmt::format("older name of --{}", shorthand.name);
+      const std::string flag = flag_of(name);
+      const std::string help =
+          name == shorthand.name
+              ? fmt::format("short for {}({}=...) in the transform", shorthand.method, shorthand.setting)
+              : fmt::format("older name of {}", flag_of(shorthand.name));
       verb.add_option_function<std::string>(
           flag,
           [given, name = std::string(name)](const std::string& value) { given->emplace_back(name, value); },
           help);
     }
   }
-  verb.parse_complete_callback([&options, given] {
+  verb.parse_complete_callback([&verb, &options, given] {
+    settle_lengths(verb, options);
     const auto transform = whole_transform(options.transform, *given);
     if (!transform) throw Error(transform.status());
     for (const auto& [name, value] : *given) options.shorthand.push_back(lab::in_words_of_today(name, value));

@@ -52,4 +52,15 @@ Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_p
   return length;
 }
 
+std::string_view in_epochs(std::string_view setting) noexcept {
+  if (setting == "steps") return "epochs";
+  if (setting == "warmup") return "warmup_epochs";
+  return {};
+}
+
+void let_count(TrainOptions& options, std::string_view setting) noexcept {
+  if (setting == "steps") options.epochs = 0;
+  if (setting == "warmup") options.warmup_epochs = 0;
+}
+
 }  // namespace gradstab::lab

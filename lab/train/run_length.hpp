@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "gradstab/status.hpp"
 #include "lab/train/schedule.hpp"
@@ -19,5 +20,11 @@ struct RunLength {
 /// Of valid options. `updates_per_epoch` is the task's; 0: it has no epochs. Errors: epochs where there are
 /// none, a warm-up that is as long as the run.
 Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_per_epoch);
+
+/// The setting that says the same in epochs and goes before this one where it is not 0; empty if none does.
+std::string_view in_epochs(std::string_view setting) noexcept;
+
+/// Lets a setting count that was just given, over the one in epochs that a recipe gave.
+void let_count(TrainOptions& options, std::string_view setting) noexcept;
 
 }  // namespace gradstab::lab

@@ -16,6 +16,7 @@
 #include "lab/support/nearest.hpp"
 #include "lab/support/numbers.hpp"
 #include "lab/train/injected_spikes.hpp"
+#include "lab/train/run_length.hpp"
 #include "lab/train/schedule.hpp"
 #include "lab/train/setting_checks.hpp"
 #include "lab/train/task_kind.hpp"
@@ -237,6 +238,7 @@ Status set_setting(TrainOptions& options, std::string_view name, std::string_vie
   for_each_setting(options, [&](const char* known, auto& field, const char*) {
     if (name == known) status = read_value(text, field);
   });
+  if (status.ok()) let_count(options, name);
   return status;
 }
 

@@ -159,6 +159,21 @@ TEST_F(ForecastTest, WhatIsNoSeriesIsRefusedWithLineAndColumn) {
   EXPECT_THAT(run(train("x", {"--vocab-size", "3"}), 2).err, HasSubstr("--vocab-size"));
 }
 
+// A recipe in epochs must not outlive a length in updates that was given: three lengths would be one run.
+TEST_F(ForecastTest, UpdatesThatAreGivenCountOverTheEpochsOfARecipe) {
+  run(train("x", {"--recipe", "cpu", "--steps", "3"}));
+  EXPECT_EQ(file("x/run.json").at("settings").at("steps"), 3);
+  EXPECT_EQ(file("x/run.json").at("settings").at("epochs"), 0);
+  EXPECT_EQ(file("x/summary.json").at("step"), 3);
+  EXPECT_THAT(run(train("y", {"--steps", "3", "--epochs", "1"}), 2).err,
+              HasSubstr("--steps: cannot be given beside"));
+  run({"sweep", "forecast", "--recipe", "cpu", "--data", "hours.csv", "--over", "steps=3,4", "--threads", "1",
+       "--output", "lengths"});
+  const json results = file("lengths/results.json").at("runs");
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_NE(results[0].at("final_mse"), results[1].at("final_mse"));
+}
+
 TEST_F(ForecastTest, IsSweptOver) {
   run({"sweep", "forecast", "--recipe", "smoke", "--data", "hours.csv", "--over", "corrupt_level=0,1",
        "--over", "seed=0..1", "--corrupt-probability", "0.05", "--threads", "1", "--output", "sweep"});
