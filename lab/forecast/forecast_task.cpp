@@ -84,6 +84,10 @@ class ForecastTask final : public Task {
   }
   bool has_test_part() const noexcept override { return true; }
 
+  std::optional<AttentionHeads> attention_heads() const override {
+    return AttentionHeads{model_->config().width, model_->config().heads};
+  }
+
   std::string model_text() const override {
     return fmt::format("PatchTST {} to {}: {} parameters", settings_.look_back, settings_.horizon,
                        model_->config().parameter_count());

@@ -174,6 +174,16 @@ TEST_F(ForecastTest, UpdatesThatAreGivenCountOverTheEpochsOfARecipe) {
   EXPECT_NE(results[0].at("final_mse"), results[1].at("final_mse"));
 }
 
+// adam_mini divides weights by the heads of attention, which the task has to tell.
+TEST_F(ForecastTest, IsTrainedByEveryOptimizer) {
+  for (const char* optimizer : {"adamw", "adam", "sgd", "lion", "adam_mini", "spam", "stable_spam"}) {
+    const std::string output = optimizer;
+    run(train(output, {"--optimizer", optimizer}));
+    EXPECT_EQ(file(output + "/summary.json").at("step"), 6) << optimizer;
+    EXPECT_TRUE(file(output + "/summary.json").at("final_mse").is_number()) << optimizer;
+  }
+}
+
 TEST_F(ForecastTest, IsSweptOver) {
   run({"sweep", "forecast", "--recipe", "smoke", "--data", "hours.csv", "--over", "corrupt_level=0,1",
        "--over", "seed=0..1", "--corrupt-probability", "0.05", "--threads", "1", "--output", "sweep"});
