@@ -106,10 +106,6 @@ void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
       help);
 }
 
-}  // namespace
-
-namespace {
-
 std::string flag_of(std::string_view setting) {
   std::string flag = fmt::format("--{}", setting);
   std::ranges::replace(flag, '_', '-');

@@ -122,6 +122,7 @@ std::vector<EvalPoint> evaluations_from_json(const JsonReader& json, const TaskI
     EvalPoint point;
     point.step = steps.item(i).whole(0);
     std::vector<double> measured;
+    measured.reserve(columns.size());
     for (const auto& column : columns) measured.push_back(i < column.size() ? column[i] : kNoValue);
     point.values = with_derived(measures, measured);
     evaluations.push_back(point);

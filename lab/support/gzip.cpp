@@ -28,7 +28,7 @@ class Inflater {
   /// Appends the content of one member to `content`, which must not grow beyond `most` bytes; `rest` begins
   /// behind it.
   Status unpack_member(std::string_view& rest, std::string& content, std::uintmax_t most) {
-    const Status cut_off(StatusCode::corrupt_data, "is not a complete gzip file; it may be cut off");
+    Status cut_off(StatusCode::corrupt_data, "is not a complete gzip file; it may be cut off");
     if (!ready_ || inflateReset(&stream_) != Z_OK || rest.size() > std::numeric_limits<uInt>::max())
       return cut_off;
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));  // zlib writes nothing there

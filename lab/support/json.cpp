@@ -41,7 +41,7 @@ bool is_too_deep(std::string_view text) {
 std::string place_of(std::string_view text, std::size_t byte) {
   const std::string_view before = text.substr(0, std::min(byte == 0 ? 0 : byte - 1, text.size()));
   const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
-  const std::string column = fmt::format("column {}", 1 + before.size() - line_start);
+  std::string column = fmt::format("column {}", 1 + before.size() - line_start);
   if (text.find('\n') == std::string_view::npos) return column;
   return fmt::format("line {}, {}", 1 + std::count(before.begin(), before.end(), '\n'), column);
 }
