@@ -98,7 +98,7 @@ void print_text(const lab::BoundsSummary& summary) {
   print("Bounds on rho, the norm of a gradient after GradientStabilizer\n");
   print("gamma1 {:g}, gamma2 {}, {}\n\n", request.gamma1, request.gamma2,
         robust ? fmt::format("published rule and robust moments with kappa {:g}", request.kappa)
-               : std::string("published rule (--kappa 3 adds robust moments)"));
+               : std::string("published rule (--robust-kappa 3 adds robust moments)"));
   print_uniform_bound(summary);
 
   print(
@@ -156,8 +156,8 @@ void add_bounds(CLI::App& app, Action& action) {
       ->capture_default_str();
   add_value(*bounds, "--gamma2", request.gamma2, "decay of the norm's second moment, in [0, 1)")
       ->capture_default_str();
-  add_value(*bounds, "--kappa", request.kappa,
-            "also show robust moments with this kappa, above 1; 0: only the published rule")
+  add_value(*bounds, "--robust-kappa,--kappa", request.kappa,
+            "also show robust moments with this kappa, above 1; 0: only the published rule; formerly --kappa")
       ->capture_default_str();
   add_value(*bounds, "--history", request.history,
             "steps of constant norm before the spikes of the last table")
@@ -166,7 +166,7 @@ void add_bounds(CLI::App& app, Action& action) {
   CLI::Option* html =
       add_path(*bounds, "--html", arguments->html, "also write a page with heat maps and recovery curves");
   bounds->add_flag("--force", arguments->force, "replace an existing page")->needs(html);
-  bounds->footer("\nExample: gradstab bounds --gamma1 0.8 --gamma2 0.99 --kappa 3 --html bounds.html");
+  bounds->footer("\nExample: gradstab bounds --gamma1 0.8 --gamma2 0.99 --robust-kappa 3 --html bounds.html");
   bounds->callback([&action, arguments] { action = [arguments] { return run_bounds(*arguments); }; });
 }
 

@@ -17,13 +17,21 @@
 namespace gradstab::cli {
 namespace {
 
+/// The words of which one is to follow.
+std::vector<std::string> verbs_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(verb->get_name());
+  return names;
+}
+
 /// "train, sweep or report".
-std::string names_of_verbs(CLI::App& app) {
-  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+std::string names_of_verbs(const CLI::App& app) {
+  const auto verbs = verbs_of(app);
   std::string names;
   for (std::size_t i = 0; i < verbs.size(); ++i) {
     if (i > 0) names += i + 1 < verbs.size() ? ", " : " or ";
-    names += verbs[i]->get_name();
+    names += verbs[i];
   }
   return names;
 }
@@ -47,6 +55,15 @@ std::string suggestion(const CLI::App& app, const CLI::ExtrasError& error) {
     for (const std::string& name : option->get_lnames()) known.push_back(name);
   if (word.empty() || known.empty()) return "";
   return fmt::format("; did you mean --{}?", lab::nearest(word, known));
+}
+
+/// What is said of "train" and of "train forcast", which name no task.
+std::string no_task(const CLI::App& verb) {
+  const auto left = verb.remaining();
+  if (left.empty() || left.front().starts_with('-'))
+    return verb.get_name() + ": no task given; expected " + names_of_verbs(verb);
+  return fmt::format("{}: there is no task '{}', only {}; did you mean {}?", verb.get_name(), left.front(),
+                     names_of_verbs(verb), lab::nearest(left.front(), verbs_of(verb)));
 }
 
 /// Gives the program the three descriptors that it may have been started without. The next file that it
@@ -74,6 +91,10 @@ int parse_and_run(int argc, char** argv, const std::function<void(CLI::App&, Act
     return kExitUsage;
   } catch (const CLI::ExtrasError& error) {
     print_error(std::string(error.what()) + suggestion(app, error) + " (see gradstab --help)");
+    return kExitUsage;
+  } catch (const CLI::RequiredError& error) {
+    const CLI::App& verb = chosen(app);
+    print_error((verbs_of(verb).empty() ? error.what() : no_task(verb)) + " (see gradstab --help)");
     return kExitUsage;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version

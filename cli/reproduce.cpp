@@ -116,7 +116,8 @@ void print_verdicts(const std::vector<lab::ClaimResult>& results) {
     std::string horizons;
     for (const auto& at : result.horizons)
       horizons += fmt::format("{}{}: {}", horizons.empty() ? "" : ", ", at.horizon, to_string(at.verdict));
-    print("{:<15} {} ({})\n", to_string(result.verdict), result.claim.text, horizons);
+    print("{:<15} {}{}\n", to_string(result.verdict), result.claim.text,
+          horizons.empty() ? std::string(" (no runs of it at this scale)") : fmt::format(" ({})", horizons));
   }
 }
 

@@ -136,7 +136,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   print("result   {}, {} gradient spikes, {} at {:.0f} {}/s{}\n", values_text(info, summary),
         summary["spikes"].whole(), format_duration(summary["seconds"].number()),
         summary[info.rate_key()].number_or_nan(), info.sample,
-        summary["diverged"].truth() ? "  DIVERGED" : "");
+        summary["diverged"].truth() ? "  DIVERGED: not better than an uninformed guess" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",
           summary["skipped_steps"].whole(), step);

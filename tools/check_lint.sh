@@ -11,7 +11,6 @@ source tools/clang_version.sh
 skip_unless_version clang-tidy
 readonly build=$1
 readonly library=('src/*.cpp' 'adaptors/c/*.cpp')
-readonly lab=('lab/support/*.cpp' 'lab/page/*.cpp' 'lab/run/*.cpp' 'lab/llm/data/*.cpp' 'lab/report/*.cpp' 'lab/bounds/*.cpp' 'lab/sweep/*.cpp' 'lab/reproduce/*.cpp')
 readonly most_changed=24
 
 # tidy [ARGUMENTS...]: over the files on standard input, one a line.
@@ -19,7 +18,17 @@ tidy() {
   xargs -d '\n' --no-run-if-empty -n 1 -P "$(nproc)" clang-tidy --quiet -p "$build" --warnings-as-errors='*' "$@" 2>/dev/null
 }
 lint_library() { git ls-files "${library[@]}" | tidy; }
-lint_lab() { git ls-files "${lab[@]}" | tidy; }
+# What is compiled without torch, as BUILD_FOLDER has it.
+lab_files() {
+  python3 -B - "$build/compile_commands.json" <<'PYTHON'
+import json, os, sys
+with open(sys.argv[1]) as file:
+    commands = json.load(file)
+paths = {os.path.relpath(entry["file"]) for entry in commands if "torch" not in entry["command"]}
+print("\n".join(sorted(path for path in paths if path.startswith("lab/"))))
+PYTHON
+}
+lint_lab() { lab_files | tidy; }
 lint_torch() {
   grep -q 'adaptors/python/native/' "$build/compile_commands.json" || return 0
   # Clang accepts the headers of torch 1.13 only in this order.
@@ -30,9 +39,9 @@ lint_changed() {
   local files
   # A shallow clone may lack the commit before.
   files=$({
-    git diff --name-only --diff-filter=d HEAD -- "${library[@]}" "${lab[@]}"
-    git diff --name-only --diff-filter=d HEAD~1 HEAD -- "${library[@]}" "${lab[@]}" 2>/dev/null || true
-  } | sort -u)
+    git diff --name-only --diff-filter=d HEAD
+    git diff --name-only --diff-filter=d HEAD~1 HEAD 2>/dev/null || true
+  } | sort -u | grep -Fxf <(git ls-files "${library[@]}"; lab_files) || true)
   head -n "$most_changed" <<<"$files" | grep . | tidy || [[ -z $files ]]
   (($(wc -l <<<"$files") <= most_changed)) || echo "not checked: $(tail -n +$((most_changed + 1)) <<<"$files" | paste -s -d' ')"
 }

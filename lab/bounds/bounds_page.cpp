@@ -235,7 +235,7 @@ std::string rules_sentence(double kappa) {
         "their dashes alternate.",
         kappa);
   }
-  return "Drawn for the published rule; the option <code>--kappa 3</code> adds robust moments for "
+  return "Drawn for the published rule; the option <code>--robust-kappa 3</code> adds robust moments for "
          "comparison.";
 }
 

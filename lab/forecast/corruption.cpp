@@ -14,10 +14,9 @@ constexpr std::uint64_t kNoisePlace = kWherePlace + 1;
 Status Corruption::validate() const {
   if (!(probability >= 0 && probability <= 1))
     return {StatusCode::invalid_argument,
-            fmt::format("the probability of corruption must be in [0, 1], got {}", probability)};
+            fmt::format("corrupt_probability must be in [0, 1], got {}", probability)};
   if (!(level >= 0 && std::isfinite(level)))
-    return {StatusCode::invalid_argument,
-            fmt::format("the level of corruption must be at least 0, got {}", level)};
+    return {StatusCode::invalid_argument, fmt::format("corrupt_level must be at least 0, got {}", level)};
   return {};
 }
 

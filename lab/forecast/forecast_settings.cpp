@@ -38,6 +38,11 @@ Status validate_forecast(const TrainOptions& options) {
   // Any number of channels will do here: how many there are is known with the data.
   GRADSTAB_RETURN_IF_ERROR(patch_tst_config(settings, 1).validate());
   GRADSTAB_RETURN_IF_ERROR(corruption_of(settings).validate());
+  if (settings.corrupt_level > 0.0 && settings.corrupt_probability == 0.0)
+    return invalid_setting("corrupt_probability", "above 0 where there is a corrupt_level",
+                           settings.corrupt_probability);
+  if (settings.compat_revin_inverse && !settings.revin_affine)
+    return invalid_setting("compat_revin_inverse", "false without revin_affine, which it is about", "true");
   if (options.precision != "fp32")
     return invalid_setting("precision", "fp32 for task forecast", "'" + options.precision + "'");
   return {};

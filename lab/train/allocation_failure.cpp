@@ -19,7 +19,7 @@ Status out_of_memory(const std::string& asked) {
                                               : fmt::format("; this machine has {}",
                                                             memory_text(static_cast<double>(machine.memory)));
   return {StatusCode::failed_precondition,
-          fmt::format("out of memory: {}{}; choose a smaller model, batch or context", asked, has)};
+          fmt::format("out of memory: {}{}; choose a smaller model or batch", asked, has)};
 }
 
 /// The host's allocator says "you tried to allocate 12345 bytes".

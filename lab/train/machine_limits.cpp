@@ -88,8 +88,8 @@ Status check_machine(const TrainOptions& options, const Machine& machine, int jo
                         need.gradients > need.activations ? "gradients" : "activations of a micro-batch",
                         memory_text(std::max(need.gradients, need.activations)));
   return {StatusCode::failed_precondition,
-          fmt::format("{} at least {} of memory ({}{}), and this machine has {}; choose a smaller model, "
-                      "batch or context, or start it anyway with --ignore-limits",
+          fmt::format("{} at least {} of memory ({}{}), and this machine has {}; choose a smaller model "
+                      "or batch, or start it anyway with --ignore-limits",
                       jobs == 1 ? "this run needs" : fmt::format("{} such runs at a time need", jobs),
                       memory_text(total), jobs == 1 ? "" : "each: ", parts,
                       memory_text(static_cast<double>(machine.memory)))};

@@ -1,8 +1,11 @@
 #include "lab/train/task_kind.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+
+#include "lab/support/nearest.hpp"
 
 namespace gradstab::lab {
 
@@ -22,11 +25,12 @@ Status apply_recipe(TrainOptions& options, std::string_view name) {
   const auto recipes = options.kind == nullptr ? std::vector<Recipe>() : options.kind->recipes();
   const Recipe* const recipe = TaskKind::find(recipes, name);
   if (recipe == nullptr) {
-    std::string known;
-    for (const Recipe& one : recipes) known += (known.empty() ? "" : ", ") + one.name;
+    std::vector<std::string> known;
+    for (const Recipe& one : recipes) known.push_back(one.name);
     return {StatusCode::invalid_argument,
             known.empty() ? fmt::format("there is no recipe '{}'; this task has none", name)
-                          : fmt::format("there is no recipe '{}'; there are {}", name, known)};
+                          : fmt::format("there is no recipe '{}'; there are {}; did you mean {}?", name,
+                                        fmt::join(known, ", "), nearest(std::string(name), known))};
   }
   for (const auto& [key, value] : recipe->settings) {
     const Status set = set_setting(options, key, value);

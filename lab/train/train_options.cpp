@@ -134,6 +134,8 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(within("warmup_epochs", 0, 1'000'000, warmup_epochs));
   if (!(warmup_start >= 0.0 && warmup_start <= 1.0))
     return invalid_setting("warmup_start", "in [0, 1]", warmup_start);
+  if (warmup_hold && warmup == 0 && warmup_epochs == 0)
+    return invalid_setting("warmup_hold", "false without a warm-up", "true");
   GRADSTAB_RETURN_IF_ERROR(one_of("schedule", kScheduleNames, schedule));
   if (counts_epochs(*schedule_named(schedule)) && !has_epochs(*this)) {
     return invalid_setting("schedule", "one that counts updates, since this task has no epochs",

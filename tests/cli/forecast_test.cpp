@@ -157,6 +157,26 @@ TEST_F(ForecastTest, WhatIsNoSeriesIsRefusedWithLineAndColumn) {
   EXPECT_THAT(run(train("x", {"--precision", "bf16"}), 2).err,
               HasSubstr("precision must be fp32 for task forecast"));
   EXPECT_THAT(run(train("x", {"--vocab-size", "3"}), 2).err, HasSubstr("--vocab-size"));
+  EXPECT_THAT(run(train("x", {"--recipe", "weathr"}), 2).err, HasSubstr("did you mean weather?"));
+}
+
+TEST_F(ForecastTest, SettingsWithoutEffectAreRefused) {
+  EXPECT_THAT(run(train("x", {"--corrupt-level", "1"}), 2).err,
+              HasSubstr("corrupt_probability must be above 0 where there is a corrupt_level, got 0"));
+  EXPECT_THAT(run(train("x", {"--compat-revin-inverse"}), 2).err,
+              HasSubstr("compat_revin_inverse must be false without revin_affine"));
+  EXPECT_THAT(run(train("x", {"--warmup-hold"}), 2).err,
+              HasSubstr("warmup_hold must be false without a warm-up"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "x"));
+}
+
+TEST_F(ForecastTest, TasksAreNamedWhereNoneIsGiven) {
+  EXPECT_THAT(run({"train"}, 2).err, HasSubstr("train: no task given; expected llm or forecast"));
+  EXPECT_THAT(run({"train", "--steps", "3"}, 2).err,
+              HasSubstr("train: no task given; expected llm or forecast"));
+  EXPECT_THAT(run({"train", "forcast"}, 2).err,
+              HasSubstr("train: there is no task 'forcast', only llm or forecast; did you mean forecast?"));
+  EXPECT_THAT(run({"sweep"}, 2).err, HasSubstr("sweep: no task given; expected llm or forecast"));
 }
 
 // A recipe in epochs must not outlive a length in updates that was given: three lengths would be one run.
