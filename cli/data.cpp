@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "cli/commands.hpp"
@@ -38,8 +39,7 @@ void add_options(CLI::App& verb, const lab::TaskKind& kind, Action& action) {
   lab::for_each_setting(arguments->options, [&](const char* name, auto& field, const char* help) {
     const auto found = std::ranges::find(settings, name);
     if (found == settings.end()) return;
-    std::string flag = found == settings.begin() ? std::string("source") : "--" + std::string(name);
-    std::ranges::replace(flag, '_', '-');
+    const std::string flag = found == settings.begin() ? std::string("source") : lab::flag_of(name);
     if constexpr (!std::is_same_v<std::remove_reference_t<decltype(field)>, bool>)
       add_value(verb, flag, field, help)->capture_default_str();
     else
@@ -47,6 +47,7 @@ void add_options(CLI::App& verb, const lab::TaskKind& kind, Action& action) {
   });
   if (const auto question = kind.data_question())
     verb.add_option(question->flag, arguments->text, question->help);
+  verb.footer(fmt::format("\nExample: gradstab data {} {}", kind.name(), kind.data_example()));
   verb.callback([&verb, &action, arguments] {
     if (verb.get_subcommands().empty()) action = [arguments] { return run_data(*arguments); };
   });
@@ -66,7 +67,6 @@ void add_data(CLI::App& app, Action& action) {
     add_options(*data->add_subcommand(std::string(kind.name()), fmt::format("of train {}", kind.name())),
                 kind, action);
   }
-  data->footer("\nExample: gradstab data book.txt.gz --vocab-size 2000 --encode 'stabilize the norm'");
 }
 
 }  // namespace gradstab::cli

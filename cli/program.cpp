@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <exception>
 #include <sstream>
 #include <string>
@@ -135,6 +136,8 @@ Status check_not_there(const std::filesystem::path& file, const std::string& fla
 
 int run_program(int argc, char** argv, const std::function<void(CLI::App&, Action&)>& add_verbs) {
   open_missing_descriptors();
+  // A file that outgrows its limit is an error of that write, and not the end of the program.
+  std::signal(SIGXFSZ, SIG_IGN);
   return exit_code_after_output(parse_and_run(argc, argv, add_verbs));
 }
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -11,6 +10,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
+#include "lab/report/common_data.hpp"
 #include "lab/report/verdict.hpp"
 #include "lab/run/run_record.hpp"
 #include "lab/support/files.hpp"
@@ -38,8 +38,10 @@ void print_table(const std::vector<lab::RunRecord>& runs) {
   for (const char* heading : {"vs first", "spikes", "largest norm", "time"}) rows[0].emplace_back(heading);
   rows[0].push_back(measures.sample + "/s");
   rows[0].emplace_back("state");
+  const bool comparable = lab::data_that_differ(runs).empty();
   for (const lab::RunRecord& run : runs) {
-    const lab::RunFigures figures = lab::figures_of(run, runs.front());
+    lab::RunFigures figures = lab::figures_of(run, runs.front());
+    if (!comparable) figures.difference = lab::kNoValue;
     std::vector<std::string>& row = rows.emplace_back();
     row.push_back(run.name);
     for (std::size_t i = 0; i < measures.metrics.size(); ++i) {

@@ -254,15 +254,14 @@ void add_reproduce(CLI::App& app, Action& action) {
                    "what to reproduce; without it, all items are listed with their state here");
   verb->add_option("--scale", arguments->scale,
                    "smoke: under 2 minutes, shows only that it works; cpu: at most 90 minutes on 2 cores; "
-                   "gpu: one H100, an hour "
-                   "at most; paper: the published setting")
+                   "gpu: one H100, an hour at most; paper: the published setting")
       ->capture_default_str()
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
   add_path(*verb, "--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
   add_path(*verb, "--data", arguments->data,
            "data to train on instead of the default of the task: a text or JSONL file, or a series as CSV");
   add_value(*verb, "--seeds", arguments->seeds,
-            "seeds per configuration [3; smoke: 1]; more can be added later")
+            "seeds per configuration [that of the item at this scale]; more can be added later")
       ->check(CLI::Range(1, 1000));
   add_value(*verb, "--jobs", arguments->jobs,
             "runs at the same time [the number of cores; 4 on a GPU, which they share]")

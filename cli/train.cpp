@@ -24,9 +24,10 @@ namespace gradstab::cli {
 namespace {
 
 Result<std::unique_ptr<lab::Task>> make_task(const lab::TrainOptions& options) {
-  const auto entry = std::ranges::find(lab::all_tasks(), options.kind, &lab::TaskEntry::kind);
+  const auto entry = lab::entry_of(*options.kind);
+  if (!entry) return entry.status();
   ProgressLine line;
-  return entry->make(options, [&](std::string_view doing, double fraction) {
+  return (*entry)->make(options, [&](std::string_view doing, double fraction) {
     line.show(fraction, fmt::format("preparing data: {}", doing));
   });
 }
@@ -133,9 +134,10 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
     }
     return kExitInterrupted;
   }
-  print("result   {}, {} gradient spikes, {} at {:.0f} {}/s{}\n", values_text(info, summary),
-        summary["spikes"].whole(), format_duration(summary["seconds"].number()),
-        summary[info.rate_key()].number_or_nan(), info.sample,
+  const double rate = summary[info.rate_key()].number_or_nan();
+  print("result   {}, {} gradient spikes, {}{}{}\n", values_text(info, summary), summary["spikes"].whole(),
+        format_duration(summary["seconds"].number()),
+        std::isnan(rate) ? std::string() : fmt::format(" at {:.0f} {}/s", rate, info.sample),
         summary["diverged"].truth() ? "  DIVERGED: not better than an uninformed guess" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",

@@ -106,23 +106,17 @@ void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
       help);
 }
 
-std::string flag_of(std::string_view setting) {
-  std::string flag = fmt::format("--{}", setting);
-  std::ranges::replace(flag, '_', '-');
-  return flag;
-}
-
-/// Lengths in updates that were given count, over those in epochs of a recipe. Both at once contradict.
+/// Lengths that were given count, over those of a recipe in the other unit. Both at once contradict.
 void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
   for (const std::string& name : lab::setting_names(options)) {
-    const std::string_view in_epochs = lab::in_epochs(name);
-    if (in_epochs.empty() || verb.count(flag_of(name)) == 0) continue;
-    if (const auto* other = verb.get_option_no_throw(flag_of(in_epochs));
-        other != nullptr && other->count() > 0)
+    const std::string_view other = lab::other_length(name);
+    if (other.empty() || verb.count(lab::flag_of(name)) == 0) continue;
+    if (const auto* option = verb.get_option_no_throw(lab::flag_of(other));
+        option != nullptr && option->count() > 0)
       throw CLI::ValidationError(
-          flag_of(name),
-          fmt::format("cannot be given beside {}, which says the same in epochs", flag_of(in_epochs)));
-    lab::let_count(options, name);
+          lab::flag_of(name),
+          fmt::format("cannot be given beside {}, which says the same in another unit", lab::flag_of(other)));
+    lab::prefer_length(options, name);
   }
 }
 
@@ -131,7 +125,7 @@ void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
 void add_settings(CLI::App& verb, lab::TrainOptions& options) {
   add_recipe(verb, options);
   lab::for_each_setting(options, [&](const char* name, auto& field, const char* help) {
-    const std::string flag = flag_of(name);
+    const std::string flag = lab::flag_of(name);
     if constexpr (std::is_same_v<std::remove_reference_t<decltype(field)>, bool>) {
       verb.add_flag(flag, field, help);
     } else {
@@ -143,11 +137,11 @@ void add_settings(CLI::App& verb, lab::TrainOptions& options) {
   for (const lab::Shorthand& shorthand : lab::shorthands()) {
     for (const std::string_view name : {shorthand.name, shorthand.formerly}) {
       if (name.empty()) continue;
-      const std::string flag = flag_of(name);
+      const std::string flag = lab::flag_of(name);
       const std::string help =
           name == shorthand.name
               ? fmt::format("short for {}({}=...) in the transform", shorthand.method, shorthand.setting)
-              : fmt::format("older name of {}", flag_of(shorthand.name));
+              : fmt::format("older name of {}", lab::flag_of(shorthand.name));
       verb.add_option_function<std::string>(
           flag,
           [given, name = std::string(name)](const std::string& value) { given->emplace_back(name, value); },

@@ -16,7 +16,8 @@ Status Corruption::validate() const {
     return {StatusCode::invalid_argument,
             fmt::format("corrupt_probability must be in [0, 1], got {}", probability)};
   if (!(level >= 0 && std::isfinite(level)))
-    return {StatusCode::invalid_argument, fmt::format("corrupt_level must be at least 0, got {}", level)};
+    return {StatusCode::invalid_argument,
+            fmt::format("corrupt_level must be finite and at least 0, got {}", level)};
   return {};
 }
 

@@ -25,7 +25,8 @@ struct Corruption {
   Status validate() const;
 };
 
-/// Corrupts the inputs of one update in place. The noise of element i is a function of (draw, i) alone.
+/// Corrupts the inputs of one micro-batch in place; `maximum` is in standard deviations. The noise of element
+/// i is a function of (draw, i) alone.
 void corrupt(std::span<float> inputs, const Corruption& corruption, double maximum, const nn::Draw& draw);
 
 }  // namespace gradstab::lab::forecast

@@ -127,8 +127,8 @@ class SeriesBuilder {
   }
 
   Status number(const std::string& field, std::size_t line, std::size_t column) {
-    const auto value =
-        parse_number<double>(field.starts_with('+') ? std::string_view(field).substr(1) : field);
+    const auto value = parse_number<double>(
+        field.starts_with('+') && !field.starts_with("+-") ? std::string_view(field).substr(1) : field);
     if (!value) {
       const bool decimal_comma = field.find(',') != std::string::npos &&
                                  field.find_first_not_of("0123456789+-.,eE") == std::string::npos;

@@ -25,9 +25,9 @@ namespace gradstab::lab::forecast {
 ///     Where the steps between dates differ, a note says how often and where first.
 ///   - Every other column is a channel, and every field of it a number with a decimal point, of magnitude
 ///     1e30 at most.
-///   - A value that is missing (an empty field, or NA, N/A, NaN, null, none, ?, - in any case) is refused,
-///   and
-///     so is a row with more or fewer fields than there are names. Nothing is filled in.
+///   - A missing value (an empty field, or NA, N/A, NaN, null, none, ? or -, in any case) is refused, and so
+///   is
+///     a row with more or fewer fields than there are names. Nothing is filled in.
 ///   - Blank lines at the end are skipped; elsewhere they are refused.
 ///   - A column whose values are all the same is a channel like any other (standardization.hpp says how it is
 ///     scaled); a note names it. A table of nothing else is refused.

@@ -12,17 +12,8 @@ namespace gradstab::lab::forecast {
 namespace {
 
 std::string part_text(const ForecastData& data, PartRows rows, const Windows& windows) {
-  const auto day = [&](std::int64_t row) {
-    return data.series.dates.empty() ? fmt::format("row {}", row + 1)
-                                     : data.series.dates[static_cast<std::size_t>(row)];
-  };
-  return fmt::format("{} rows from {} to {}, {} windows", rows.end - rows.begin, day(rows.begin),
-                     day(rows.end - 1), windows.count());
-}
-
-std::string score_text(const Score& score) {
-  return fmt::format("MSE {:.4f}, MAE {:.4f} over the test part", score.mean_squared_error(),
-                     score.mean_absolute_error());
+  return fmt::format("{} rows from {} to {}, {} windows", rows.end - rows.begin,
+                     data.series.time_of(rows.begin), data.series.time_of(rows.end - 1), windows.count());
 }
 
 }  // namespace
@@ -57,8 +48,8 @@ DataReport data_report(const ForecastData& data) {
       {"training", part_text(data, data.parts.training, data.training)},
       {"validation", part_text(data, data.parts.validation, data.validation)},
       {"test", part_text(data, data.parts.test, data.test)},
-      {"last value", score_text(score_last_value(data.test))},
-      {"window mean", score_text(score_window_mean(data.test))},
+      {"last value", to_string(score_last_value(data.test)) + " over the test part"},
+      {"window mean", to_string(score_window_mean(data.test)) + " over the test part"},
       {"sha256", series.sha256}};
   for (const std::string& note : series.notes) report.emplace_back("note", note);
   return report;

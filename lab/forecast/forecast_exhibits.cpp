@@ -21,10 +21,10 @@ constexpr std::int64_t kHorizonsSeen = 2;
 Json scores_table(const Series& series, const Score& score, const Score& linear, const Windows& test) {
   std::string caption =
       "On all windows of the test part, on the scale on which each channel of the training part has mean 0 "
-      "and "
-      "variance 1. The linear model is one map from a window to what follows, the same for all channels, "
-      "fitted "
-      "to all training windows in closed form.";
+      "and variance 1. "
+      "The linear model is one map from a window to what follows, the same for all channels, fitted to all "
+      "training windows "
+      "in closed form.";
   if (series.name == kEarthOrientationSource)
     caption +=
         " The rotation of the Earth is almost linear in its past: this series compares methods, not models.";
@@ -38,7 +38,7 @@ Json scores_table(const Series& series, const Score& score, const Score& linear,
   add("last value", score_last_value(test));
   add("mean of the window", score_window_mean(test));
   return {{"kind", "table"},
-          {"title", "Beside those who know less."},
+          {"title", "Beside simpler forecasts."},
           {"caption", caption},
           {"columns", {"forecast", "MSE", "MAE"}},
           {"rows", rows}};
@@ -64,8 +64,7 @@ Json forecast_exhibits(const Series& series, const Forecaster& forecaster, const
   const std::int64_t seen = std::min(test.look_back(), kHorizonsSeen * test.horizon());
   const std::int64_t length = seen + test.horizon();
   const std::int64_t row = test.first_target_row(index);
-  const std::string begin =
-      series.dates.empty() ? fmt::format("row {}", row + 1) : series.dates[static_cast<std::size_t>(row)];
+  const std::string begin = series.time_of(row);
   const std::int64_t channels = std::min(kMostChannels, test.channels());
   Json x = Json::array();
   for (std::int64_t i = 0; i < length; ++i) x.push_back(i - seen);

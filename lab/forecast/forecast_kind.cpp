@@ -77,6 +77,7 @@ class ForecastKind final : public TaskKind {
   std::optional<double> device_seconds(const TrainOptions&, int) const override { return {}; }
 
   std::vector<std::string_view> data_settings() const override { return {"data", "look_back", "horizon"}; }
+  std::string_view data_example() const noexcept override { return "hours.csv --look-back 48 --horizon 12"; }
   std::optional<DataQuestion> data_question() const override { return {}; }
   Result<DataReport> describe_data(const TrainOptions& options, const std::string&,
                                    const PreparationProgress&) const override {

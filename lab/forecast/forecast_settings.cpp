@@ -44,7 +44,7 @@ Status validate_forecast(const TrainOptions& options) {
   if (settings.compat_revin_inverse && !settings.revin_affine)
     return invalid_setting("compat_revin_inverse", "false without revin_affine, which it is about", "true");
   if (options.precision != "fp32")
-    return invalid_setting("precision", "fp32 for task forecast", "'" + options.precision + "'");
+    return invalid_setting("precision", "fp32 for this task", "'" + options.precision + "'");
   return {};
 }
 

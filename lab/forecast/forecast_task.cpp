@@ -13,20 +13,11 @@
 #include "lab/forecast/linear_model.hpp"
 #include "lab/forecast/patch_tst.hpp"
 #include "lab/forecast/trivial_predictors.hpp"
+#include "lab/support/arithmetic.hpp"
 #include "lab/train/device.hpp"
 
 namespace gradstab::lab::forecast {
 namespace {
-
-/// Every n-th of `count` windows.
-std::int64_t thinned(std::int64_t count, std::int64_t stride) {
-  return (count + stride - 1) / stride;
-}
-
-/// What training is compared with, as it stands in run.json.
-std::string score_text(const Score& score) {
-  return fmt::format("MSE {:.4f}, MAE {:.4f}", score.mean_squared_error(), score.mean_absolute_error());
-}
 
 class ForecastTask final : public Task {
  public:
@@ -40,7 +31,7 @@ class ForecastTask final : public Task {
         batch_(options.batch),
         accumulation_(options.accumulation),
         data_(std::move(data)),
-        order_(thinned(data_->training.count(), settings_.window_stride), options.batch, options.seed,
+        order_(divided_up(data_->training.count(), settings_.window_stride), options.batch, options.seed,
                settings_.compat_drop_last),
         model_(patch_tst_config(settings_, data_->training.channels()), options.seed) {
     model_->to(device_);  // after the draws, so that all devices begin with the same weights
@@ -51,7 +42,7 @@ class ForecastTask final : public Task {
   const TaskInfo& info() const noexcept override { return info_; }
   torch::nn::Module& model() override { return *model_; }
   std::int64_t updates_per_epoch() const noexcept override {
-    return (order_.updates_per_epoch() + accumulation_ - 1) / accumulation_;
+    return divided_up(order_.batches_per_epoch(), accumulation_);
   }
 
   torch::Tensor training_loss(std::uint64_t index) override {
@@ -70,12 +61,12 @@ class ForecastTask final : public Task {
   Evaluation evaluate(Extent extent) override {
     const bool test = extent == Extent::test;
     const Windows& windows = test ? data_->test : data_->validation;
-    const std::int64_t count = scored_windows(windows.count(), batch_, settings_.compat_drop_last);
+    const std::int64_t count = in_whole_batches(windows.count(), batch_, settings_.compat_drop_last);
     const std::int64_t stride = extent == Extent::quick ? settings_.window_stride : 1;
     const Forecaster forecaster = [&](const torch::Tensor& inputs) {
       return model_->forward(inputs.to(device_));
     };
-    const Score found = score(forecaster, windows, thinned(count, stride), batch_, stride);
+    const Score found = score(forecaster, windows, divided_up(count, stride), batch_, stride);
     Evaluation evaluation{{found.mean_squared_error(), found.mean_absolute_error()}};
     if (test) {
       evaluation.exhibits = forecast_exhibits(data_->series, forecaster, found, linear_, data_->test);
@@ -115,9 +106,10 @@ class ForecastTask final : public Task {
             {"training_windows", data_->training.count()},
             {"validation_windows", data_->validation.count()},
             {"test_windows", data_->test.count()},
-            {"last_value", score_text(score_last_value(data_->test))},
-            {"window_mean", score_text(score_window_mean(data_->test))},
-            {"linear_model", score_text(linear_)},
+            {"last_value", to_string(score_last_value(data_->test))},
+            {"window_mean", to_string(score_window_mean(data_->test))},
+            {"linear_model", to_string(linear_)},
+            {"notes", data_->series.notes},
             {"sha256", data_->series.sha256}};
   }
 

@@ -27,7 +27,7 @@ struct Parts {
 ///     30 days; later rows are not used;
 ///   - any other: the first 70 % of the rows, rounded down, for training, the last 20 %, rounded down, for
 ///   test,
-///     what is between for validation.
+///     and what is between for validation.
 /// Validation and test windows look back across the beginning of their part. So a part has as many windows as
 /// rows minus horizon plus 1; of the training part the first look_back rows can only be looked back at.
 /// Errors: invalid_argument where a part has no window, with the rows that are there and that are needed.

@@ -1,9 +1,12 @@
 // How far forecasts are from the truth.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 namespace gradstab::lab::forecast {
 
@@ -34,5 +37,10 @@ class Score {
   double squares_ = 0, magnitudes_ = 0;
   std::int64_t count_ = 0;
 };
+
+/// "MSE 0.3798, MAE 0.4014"
+inline std::string to_string(const Score& score) {
+  return fmt::format("MSE {:.4f}, MAE {:.4f}", score.mean_squared_error(), score.mean_absolute_error());
+}
 
 }  // namespace gradstab::lab::forecast

@@ -20,6 +20,11 @@ struct Series {
   std::int64_t rows() const noexcept {
     return channels.empty() ? 0 : static_cast<std::int64_t>(values.size() / channels.size());
   }
+  /// The date of a row, or "row 7".
+  std::string time_of(std::int64_t row) const {
+    return dates.empty() ? std::string("row ").append(std::to_string(row + 1))
+                         : dates[static_cast<std::size_t>(row)];
+  }
   double value(std::int64_t row, std::int64_t channel) const {
     return values[static_cast<std::size_t>(row * channel_count() + channel)];
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lab/support/arithmetic.hpp"
 #include "lab/support/hashing.hpp"
 #include "lab/support/permutation.hpp"
 
@@ -23,29 +24,27 @@ void Windows::copy(std::span<const std::int64_t> indices, float* inputs, float* 
 }
 
 WindowOrder::WindowOrder(std::int64_t windows, std::int64_t batch, std::uint64_t seed, bool drop_last)
-    : windows_(scored_windows(windows, batch, drop_last)),
+    // What is left out of an epoch is another part in each: the order is that of all windows.
+    : windows_(windows),
       batch_(batch),
       seed_(seed),
-      updates_per_epoch_((windows_ + batch - 1) / batch) {
-  // What is left out of an epoch is another part in each: the order is that of all windows.
-  windows_ = windows;
-}
+      batches_per_epoch_(divided_up(in_whole_batches(windows, batch, drop_last), batch)) {}
 
-std::int64_t WindowOrder::size(std::uint64_t update) const noexcept {
-  const auto in_epoch = static_cast<std::int64_t>(update % static_cast<std::uint64_t>(updates_per_epoch_));
+std::int64_t WindowOrder::size(std::uint64_t index) const noexcept {
+  const auto in_epoch = static_cast<std::int64_t>(index % static_cast<std::uint64_t>(batches_per_epoch_));
   return std::min(batch_, windows_ - in_epoch * batch_);
 }
 
-void WindowOrder::batch(std::uint64_t update, std::span<std::int64_t> out) const noexcept {
-  const auto epoch = update / static_cast<std::uint64_t>(updates_per_epoch_);
+void WindowOrder::batch(std::uint64_t index, std::span<std::int64_t> out) const noexcept {
+  const auto epoch = index / static_cast<std::uint64_t>(batches_per_epoch_);
   const auto first =
-      update % static_cast<std::uint64_t>(updates_per_epoch_) * static_cast<std::uint64_t>(batch_);
+      index % static_cast<std::uint64_t>(batches_per_epoch_) * static_cast<std::uint64_t>(batch_);
   const std::uint64_t key = mix64(mix64(seed_) ^ epoch);
   for (std::size_t i = 0; i < out.size(); ++i)
     out[i] = static_cast<std::int64_t>(permuted_index(first + i, static_cast<std::uint64_t>(windows_), key));
 }
 
-std::int64_t scored_windows(std::int64_t windows, std::int64_t batch, bool drop_last) noexcept {
+std::int64_t in_whole_batches(std::int64_t windows, std::int64_t batch, bool drop_last) noexcept {
   return drop_last && windows >= batch ? windows / batch * batch : windows;
 }
 

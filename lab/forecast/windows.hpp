@@ -43,28 +43,28 @@ class Windows {
   std::int64_t count_ = 0;
 };
 
-/// The training batches of windows, as a function of (seed, number of the update): every epoch visits every
-/// window once in an order of its own. Any batch can be made at any time, without state to save.
+/// The training batches of windows, as a function of (seed, index of the micro-batch): every epoch visits
+/// every window once in an order of its own. Any batch can be made at any time, without state to save.
 class WindowOrder {
  public:
   /// `drop_last` leaves the smaller last batch of an epoch out, as the published code does; without it, it is
   /// trained on as any other. All counts are at least 1.
   WindowOrder(std::int64_t windows, std::int64_t batch, std::uint64_t seed, bool drop_last = false);
 
-  std::int64_t updates_per_epoch() const noexcept { return updates_per_epoch_; }
-  /// Windows in the batch of an update.
-  std::int64_t size(std::uint64_t update) const noexcept;
-  /// Their numbers; `out` has size(update) elements.
-  void batch(std::uint64_t update, std::span<std::int64_t> out) const noexcept;
+  std::int64_t batches_per_epoch() const noexcept { return batches_per_epoch_; }
+  /// Windows in a micro-batch.
+  std::int64_t size(std::uint64_t index) const noexcept;
+  /// Their numbers; `out` has size(index) elements.
+  void batch(std::uint64_t index, std::span<std::int64_t> out) const noexcept;
 
  private:
   std::int64_t windows_, batch_;
   std::uint64_t seed_;
-  std::int64_t updates_per_epoch_;
+  std::int64_t batches_per_epoch_;
 };
 
 /// How many of `windows` windows a score is taken over, from the first on: all of them or, with the published
 /// `drop_last`, only those of whole batches.
-std::int64_t scored_windows(std::int64_t windows, std::int64_t batch, bool drop_last) noexcept;
+std::int64_t in_whole_batches(std::int64_t windows, std::int64_t batch, bool drop_last) noexcept;
 
 }  // namespace gradstab::lab::forecast

@@ -13,9 +13,8 @@
 namespace gradstab::lab {
 
 /// A decoder-only transformer after Touvron et al. 2023 (arXiv:2302.13971) in the form of the GaLore /
-/// Stable-SPAM pre-training code: pre-norm blocks x += attention(norm(x)), x
-/// += mlp(norm(x)), a final norm and an untied head; no bias, no dropout. Unlike that code, no row of the
-/// embedding is zeroed.
+/// Stable-SPAM pre-training code: pre-norm blocks x += attention(norm(x)), x += mlp(norm(x)), a final norm
+/// and an untied head; no bias, no dropout. Unlike that code, no row of the embedding is zeroed.
 ///
 /// Parameters carry the usual names: "model.embed_tokens.weight" [V, h], then for every layer n
 /// "model.layers.n.self_attn.{q,k,v,o}_proj.weight" [h, h], "model.layers.n.mlp.{gate,up}_proj.weight" [i,

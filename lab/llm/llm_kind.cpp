@@ -77,6 +77,9 @@ class LlmKind final : public TaskKind {
   }
 
   std::vector<std::string_view> data_settings() const override { return {"data", "tokenizer", "vocab_size"}; }
+  std::string_view data_example() const noexcept override {
+    return "book.txt.gz --vocab-size 2000 --encode 'stabilize the norm'";
+  }
   std::optional<DataQuestion> data_question() const override {
     return DataQuestion{"--encode", "also print the tokens of this text"};
   }

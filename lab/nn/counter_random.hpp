@@ -3,7 +3,7 @@
 //
 // Dropout in most libraries draws from one serial generator, whose state a checkpoint must carry and which
 // no second thread can help. Here an element's number is a hash of its index under a key, and the key a hash
-// of the run's seed, the number of the update and the place in the model (the idea of Salmon et al. 2011,
+// of the run's seed, the index of the micro-batch and the place in the model (the idea of Salmon et al. 2011,
 // "Parallel random numbers: as easy as 1, 2, 3"; the hash is a cheaper one than theirs).
 //
 // The numbers are part of what a resumed run repeats bit for bit, so they may never change.
@@ -21,11 +21,11 @@ struct CounterKey {
   bool operator==(const CounterKey&) const = default;
 };
 
-/// The draws of one update of one run. Everything that is random in an update is keyed by this and by a
+/// The draws of one micro-batch of one run. Everything that is random in one is keyed by this and by a
 /// place.
 struct Draw {
   std::uint64_t seed = 0;   ///< of the run
-  std::uint64_t index = 0;  ///< of the update
+  std::uint64_t index = 0;  ///< of the micro-batch
   /// The key of a place; two places of one model have different numbers.
   constexpr CounterKey key(std::uint64_t place) const noexcept {
     const std::uint64_t hash = mix64(mix64(mix64(seed) ^ index) ^ place);

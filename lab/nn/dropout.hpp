@@ -1,4 +1,4 @@
-// Dropout whose masks are functions of (seed, update, place), as a differentiable function of tensors.
+// Dropout whose masks are functions of (seed, micro-batch, place), as a differentiable function of tensors.
 #pragma once
 
 #include <torch/torch.h>

@@ -101,6 +101,8 @@ std::string lines_of(const json& exhibit) {
     if (values.back().size() != x.size()) return "";
     up.add(values.back());
   }
+  // Nothing to draw, or a span that no number can hold.
+  if (!std::isfinite(across.high - across.low) || !std::isfinite(up.high - up.low)) return "";
   std::string legend;
   std::string paths;
   for (std::size_t i = 0; i < values.size(); ++i) {

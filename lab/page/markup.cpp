@@ -48,7 +48,8 @@ std::string escape_html(std::string_view text) {
         result += "&#39;";
         break;
       default:
-        result += c;
+        // HTML has no control characters but the blanks among them.
+        if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') result += c;
     }
   }
   return result;

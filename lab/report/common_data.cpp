@@ -1,9 +1,12 @@
 #include "lab/report/common_data.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "lab/tasks.hpp"
 
@@ -28,6 +31,27 @@ Status check_common_data(std::span<const RunRecord> runs) {
                     other.name, run.name)};
   }
   return {};
+}
+
+std::string data_that_differ(std::span<const RunRecord> runs) {
+  using nlohmann::json;
+  if (runs.empty()) return "";
+  const RunRecord& first = runs.front();
+  const TaskKind* const kind = find_task(first.task);
+  if (kind == nullptr) return "";
+  std::vector<std::string> names;
+  for (const std::string_view name : kind->data_settings()) {
+    const std::string key(name);
+    if (std::ranges::any_of(runs, [&](const RunRecord& run) {
+          return run.settings.value(key, json()) != first.settings.value(key, json());
+        }))
+      names.push_back(key);
+  }
+  const bool other_sum = std::ranges::any_of(runs, [&](const RunRecord& run) {
+    return run.data.value("sha256", json()) != first.data.value("sha256", json());
+  });
+  if (names.empty() && other_sum) return "what was read from the same data";
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 }  // namespace gradstab::lab

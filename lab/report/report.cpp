@@ -13,6 +13,7 @@
 #include "lab/page/page_shell.hpp"
 #include "lab/report/assets.hpp"
 #include "lab/report/chart_data.hpp"
+#include "lab/report/common_data.hpp"
 #include "lab/report/grouping.hpp"
 #include "lab/report/settings_table.hpp"
 #include "lab/report/verdict.hpp"
@@ -241,23 +242,33 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
     settings.back().erase("command");  // it has a section of its own
     surroundings.push_back({{"model", run.model}, {"data", run.data}, {"environment", run.environment}});
   }
+  const std::string other_data = data_that_differ(runs);
+  for (RunFigures& row : figures) {
+    if (other_data.empty()) break;
+    row.comparable = false;
+    row.difference = kNoValue;
+  }
   const std::vector<SettingsColumn> setting_columns = columns_of(arrangement, settings);
 
-  std::string body =
-      fill(assets::page_html,
-           {{"title", escape_html(options.title)},
-            {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
-            {"verdict", verdict_sentence(figures, arrangement, measures)},
-            {"tables", tables(figures, arrangement, measures)},
-            {"evaluation_figures", evaluation_figures(measures)},
-            {"metric_words", metric_words(measures)},
-            {"notes", notes_list(runs, arrangement)},
-            {"evaluations", evaluation_table(runs, arrangement)},
-            {"exhibits", exhibits(runs, arrangement)},
-            {"settings", settings_table(setting_columns, "settings")},
-            {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
-            {"commands", commands(runs, arrangement)},
-            {"generated", options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at)}});
+  std::string body = fill(
+      assets::page_html,
+      {{"title", escape_html(options.title)},
+       {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
+       {"verdict", other_data.empty()
+                       ? verdict_sentence(figures, arrangement, measures)
+                       : fmt::format("There is no verdict: the runs differ in {}, and scores on other data "
+                                     "cannot be compared.",
+                                     escape_html(other_data))},
+       {"tables", tables(figures, arrangement, measures)},
+       {"evaluation_figures", evaluation_figures(measures)},
+       {"metric_words", metric_words(measures)},
+       {"notes", notes_list(runs, arrangement)},
+       {"evaluations", evaluation_table(runs, arrangement)},
+       {"exhibits", exhibits(runs, arrangement)},
+       {"settings", settings_table(setting_columns, "settings")},
+       {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
+       {"commands", commands(runs, arrangement)},
+       {"generated", options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at)}});
   return render_page(options.title, std::move(body), chart_data(runs, arrangement, options.max_points),
                      assets::page_js);
 }

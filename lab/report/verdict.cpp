@@ -43,11 +43,19 @@ double score_at(const RunRecord& run, std::int64_t step) {
   return kNoValue;
 }
 
+/// What the reference scored where `figures` were measured: on the same part, at the same step.
+double score_beside(const RunFigures& figures, const RunRecord& reference) {
+  const RunFigures other = figures_of(reference, reference);
+  if (other.tested == figures.tested && other.score_step == figures.score_step) return other.score();
+  return figures.tested ? kNoValue : score_at(reference, figures.score_step);
+}
+
 void take_summary(const RunSummary& summary, const RunRecord& run, RunFigures& figures) {
   figures.state = summary.diverged              ? RunState::diverged
                   : summary.state == "finished" ? RunState::finished
                                                 : RunState::interrupted;
   figures.values = summary.final;
+  figures.tested = summary.tested;
   figures.spikes = summary.spikes;
   figures.nonfinite = summary.nonfinite;
   figures.seconds = summary.seconds;
@@ -177,8 +185,21 @@ std::int64_t greatest(std::span<const RunFigures> figures, std::int64_t RunFigur
   return step;
 }
 
-bool complete(const RunFigures& row, std::int64_t last) {
-  return row.state != RunState::diverged && row.score_step == last && std::isfinite(row.score());
+/// What the scores of runs that can be compared have in common.
+struct End {
+  std::int64_t step = 0;  ///< where they were measured
+  bool tested = false;    ///< on which part
+};
+
+/// The last one that a run reached.
+End end_of(std::span<const RunFigures> figures) {
+  return {greatest(figures, &RunFigures::score_step),
+          std::ranges::any_of(figures, [](const RunFigures& row) { return row.tested; })};
+}
+
+bool complete(const RunFigures& row, const End& end) {
+  return row.comparable && row.state != RunState::diverged && row.score_step == end.step &&
+         row.tested == end.tested && std::isfinite(row.score());
 }
 
 struct Candidate {
@@ -188,12 +209,12 @@ struct Candidate {
 
 /// Groups of which every run has a finite score at the last evaluation: only these can be compared.
 std::vector<Candidate> candidates(std::span<const RunFigures> figures, const Arrangement& arrangement) {
-  const std::int64_t last = greatest(figures, &RunFigures::score_step);
+  const End end = end_of(figures);
   std::vector<Candidate> result;
   for (std::size_t group = 0; group < arrangement.groups.size(); ++group) {
     std::vector<double> scores;
     for (const std::size_t run : arrangement.groups[group].runs) {
-      if (complete(figures[run], last)) scores.push_back(figures[run].score());
+      if (complete(figures[run], end)) scores.push_back(figures[run].score());
     }
     if (scores.size() == arrangement.groups[group].runs.size()) result.push_back({group, spread_of(scores)});
   }
@@ -253,12 +274,7 @@ RunFigures figures_of(const RunRecord& run, const RunRecord& reference) {
       figures.largest_norm_step = point.step;
     }
   }
-  if (&run != &reference) {
-    const RunFigures other = figures_of(reference, reference);
-    const double base =
-        other.score_step == figures.score_step ? other.score() : score_at(reference, figures.score_step);
-    figures.difference = figures.score() - base;
-  }
+  if (&run != &reference) figures.difference = figures.score() - score_beside(figures, reference);
   return figures;
 }
 
@@ -269,12 +285,12 @@ std::string_view best_word(const Metric& metric) noexcept {
 std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement,
                       const TaskInfo& measures) {
   const std::vector<Column> columns = columns_with_values(figures, measures);
-  const std::int64_t last = greatest(figures, &RunFigures::score_step);
+  const End end = end_of(figures);
   const std::int64_t last_step = greatest(figures, &RunFigures::last_step);
   double best = kNoValue;
   std::size_t compared = 0;
   for (const RunFigures& row : figures) {
-    if (!complete(row, last)) continue;
+    if (!complete(row, end)) continue;
     ++compared;
     if (std::isnan(best) || is_better(measures.score(), row.score(), best)) best = row.score();
   }
@@ -288,9 +304,10 @@ std::string run_table(std::span<const RunFigures> figures, const Arrangement& ar
       std::string detail;
       bool is_best = false;
       if (column.what == Column::What::score && std::isfinite(value)) {
-        is_best = compared > 1 && value == best && complete(row, last);
+        is_best = compared > 1 && value == best && complete(row, end);
         if (is_best) detail = best_word(measures.score());
-        if (row.score_step != last) detail = fmt::format("at step {}", row.score_step);
+        if (row.score_step != end.step) detail = fmt::format("at step {}", row.score_step);
+        if (row.tested != end.tested) detail += (detail.empty() ? "" : ", ") + std::string("validation part");
       }
       if (column.what == Column::What::difference && run == 0) {
         html += "<td class=\"quiet\">reference</td>";
@@ -322,6 +339,8 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
       });
 
   std::string html = table_head(columns, "Configuration", "Mean ± standard deviation over seeds");
+  const End end = end_of(figures);
+  const bool same_data = std::ranges::all_of(figures, &RunFigures::comparable);
   double reference = kNoValue;
   for (std::size_t index = 0; index < arrangement.groups.size(); ++index) {
     const RunGroup& group = arrangement.groups[index];
@@ -332,12 +351,16 @@ std::string group_table(std::span<const RunFigures> figures, const Arrangement& 
     for (const Column& column : columns) {
       if (column.what == Column::What::difference) {
         if (index == 0) reference = mean_score;
+        const double difference = same_data ? mean_score - reference : kNoValue;
         html += index == 0 ? std::string("<td class=\"quiet\">reference</td>")
-                           : cell(mean_score - reference, column.shown(mean_score - reference), "", false);
+                           : cell(difference, column.shown(difference), "", false);
         continue;
       }
       std::vector<double> values;
-      for (const std::size_t run : group.runs) values.push_back(column.value(figures[run]));
+      const bool of_a_part = column.what == Column::What::score || column.what == Column::What::metric;
+      for (const std::size_t run : group.runs)
+        values.push_back(of_a_part && figures[run].tested != end.tested ? kNoValue
+                                                                        : column.value(figures[run]));
       const Spread spread = spread_of(values);
       std::string detail;
       if (std::isfinite(spread.deviation)) detail = "± " + column.shown(spread.deviation);

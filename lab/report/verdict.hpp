@@ -17,7 +17,9 @@ enum class RunState { finished, interrupted, diverged, running_or_killed };
 struct RunFigures {
   std::vector<double> values;    ///< of every metric: final; the last ones measured where there is no summary
   std::int64_t score_step = 0;   ///< where they were measured
-  double difference = kNoValue;  ///< to the reference run's score at the same step
+  bool tested = false;           ///< on the test part, and not on the validation part
+  bool comparable = true;        ///< with the others: they read the same data
+  double difference = kNoValue;  ///< to the reference run's score on the same part at the same step
   double spikes = kNoValue;      ///< tensors flagged, over all steps
   double nonfinite = kNoValue;   ///< tensors with a non-finite gradient, over all steps
   double largest_norm = kNoValue;

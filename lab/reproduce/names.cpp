@@ -89,7 +89,7 @@ std::string horizon_text(const Records& records, const std::string& horizon) {
   const auto run = std::ranges::find(records.runs, horizon, &ItemRun::horizon);
   if (run == records.runs.end()) return "";
   const TrainOptions& options = run->options;
-  const std::string length = options.epochs > 0 ? fmt::format("{} epochs, updates", options.epochs)
+  const std::string length = options.epochs > 0 ? fmt::format("{} epochs with updates", options.epochs)
                                                 : fmt::format("{} updates", options.steps);
   return fmt::format("{} of {}", length, options.kind->update_text(options));
 }

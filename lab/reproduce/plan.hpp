@@ -25,8 +25,8 @@ struct PlannedRun {
 /// the settings of the parts: the user's own data. Errors: a setting that does not fit; names the run.
 Result<std::vector<PlannedRun>> planned_runs(const Plan& plan, const Settings& common);
 
-/// Seconds that `runs` take on so many idle cores of a virtual machine; nothing if one of
-/// them is of a size that was not measured.
+/// Seconds that `runs` take on so many idle cores of a virtual machine; nothing if one of them is of a size
+/// that was not measured.
 std::optional<double> expected_seconds(const std::vector<PlannedRun>& runs, unsigned cores);
 
 /// Seconds of `runs` on one H100, `jobs` at a time; nothing likewise.

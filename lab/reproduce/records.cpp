@@ -135,6 +135,7 @@ struct Header {
   std::int64_t format = kRecordsFormat;
   const TaskKind* kind = nullptr;
   TaskInfo measures;
+  std::optional<std::int64_t> runs;  ///< how many follow
 };
 
 /// The figures whose names depend on the format.
@@ -257,7 +258,8 @@ std::string to_json_lines(const Records& records) {
                        {"scale", records.scale},
                        {"measures", to_json(records.measures)},
                        {"environment", records.environment},
-                       {"data", records.data}};
+                       {"data", records.data},
+                       {"runs", records.runs.size()}};
   std::string text = header.dump() + "\n";
   for (const ItemRun& run : records.runs) text += to_json(run, records.measures).dump() + "\n";
   return text;
@@ -282,11 +284,13 @@ Result<Header> read_header(const Json& line, const std::string& name, Records& r
   if (json["data"].exists()) records.data = json["data"].object();
   records.measures = *format == kOldestRecordsFormat ? measures_of_format_1(kNoValue)
                                                      : task_info_from_json(json["measures"]);
+  std::optional<std::int64_t> runs;
+  if (json["runs"].exists()) runs = json["runs"].whole(0);
   GRADSTAB_RETURN_IF_ERROR(json.status());
   const auto kind = task_named(records.measures.name);
   if (!kind)
     return Status(kind.status().code(), fmt::format("{}: measures.task: {}", name, kind.status().message()));
-  return Header{*format, *kind, records.measures};
+  return Header{*format, *kind, records.measures, runs};
 }
 
 }  // namespace
@@ -318,6 +322,12 @@ Result<Records> records_from_json_lines(const std::string& text) {
     records.runs.push_back(*std::move(run));
   }
   if (number == 0) return Status(StatusCode::corrupt_data, "no lines");
+  // Older versions did not say how many there are.
+  if (header.runs && *header.runs != static_cast<std::int64_t>(records.runs.size())) {
+    return Status(StatusCode::corrupt_data,
+                  fmt::format("{} runs, where the header says {}; the file may be cut off",
+                              records.runs.size(), *header.runs));
+  }
   return records;
 }
 

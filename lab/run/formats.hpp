@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "lab/support/json.hpp"
 #include "lab/train/metric.hpp"

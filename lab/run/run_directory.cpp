@@ -101,20 +101,30 @@ Result<RunDirectory> RunDirectory::open(const std::filesystem::path& path) {
   return RunDirectory(path, *std::move(lock));
 }
 
-Status RunDirectory::go_back_to(std::int64_t step) {
+Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated) {
   const auto text = read_file(path_ / kMetrics, kMetricsFile);
   if (!text) return text.status();
   std::istringstream lines(*text);
   std::string kept;
+  std::int64_t next = 1;  // update of which a line is due
   for (std::string line; std::getline(lines, line);) {
     // A line cut off by a crash does not parse; it lies after the checkpoint by construction.
     const auto parsed = parse_json_object(line, "");
     if (!parsed) continue;
     const auto of_step = as_whole(parsed->value("step", Json()));
+    const Json kind = parsed->value("kind", Json());
     // The test part is scored after the last checkpoint.
-    const bool of_the_end = parsed->value("kind", Json()) == "test";
-    if (of_step && *of_step <= step && !of_the_end) kept += line + "\n";
+    if (!of_step || *of_step > (kind == "eval" ? evaluated : step) || kind == "test") continue;
+    kept += line + "\n";
+    if (kind != "step") continue;
+    if (*of_step != next && gap_.empty())
+      gap_ = fmt::format("'{}' lacks updates from {} on: it was cut or changed after they were written",
+                         (path_ / kMetrics).string(), next);
+    next = *of_step + 1;
   }
+  if (next <= step && gap_.empty())
+    gap_ = fmt::format("'{}' lacks updates {} to {}: it was cut or changed after they were written",
+                       (path_ / kMetrics).string(), next, step);
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
   std::error_code ignored;
   for (const char* name : {kSummary, kExhibits}) std::filesystem::remove(path_ / name, ignored);

@@ -23,14 +23,17 @@ class RunDirectory {
   /// An existing run, as it is. Errors: another process is at work in it, or it cannot be written.
   static Result<RunDirectory> open(const std::filesystem::path& path);
 
-  /// Of an opened run: makes it one of `step` updates, so that it can be continued. Later lines of its
-  /// metrics are dropped.
-  Status go_back_to(std::int64_t step);
+  /// Of an opened run: makes it one of `step` updates of which the one at `evaluated` was the last to be
+  /// evaluated, so that it can be continued. Later lines of its metrics are dropped.
+  Status go_back_to(std::int64_t step, std::int64_t evaluated);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.gsck"; }
   /// Empty; or, where nothing can keep other processes out, what the user must be told.
   const std::string& warning() const noexcept { return lock_.warning(); }
+
+  /// Empty; or, after go_back_to, which updates its metrics lack, as a sentence.
+  const std::string& gap() const noexcept { return gap_; }
 
   /// Appends one line to metrics.jsonl.
   Status append_metrics(const Json& line);
@@ -46,6 +49,7 @@ class RunDirectory {
   std::filesystem::path path_;
   FolderLock lock_;
   Descriptor metrics_;
+  std::string gap_;
 };
 
 /// Whether the run in `directory` says that it has finished. What cannot be read says nothing.

@@ -124,6 +124,7 @@ Status read_summary(const std::filesystem::path& path, RunRecord& run) {
   summary.step = json["step"].whole(0);
   for (const Metric& metric : run.measures.metrics)
     summary.final.push_back(json["final_" + metric.key].number_or_nan());
+  summary.tested = object->contains("validation_" + run.measures.score().key);
   summary.best_score = json["best_" + run.measures.score().key].number_or_nan();
   summary.spikes = json["spikes"].number_or_nan();
   summary.nonfinite = json["nonfinite"].number_or_nan();

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +40,7 @@ struct RunSummary {
   std::string state;  ///< "finished" or "interrupted"
   std::int64_t step = 0;
   std::vector<double> final;  ///< value of every metric at the end, in the order of the measures
+  bool tested = false;        ///< the final values are those of the test part
   double best_score = kNoValue;
   double spikes = kNoValue;     ///< flagged tensors over all steps
   double nonfinite = kNoValue;  ///< tensors with a non-finite gradient over all steps

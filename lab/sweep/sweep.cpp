@@ -27,8 +27,7 @@ std::vector<std::string> flags_of(const TrainOptions& options) {
   const Json settings = to_json(options);
   for (const auto& [key, value] : settings.items()) {
     if (value == defaults.at(key)) continue;
-    std::string flag = "--" + key;
-    std::ranges::replace(flag, '_', '-');
+    std::string flag = flag_of(key);
     const std::string text = as_text(value).value_or(value.dump());
     if (!value.is_boolean()) flag += "=" + text;
     flags.push_back(std::move(flag));

@@ -32,9 +32,8 @@ std::uint64_t control_group_limit() {
 
 /// Numbers that the optimizer keeps per parameter (Optimizer::ParameterState in gradstab/optimizer.hpp).
 double state_numbers(const TrainOptions& options) {
-  if (options.optimizer == "sgd") return options.beta1 > 0.0 ? 1.0 : 0.0;
-  if (options.optimizer == "lion" || options.optimizer == "adam_mini") return 1.0;
-  return 2.0;
+  if (options.optimizer == "sgd" && options.beta1 == 0.0) return 0.0;
+  return optimizer_choice(options.optimizer).states;
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ struct MemoryNeed {
   double total() const;
 };
 
-/// From the sizes alone, f32 throughout. What is left out (the text, LibTorch itself, temporaries, rounding
+/// From the sizes alone, f32 throughout. What is left out (the data, LibTorch itself, temporaries, rounding
 /// copies of low precision) comes on top. The settings are valid.
 MemoryNeed memory_need(const TrainOptions& options);
 

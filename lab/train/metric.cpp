@@ -119,12 +119,18 @@ TaskInfo task_info_from_json(const JsonReader& json) {
   info.loss_unit = json["loss_unit"].text();
   const JsonReader metrics = json["metrics"];
   for (std::size_t i = 0; i < metrics.size(); ++i) info.metrics.push_back(metric_from_json(metrics.item(i)));
+  for (std::size_t i = 0; i < info.metrics.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (info.metrics[j].key == info.metrics[i].key)
+        metrics.item(i)["key"].refuse("a key that no other metric has");
+  if (info.sample.empty()) json["sample"].refuse("a word for what is counted");
   if (info.metrics.empty() || info.metrics.front().exp_of_score) {
     metrics.refuse("a list that begins with a measured metric");
     info.metrics.assign(1, Metric());
   }
   info.uninformed = json["uninformed"].number_or_nan();
   info.loss_spike = json["loss_spike"].number();
+  if (info.loss_spike < 0.0) json["loss_spike"].refuse("a number from 0 on");
   return info;
 }
 

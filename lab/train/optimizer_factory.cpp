@@ -22,15 +22,14 @@ RunOptions run_options(const TrainOptions& options) {
 /// The weight decay of one group's settings, whichever optimizer's.
 template <class Settings>
 void scale_weight_decay(Settings& settings, double scale) {
-  const auto apply = [&](double& decay) { decay *= scale; };
   if constexpr (requires { settings.lion; })
-    apply(settings.lion.weight_decay);
+    settings.lion.weight_decay *= scale;
   else if constexpr (requires { settings.mini; })
-    apply(settings.mini.weight_decay);
+    settings.mini.weight_decay *= scale;
   else if constexpr (requires { settings.adam; })
-    apply(settings.adam.weight_decay);
+    settings.adam.weight_decay *= scale;
   else if constexpr (requires { settings.spam; })
-    apply(settings.spam.weight_decay);
+    settings.spam.weight_decay *= scale;
   else
     settings.weight_decay(settings.weight_decay() * scale);
 }
@@ -244,11 +243,14 @@ std::unique_ptr<TrainingOptimizer> make_optimizer(const TrainOptions& options, c
     return std::make_unique<LibraryOptimizer<FusedAdamMini>>(options, model, groups,
                                                              AdamMiniTorchOptions(std::move(settings)));
   }
-  return of_either_engine<torch::optim::AdamW, FusedAdamW>(options, model, groups,
-                                                           torch::optim::AdamWOptions(options.lr)
-                                                               .betas(betas)
-                                                               .eps(options.adam_epsilon)
-                                                               .weight_decay(options.weight_decay));
+  if (options.optimizer == "adamw") {
+    return of_either_engine<torch::optim::AdamW, FusedAdamW>(options, model, groups,
+                                                             torch::optim::AdamWOptions(options.lr)
+                                                                 .betas(betas)
+                                                                 .eps(options.adam_epsilon)
+                                                                 .weight_decay(options.weight_decay));
+  }
+  throw Error(Status(StatusCode::unsupported, "nothing makes optimizer '" + options.optimizer + "'"));
 }
 
 }  // namespace gradstab::lab

@@ -10,16 +10,16 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
                                          const TrainOptions& options, const TaskInfo& info, const Json& model,
                                          std::int64_t steps) {
   const std::string name = fmt::format("checkpoint '{}'", path.string());
-  const auto mismatch = [&](const char* what, const Json& expected, const Json& found) {
-    return Status(StatusCode::shape_mismatch, fmt::format("{} is of another {}: {}, expected {}", name, what,
-                                                          shown(found), shown(expected)));
+  const auto mismatch = [&](const char* has, const Json& expected, const Json& found) {
+    return Status(StatusCode::shape_mismatch,
+                  fmt::format("{} {}: {}, expected {}", name, has, shown(found), shown(expected)));
   };
   if (const Json found = header.value("model", Json()); found != model)
-    return mismatch("model", model, found);
+    return mismatch("is of another model", model, found);
   const JsonReader json(header, name);
   const Json& settings = json["settings"].object();
   if (json.status().ok() && !are_settings_of(options, settings))
-    return mismatch("run, whose settings are", to_json(options), settings);
+    return mismatch("has other settings", to_json(options), settings);
   ResumedProgress resumed;
   resumed.progress = progress_from_json(json["progress"], info, steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());

@@ -1,4 +1,4 @@
-// Whether a checkpoint and a text are those of the run that is to go on.
+// Whether a checkpoint and data are those of the run that is to go on.
 #pragma once
 
 #include <filesystem>

@@ -2,10 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lab/train/setting_checks.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 namespace {
+
+/// A length that can be given in updates or in epochs, which count where they are not 0.
+struct Length {
+  std::string_view updates, epochs;
+  std::int64_t TrainOptions::*in_updates;
+  std::int64_t TrainOptions::*in_epochs;
+};
+constexpr Length kLengths[] = {
+    {"steps", "epochs", &TrainOptions::steps, &TrainOptions::epochs},
+    {"warmup", "warmup_epochs", &TrainOptions::warmup, &TrainOptions::warmup_epochs}};
 
 /// What asks for epochs; null if nothing does.
 const char* asks_for_epochs(const TrainOptions& options, ScheduleKind kind) {
@@ -44,7 +57,7 @@ Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_p
   schedule.decay_every = options.decay_every;
   schedule.decay_from = options.decay_from;
   schedule.rise = options.cycle_rise;
-  if (schedule.kind != ScheduleKind::one_cycle && schedule.warmup >= length.steps) {
+  if (has_warmup(schedule.kind) && schedule.warmup >= length.steps) {
     return invalid_setting(options.warmup_epochs > 0 ? "warmup_epochs" : "warmup",
                            fmt::format("shorter than the run, which has {} updates", length.steps),
                            fmt::format("{} updates", schedule.warmup));
@@ -52,15 +65,21 @@ Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_p
   return length;
 }
 
-std::string_view in_epochs(std::string_view setting) noexcept {
-  if (setting == "steps") return "epochs";
-  if (setting == "warmup") return "warmup_epochs";
+std::string_view other_length(std::string_view setting) noexcept {
+  for (const Length& length : kLengths) {
+    if (setting == length.updates) return length.epochs;
+    if (setting == length.epochs) return length.updates;
+  }
   return {};
 }
 
-void let_count(TrainOptions& options, std::string_view setting) noexcept {
-  if (setting == "steps") options.epochs = 0;
-  if (setting == "warmup") options.warmup_epochs = 0;
+void prefer_length(TrainOptions& options, std::string_view setting) {
+  for (const Length& length : kLengths) {
+    if (setting == length.updates) options.*length.in_epochs = 0;
+    if (setting != length.epochs || options.*length.in_epochs == 0) continue;
+    options.*length.in_updates =
+        (options.kind == nullptr ? TrainOptions() : default_options(*options.kind)).*length.in_updates;
+  }
 }
 
 }  // namespace gradstab::lab

@@ -21,10 +21,10 @@ struct RunLength {
 /// none, a warm-up that is as long as the run.
 Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_per_epoch);
 
-/// The setting that says the same in epochs and goes before this one where it is not 0; empty if none does.
-std::string_view in_epochs(std::string_view setting) noexcept;
+/// The setting that says the same in epochs or, of one in epochs, in updates; empty if none does.
+std::string_view other_length(std::string_view setting) noexcept;
 
-/// Lets a setting count that was just given, over the one in epochs that a recipe gave.
-void let_count(TrainOptions& options, std::string_view setting) noexcept;
+/// Lets a length count that was just given, over the one in the other unit that a recipe gave.
+void prefer_length(TrainOptions& options, std::string_view setting);
 
 }  // namespace gradstab::lab

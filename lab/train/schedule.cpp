@@ -25,14 +25,36 @@ double one_cycle(const Schedule& schedule, std::int64_t k) {
 
 }  // namespace
 
+std::string_view to_string(ScheduleKind kind) noexcept {
+  switch (kind) {
+    case ScheduleKind::cosine:
+      return "cosine";
+    case ScheduleKind::linear:
+      return "linear";
+    case ScheduleKind::constant:
+      return "constant";
+    case ScheduleKind::step:
+      return "step";
+    case ScheduleKind::exponential:
+      return "exponential";
+    case ScheduleKind::one_cycle:
+      return "one_cycle";
+  }
+  return "";
+}
+
 std::optional<ScheduleKind> schedule_named(std::string_view name) noexcept {
-  for (std::size_t i = 0; i < kScheduleNames.size(); ++i)
-    if (kScheduleNames[i] == name) return static_cast<ScheduleKind>(i);
+  for (const ScheduleKind kind : kSchedules)
+    if (to_string(kind) == name) return kind;
   return {};
 }
 
 bool counts_epochs(ScheduleKind kind) noexcept {
   return kind == ScheduleKind::step || kind == ScheduleKind::exponential;
+}
+
+bool has_warmup(ScheduleKind kind) noexcept {
+  return kind != ScheduleKind::one_cycle;
 }
 
 double Schedule::at(std::int64_t k) const noexcept {
@@ -59,7 +81,7 @@ double Schedule::at(std::int64_t k) const noexcept {
     case ScheduleKind::one_cycle:
       break;
   }
-  return peak * (min_ratio + (1.0 - min_ratio) * 0.5 * (1.0 + std::cos(std::numbers::pi * progress)));
+  return peak * between(1.0, min_ratio, progress);
 }
 
 }  // namespace gradstab::lab

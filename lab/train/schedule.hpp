@@ -1,7 +1,6 @@
 // The learning rate over the updates of a run, as a function of the update's number alone.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -10,14 +9,21 @@ namespace gradstab::lab {
 
 enum class ScheduleKind : std::uint8_t { cosine, linear, constant, step, exponential, one_cycle };
 
-/// By the value of the enumerator.
-inline constexpr std::array<std::string_view, 6> kScheduleNames = {"cosine", "linear",      "constant",
-                                                                   "step",   "exponential", "one_cycle"};
+/// All of them, in the order of the help text.
+inline constexpr ScheduleKind kSchedules[] = {ScheduleKind::cosine,      ScheduleKind::linear,
+                                              ScheduleKind::constant,    ScheduleKind::step,
+                                              ScheduleKind::exponential, ScheduleKind::one_cycle};
+
+/// "cosine"
+std::string_view to_string(ScheduleKind kind) noexcept;
 
 std::optional<ScheduleKind> schedule_named(std::string_view name) noexcept;
 
 /// Whether the rule counts epochs, which not every task has.
 bool counts_epochs(ScheduleKind kind) noexcept;
+
+/// Whether it begins with a linear warm-up: all but one_cycle do, which rises by its own rule.
+bool has_warmup(ScheduleKind kind) noexcept;
 
 /// Lengths are in optimizer updates unless they say epochs. All but one_cycle begin with a linear warm-up.
 ///

@@ -4,7 +4,6 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -55,7 +54,8 @@ class Task {
   /// Parameters that are in none of them form a group with the run's settings.
   virtual std::vector<ParameterGroup> groups() const { return {}; }
 
-  /// Updates in a pass over the training data; 0: there are no passes, as TaskKind::has_epochs says.
+  /// Updates in a pass over the training data, rounded up where micro-batches are accumulated; 0: there are
+  /// no passes, as TaskKind::has_epochs says.
   virtual std::int64_t updates_per_epoch() const noexcept { return 0; }
 
   /// Mean loss over micro-batch `index` (from 0, over the whole run), with a graph to run backward on. The

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -82,6 +81,8 @@ class TaskKind {
 
   /// The settings that say what data a run reads, the source first; none: it reads nothing.
   virtual std::vector<std::string_view> data_settings() const = 0;
+  /// What makes a good example after `gradstab data TASK`: "book.txt.gz --vocab-size 2000".
+  virtual std::string_view data_example() const noexcept = 0;
   virtual std::optional<DataQuestion> data_question() const = 0;
   /// Prepares the data and says what is in them; `answer_to` is the value of the question, or empty.
   virtual Result<DataReport> describe_data(const TrainOptions& options, const std::string& answer_to,

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <variant>
 
@@ -18,7 +20,7 @@ using SettingField = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, do
 /// field, help) for each of them. The struct's type is known to its task alone.
 class TaskSettings {
  public:
-  /// Of no task: there are none.
+  /// Settings of no task: an empty list.
   TaskSettings() = default;
   template <class Settings>
   requires(!std::is_same_v<Settings, TaskSettings>) explicit TaskSettings(Settings settings)

@@ -35,8 +35,6 @@ bool is_device(std::string_view name) {
   return number && std::to_string(*number) == digits && *number >= 0 && *number <= 127;
 }
 
-constexpr std::array<std::string_view, 7> kOptimizers = {"adamw",     "adam", "sgd",        "lion",
-                                                         "adam_mini", "spam", "stable_spam"};
 constexpr std::array<std::string_view, 2> kSelections = {"last", "best"};
 constexpr std::array<std::string_view, 2> kOptimizerEngines = {"fused", "libtorch"};
 
@@ -106,10 +104,12 @@ Status TrainOptions::validate() const {
         "fp32 or bf16 with step_in_backward, since loss scaling looks at all gradients before the "
         "first update",
         "'" + precision + "'");
-  GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", kOptimizers, optimizer));
+  std::vector<std::string_view> optimizers;
+  for (const OptimizerChoice& choice : kOptimizerChoices) optimizers.push_back(choice.name);
+  GRADSTAB_RETURN_IF_ERROR(one_of("optimizer", optimizers, optimizer));
   GRADSTAB_RETURN_IF_ERROR(one_of("optimizer_engine", kOptimizerEngines, optimizer_engine));
   if (optimizer_engine == "libtorch") {
-    if (optimizer != "adamw" && optimizer != "adam" && optimizer != "sgd")
+    if (!optimizer_choice(optimizer).libtorch_has_it)
       return invalid_setting("optimizer_engine", "fused for this optimizer",
                              "'libtorch' with '" + optimizer + "'");
     if (step_in_backward)
@@ -136,7 +136,9 @@ Status TrainOptions::validate() const {
     return invalid_setting("warmup_start", "in [0, 1]", warmup_start);
   if (warmup_hold && warmup == 0 && warmup_epochs == 0)
     return invalid_setting("warmup_hold", "false without a warm-up", "true");
-  GRADSTAB_RETURN_IF_ERROR(one_of("schedule", kScheduleNames, schedule));
+  std::vector<std::string_view> schedules;
+  for (const ScheduleKind known : kSchedules) schedules.push_back(to_string(known));
+  GRADSTAB_RETURN_IF_ERROR(one_of("schedule", schedules, schedule));
   if (counts_epochs(*schedule_named(schedule)) && !has_epochs(*this)) {
     return invalid_setting("schedule", "one that counts updates, since this task has no epochs",
                            "'" + schedule + "'");
@@ -150,7 +152,7 @@ Status TrainOptions::validate() const {
   GRADSTAB_RETURN_IF_ERROR(decay("average_decay", average_decay));
   GRADSTAB_RETURN_IF_ERROR(one_of("select", kSelections, select));
   // In epochs, only the task knows how many updates that are (run_length.hpp).
-  if (epochs == 0 && warmup_epochs == 0 && schedule != "one_cycle" && warmup >= steps)
+  if (epochs == 0 && warmup_epochs == 0 && has_warmup(*schedule_named(schedule)) && warmup >= steps)
     return invalid_setting("warmup", fmt::format("below steps ({})", steps), warmup);
   if (!(min_lr_ratio >= 0.0 && min_lr_ratio <= 1.0))
     return invalid_setting("min_lr_ratio", "in [0, 1]", min_lr_ratio);
@@ -183,6 +185,19 @@ std::string nearest_setting(const TrainOptions& options, const std::string& name
   std::vector<std::string> known = setting_names(options);
   for_each_shorthand_name([&](std::string shorthand) { known.push_back(std::move(shorthand)); });
   return nearest(name, known);
+}
+
+const OptimizerChoice& optimizer_choice(std::string_view name) {
+  const auto found = std::ranges::find(kOptimizerChoices, name, &OptimizerChoice::name);
+  if (found == std::end(kOptimizerChoices))
+    throw Error(Status(StatusCode::invalid_argument, fmt::format("there is no optimizer '{}'", name)));
+  return *found;
+}
+
+std::string flag_of(std::string_view setting) {
+  std::string flag = fmt::format("--{}", setting);
+  std::ranges::replace(flag, '_', '-');
+  return flag;
 }
 
 LossScalerOptions loss_scaler_options(const TrainOptions& options) {
@@ -240,7 +255,7 @@ Status set_setting(TrainOptions& options, std::string_view name, std::string_vie
   for_each_setting(options, [&](const char* known, auto& field, const char*) {
     if (name == known) status = read_value(text, field);
   });
-  if (status.ok()) let_count(options, name);
+  if (status.ok()) prefer_length(options, name);
   return status;
 }
 

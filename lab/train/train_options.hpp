@@ -21,6 +21,21 @@ class TaskKind;
 /// Settings by name, as a command line would give them.
 using SettingTexts = std::vector<std::pair<std::string, std::string>>;
 
+/// An optimizer that a run can have.
+struct OptimizerChoice {
+  std::string_view name;
+  double states;         ///< numbers that it keeps per parameter (Optimizer::ParameterState)
+  bool libtorch_has_it;  ///< so that optimizer_engine may be libtorch
+};
+
+/// The one list of them; make_optimizer makes each.
+inline constexpr OptimizerChoice kOptimizerChoices[] = {
+    {"adamw", 2.0, true},      {"adam", 2.0, true},  {"sgd", 1.0, true},         {"lion", 1.0, false},
+    {"adam_mini", 1.0, false}, {"spam", 2.0, false}, {"stable_spam", 2.0, false}};
+
+/// Throws gradstab::Error for another name.
+const OptimizerChoice& optimizer_choice(std::string_view name);
+
 /// Settings of `gradstab train`. Stored in a run's run.json, from which an interrupted run continues. Those
 /// of a task begin as its default_options (task_kind.hpp).
 struct TrainOptions {
@@ -158,6 +173,9 @@ void for_each_setting(Options& options, Visit visit) {
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }
+
+/// "--weight-decay" of the setting weight_decay.
+std::string flag_of(std::string_view setting);
 
 LossScalerOptions loss_scaler_options(const TrainOptions& options);
 

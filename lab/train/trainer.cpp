@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -26,6 +25,7 @@
 #include "lab/train/resume.hpp"
 #include "lab/train/run_length.hpp"
 #include "lab/train/stored_state.hpp"
+#include "lab/train/task_kind.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -145,13 +145,23 @@ Status Run::expect_weights(CheckpointLoader& loader) {
   return best_ ? best_->expect(loader) : Status();
 }
 
-/// Everything that the checkpoint holds is looked at before any of it is taken.
+/// Everything that the checkpoint holds is checked before any of it is loaded; only a task loads its own
+/// state earlier, and a run whose task refuses does not begin.
 Status Run::restore() {
   const auto run = read_run_json(directory_->path());
   if (!run) return run.status();
   GRADSTAB_RETURN_IF_ERROR(check_same_data(run->value("data", Json()), task_.describe_data(),
                                            directory_->path(), request_.on_warning));
   const std::filesystem::path path = directory_->checkpoint_path();
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    return Status(
+        StatusCode::failed_precondition,
+        fmt::format(
+            "'{}' was stopped before its first checkpoint, so that there is nothing to go on with; start "
+            "the run again with --force",
+            directory_->path().string()));
+  }
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
   auto resumed =
@@ -280,12 +290,14 @@ Evaluation Run::evaluation(Extent extent) {
   return found;
 }
 
-/// Of the averaged weights where there are some. What the best weights are chosen by is of one extent.
+/// Evaluates the averaged weights where there are some. With `select` best every evaluation is quick, so that
+/// the scores that are compared are of one extent.
 Status Run::evaluate() {
   full_values_ = progress_.step == length_.steps && !best_;
   if (average_) average_->exchange();
   Evaluation found = evaluation(full_values_ ? Extent::full : Extent::quick);
   progress_.values = with_derived(info(), found.values);
+  progress_.evaluated = progress_.step;
   if (std::isnan(progress_.best_score()) ||
       is_better(info().score(), progress_.score(), progress_.best_score())) {
     progress_.best_values = progress_.values;
@@ -306,8 +318,8 @@ Result<std::vector<double>> Run::judged_values() {
   } else if (average_) {
     average_->put();
   }
-  // There are none of the best weights yet, nor where the run was killed between its last checkpoint and its
-  // end.
+  // The values of Extent::full are missing where the best weights were chosen, and where the run was killed
+  // between its last checkpoint and its end.
   if (!full_values_) {
     Evaluation found = evaluation(Extent::full);
     exhibits_ = std::move(found.exhibits);
@@ -360,7 +372,8 @@ Result<TrainResult> Run::train() {
   if (request_.resumed) {
     directory_ = std::move(request_.resumed);
     GRADSTAB_RETURN_IF_ERROR(restore());
-    GRADSTAB_RETURN_IF_ERROR(directory_->go_back_to(progress_.step));
+    GRADSTAB_RETURN_IF_ERROR(directory_->go_back_to(progress_.step, progress_.evaluated));
+    if (request_.on_warning && !directory_->gap().empty()) request_.on_warning(directory_->gap());
   } else {
     auto directory = RunDirectory::create(request_.directory, describe(), request_.force);
     if (!directory) return directory.status();
@@ -375,6 +388,9 @@ Result<TrainResult> Run::train() {
       return finish(TrainOutcome::interrupted);
     }
     const bool done = progress_.step == length_.steps;
+    // Nothing can interrupt an evaluation, and the last one can take long: what was trained is safe before
+    // it.
+    if (done) GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (done || progress_.step % length_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
       request_.on_step({progress_.step, length_.steps, **loss, progress_.score(), step_.grad_norm,
@@ -385,6 +401,11 @@ Result<TrainResult> Run::train() {
       GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (stop) return finish(TrainOutcome::interrupted);
   }
+  // Killed in its last evaluation.
+  if (progress_.evaluated != progress_.step) {
+    GRADSTAB_RETURN_IF_ERROR(evaluate());
+    GRADSTAB_RETURN_IF_ERROR(checkpoint());
+  }
   return finish(TrainOutcome::finished);
 }
 
@@ -392,6 +413,12 @@ Result<TrainResult> Run::train() {
 
 Result<TrainResult> train(Task& task, TrainRequest request) {
   const FlushDenormals flushed;
+  const TaskKind* const kind = request.options.kind;
+  if (kind != nullptr && kind->has_epochs() != (task.updates_per_epoch() > 0)) {
+    return Status(StatusCode::failed_precondition,
+                  fmt::format("task '{}' says of itself that it has {}epochs, and has {} updates in one",
+                              kind->name(), kind->has_epochs() ? "" : "no ", task.updates_per_epoch()));
+  }
   const auto length = run_length(request.options, task.updates_per_epoch());
   if (!length) return length.status();
   try {

@@ -155,7 +155,7 @@ TEST_F(ForecastTest, WhatIsNoSeriesIsRefusedWithLineAndColumn) {
   EXPECT_THAT(run(train("x", {"--data", "missing.csv"}), 1).err, HasSubstr("missing.csv"));
   EXPECT_THAT(run(train("x", {"--heads", "3"}), 2).err, HasSubstr("heads"));
   EXPECT_THAT(run(train("x", {"--precision", "bf16"}), 2).err,
-              HasSubstr("precision must be fp32 for task forecast"));
+              HasSubstr("precision must be fp32 for this task"));
   EXPECT_THAT(run(train("x", {"--vocab-size", "3"}), 2).err, HasSubstr("--vocab-size"));
   EXPECT_THAT(run(train("x", {"--recipe", "weathr"}), 2).err, HasSubstr("did you mean weather?"));
 }
@@ -202,6 +202,41 @@ TEST_F(ForecastTest, IsTrainedByEveryOptimizer) {
     EXPECT_EQ(file(output + "/summary.json").at("step"), 6) << optimizer;
     EXPECT_TRUE(file(output + "/summary.json").at("final_mse").is_number()) << optimizer;
   }
+}
+
+TEST_F(ForecastTest, ScoresAreComparedOnOnePartOfOneSeries) {
+  const auto trained = [&](const std::string& name, const std::string& steps,
+                           const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"--name", name,   "--steps",         steps, "--eval-every", "20",
+                                      "--lr",   "0.01", "--window-stride", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    run(train(name, words));
+    ASSERT_EQ(file(name + "/summary.json").at("diverged"), false);
+  };
+  trained("long", "60", {});
+  // The test score of the short run has nothing beside it in the long one, whose score after 40 updates is of
+  // the validation part.
+  trained("short", "40", {});
+  EXPECT_THAT(run({"report", "long", "short", "-o", "a.html"}).out,
+              ::testing::ContainsRegex("short +[0-9.]+ +[0-9.]+ +- "));
+  // As a kill between the last checkpoint and the summary leaves it.
+  trained("killed", "60", {"--transform", "none"});
+  std::filesystem::remove(folder_.path() / "killed" / "summary.json");
+  run({"report", "long", "killed", "-o", "b.html"});
+  EXPECT_THAT(read(folder_.path() / "b.html"), HasSubstr("There is no verdict: fewer than two"));
+  trained("nearer", "60", {"--horizon", "6"});
+  run({"report", "long", "nearer", "-o", "c.html"});
+  EXPECT_THAT(read(folder_.path() / "c.html"), HasSubstr("There is no verdict: the runs differ in horizon"));
+  trained("other", "60", {"--transform", "none"});
+  run({"report", "long", "other", "-o", "d.html"});
+  EXPECT_THAT(read(folder_.path() / "d.html"), HasSubstr("Lowest final MSE")) << "the control";
+}
+
+TEST_F(ForecastTest, LengthsThatAreGivenCountOverThoseOfARecipeInSweepsToo) {
+  run({"sweep", "forecast", "--recipe", "smoke", "--data", "hours.csv", "--epochs", "2", "--window-stride",
+       "100", "--over", "seed=0..1", "--threads", "1", "--output", "sweep"});
+  // 991 windows, every hundredth, in batches of 8: two updates an epoch.
+  for (const json& one : file("sweep/results.json").at("runs")) EXPECT_EQ(one.at("step"), 4);
 }
 
 TEST_F(ForecastTest, IsSweptOver) {

@@ -38,13 +38,16 @@ class SmokeTest : public ::testing::TestWithParam<const char*> {
 TEST_P(SmokeTest, RunsToTheEnd) {
   const std::string item = GetParam();
   std::vector<std::string> arguments = reproduce(item);
-  if (item == "figure-5" || item == "figure-6" || item == "figure-9") {
+  const bool of_series = item == "figure-5" || item == "figure-6" || item == "figure-9";
+  if (of_series) {
     write(folder_.path() / "hours.csv", hourly_table(1500));
     arguments.back() = "hours.csv";
   }
   const Outcome outcome = folder_.run(arguments);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err << outcome.out;
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr(item + ": "), HasSubstr("; about "), HasSubstr("undecided ")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr(item + ": "), HasSubstr(of_series ? "was not measured" : "; about "),
+                    HasSubstr("undecided ")));
   const auto output = folder_.path() / "reproductions" / (item + "-smoke");
   const auto records = lines_of(output / "records.jsonl");
   ASSERT_GT(records.size(), 5u);
@@ -123,6 +126,12 @@ TEST_F(ReproduceTest, StoppedItGoesOnAndJudgesAgain) {
   write(folder_.path() / "cut.jsonl", read(folder_.path() / "out" / "records.jsonl").substr(0, 2000));
   expect_refused({"reproduce", "figure-7", "--records", "cut.jsonl", "--output", "x"}, 1,
                  ": expected a JSON object; the file may be cut off");
+
+  const std::string records = read(folder_.path() / "out" / "records.jsonl");
+  const std::size_t last_line = records.rfind('\n', records.size() - 2) + 1;
+  write(folder_.path() / "cut.jsonl", records.substr(0, last_line));
+  expect_refused({"reproduce", "figure-7", "--records", "cut.jsonl", "--output", "x"}, 1,
+                 "where the header says ");
 
   // A run of its folder that was made otherwise is not judged.
   const auto run = folder_.path() / "out" / "short-others,none,seed=0" / "run.json";

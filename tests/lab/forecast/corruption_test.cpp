@@ -56,9 +56,9 @@ TEST(CorruptionTest, NoneLeavesEverythingAlone) {
 
 TEST(CorruptionTest, SettingsHaveRanges) {
   EXPECT_TRUE((Corruption{1, 3}).validate().ok());
-  EXPECT_EQ((Corruption{1.5, 3}).validate().message(),
-            "corrupt_probability must be in [0, 1], got 1.5");
-  EXPECT_EQ((Corruption{0.5, -1}).validate().message(), "corrupt_level must be at least 0, got -1");
+  EXPECT_EQ((Corruption{1.5, 3}).validate().message(), "corrupt_probability must be in [0, 1], got 1.5");
+  EXPECT_EQ((Corruption{0.5, -1}).validate().message(),
+            "corrupt_level must be finite and at least 0, got -1");
   EXPECT_FALSE((Corruption{NAN, 1}).validate().ok());
   EXPECT_FALSE((Corruption{0.5, INFINITY}).validate().ok());
 }

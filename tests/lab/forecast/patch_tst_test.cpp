@@ -15,6 +15,7 @@
 #include "lab/forecast/batches.hpp"
 #include "lab/forecast/corruption.hpp"
 #include "lab/forecast/published.hpp"
+#include "tests/lab/forecast/published_config.hpp"
 #include "tests/lab/forecast/test_series.hpp"
 
 namespace gradstab::lab::forecast {
@@ -151,7 +152,7 @@ Tensor some_windows(std::int64_t count, std::uint64_t seed = 3) {
 TEST(PatchTstTest, HasAsManyParametersAsItsConfigurationSays) {
   for (const char* name : {"weather", "ETTh1"})
     for (const std::int64_t horizon : {96, 720}) {
-      const PatchTstConfig config = published_settings(name)->config(horizon);
+      const PatchTstConfig config = config_of(*published_settings(name), horizon);
       std::int64_t count = 0;
       for (const Tensor& parameter : PatchTst(config, 1)->parameters()) count += parameter.numel();
       EXPECT_EQ(count, config.parameter_count());
@@ -283,7 +284,7 @@ class TrainingTest : public ::testing::Test {
 // In the middle of an epoch, at its end and right after it.
 TEST_F(TrainingTest, StoppedAndResumedIsTheSameBitForBit) {
   const auto updates_per_epoch =
-      static_cast<std::uint64_t>(WindowOrder(training_.count(), 32, 9).updates_per_epoch());
+      static_cast<std::uint64_t>(WindowOrder(training_.count(), 32, 9).batches_per_epoch());
   ASSERT_EQ(updates_per_epoch, 8u);
   Trainee whole;
   whole.train(training_, 0, 14);

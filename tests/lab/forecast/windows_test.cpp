@@ -50,8 +50,8 @@ TEST(WindowsTest, CopiesChannelByChannel) {
 
 std::vector<std::int64_t> epoch_of(const WindowOrder& order, std::int64_t epoch) {
   std::vector<std::int64_t> all;
-  for (std::int64_t step = 0; step < order.updates_per_epoch(); ++step) {
-    const auto update = static_cast<std::uint64_t>(epoch * order.updates_per_epoch() + step);
+  for (std::int64_t step = 0; step < order.batches_per_epoch(); ++step) {
+    const auto update = static_cast<std::uint64_t>(epoch * order.batches_per_epoch() + step);
     std::vector<std::int64_t> batch(static_cast<std::size_t>(order.size(update)));
     order.batch(update, batch);
     all.insert(all.end(), batch.begin(), batch.end());
@@ -62,7 +62,7 @@ std::vector<std::int64_t> epoch_of(const WindowOrder& order, std::int64_t epoch)
 TEST(WindowOrderTest, AnEpochVisitsEveryWindowOnce) {
   for (const std::int64_t windows : {1, 127, 128, 129, 1000}) {
     const WindowOrder order(windows, 128, 5);
-    EXPECT_EQ(order.updates_per_epoch(), (windows + 127) / 128);
+    EXPECT_EQ(order.batches_per_epoch(), (windows + 127) / 128);
     std::vector<std::int64_t> first = epoch_of(order, 0);
     std::vector<std::int64_t> second = epoch_of(order, 1);
     if (windows > 100) {
@@ -88,13 +88,13 @@ TEST(WindowOrderTest, ABatchNeedsNoHistory) {
 
 TEST(WindowOrderTest, DropLastLeavesTheSmallerBatchOut) {
   const WindowOrder order(8209, 128, 5, true);
-  EXPECT_EQ(order.updates_per_epoch(), 64);
+  EXPECT_EQ(order.batches_per_epoch(), 64);
   EXPECT_EQ(epoch_of(order, 0).size(), 8192u);
-  EXPECT_EQ(WindowOrder(8209, 128, 5).updates_per_epoch(), 65);
+  EXPECT_EQ(WindowOrder(8209, 128, 5).batches_per_epoch(), 65);
   EXPECT_EQ(WindowOrder(8209, 128, 5).size(64), 17);
-  EXPECT_EQ(scored_windows(2785, 128, true), 2688);
-  EXPECT_EQ(scored_windows(2785, 128, false), 2785);
-  EXPECT_EQ(scored_windows(100, 128, true), 100);
+  EXPECT_EQ(in_whole_batches(2785, 128, true), 2688);
+  EXPECT_EQ(in_whole_batches(2785, 128, false), 2785);
+  EXPECT_EQ(in_whole_batches(100, 128, true), 100);
 }
 
 TEST(ScoreTest, EveryValueWeighsTheSame) {

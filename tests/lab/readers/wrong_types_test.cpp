@@ -222,7 +222,7 @@ std::vector<Reader> all_readers() {
        [](const Folder& folder, const std::string& text) {
          folder.write("metrics.jsonl", text + "\n");
          auto directory = RunDirectory::open(folder.path());
-         return directory ? directory->go_back_to(1) : directory.status();
+         return directory ? directory->go_back_to(1, 1) : directory.status();
        },
        {}},
       {"CheckpointHeader",

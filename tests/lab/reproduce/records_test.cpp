@@ -87,12 +87,13 @@ TEST(RecordsTest, SayWhichLineIsWrong) {
 TEST(RecordsTest, ListsOfARunAreOfOneLength) {
   const auto refused_with = [](const char* key, const Json& list) {
     std::istringstream lines(to_json_lines(two_runs()));
-    std::string header, run;
+    std::string header, run, other;
     std::getline(lines, header);
     std::getline(lines, run);
+    std::getline(lines, other);
     Json json = Json::parse(run);
     json.at(Json::json_pointer(key)) = list;
-    return refused(header + "\n" + json.dump() + "\n");
+    return refused(header + "\n" + json.dump() + "\n" + other + "\n");
   };
   EXPECT_EQ(refused_with("/grad_norm", {1.5, 2, 3}), "") << "the control";
   EXPECT_EQ(refused_with("/grad_norm", Json::array()),

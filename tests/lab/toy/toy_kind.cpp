@@ -63,6 +63,7 @@ class ToyKind final : public TaskKind {
   std::optional<double> core_seconds(const TrainOptions&) const override { return {}; }
   std::optional<double> device_seconds(const TrainOptions&, int) const override { return {}; }
   std::vector<std::string_view> data_settings() const override { return {}; }
+  std::string_view data_example() const noexcept override { return ""; }
   std::optional<DataQuestion> data_question() const override { return {}; }
   Result<DataReport> describe_data(const TrainOptions&, const std::string&,
                                    const PreparationProgress&) const override {

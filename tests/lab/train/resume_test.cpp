@@ -93,7 +93,7 @@ TEST(ResumedProgressTest, NumbersThatNoSuchRunHasAreRefused) {
   Json other = header(options);
   other["settings"]["lr"] = 0.5;
   EXPECT_THAT(resumed_progress(other, "c", options, kInfo, "m", options.steps).status().message(),
-              HasSubstr("is of another run"));
+              HasSubstr("has other settings: "));
 }
 
 }  // namespace

@@ -86,8 +86,7 @@ TEST(ScheduleTest, OneCycleRisesAndFalls) {
 }
 
 TEST(ScheduleTest, EveryNameIsOneOfThem) {
-  for (std::size_t i = 0; i < kScheduleNames.size(); ++i)
-    EXPECT_EQ(schedule_named(kScheduleNames[i]), static_cast<ScheduleKind>(i));
+  for (const ScheduleKind kind : kSchedules) EXPECT_EQ(schedule_named(to_string(kind)), kind);
   EXPECT_FALSE(schedule_named("cos"));
 }
 

@@ -62,6 +62,7 @@ class HookedTask final : public Task {
     seen.evaluating.push_back(net_.is_training());
     seen.extents.push_back(extent);
     seen.scored.push_back(net_.w[0].item<float>());
+    if (seen.extents.size() == dies_in_evaluation) throw Error(Status(StatusCode::io_error, "killed"));
     const double score = scores.empty() ? net_.w.norm().item<double>() : scores.at(seen.extents.size() - 1);
     return {{score}, Json::array({{{"kind", "table"}, {"title", "t"}}})};
   }
@@ -82,6 +83,7 @@ class HookedTask final : public Task {
 
   bool grouped = false;
   bool tested = false;
+  std::size_t dies_in_evaluation = 0;  // from 1
   std::vector<double> scores;
   Seen seen;
   torch::Tensor twice = torch::zeros({1}, torch::kDouble);
@@ -215,6 +217,54 @@ TEST_F(TaskHooksTest, KilledAtItsEndItEndsAgain) {
       tests += nlohmann::json::parse(line).at("kind") == "test" ? 1 : 0;
     EXPECT_EQ(tests, 1);
   }
+}
+
+// The last evaluation can take long: what was trained before it is safe.
+TEST_F(TaskHooksTest, KilledInItsLastEvaluationItEndsTheSame) {
+  for (const char* select : {"last", "best"}) {
+    SCOPED_TRACE(select);
+    TrainOptions changed = options();
+    changed.select = select;
+    changed.checkpoint_every = 100;  // none but those of the end
+    HookedTask whole;
+    const Json expected = summary(whole, changed, std::string("whole-") + select);
+    HookedTask killed;
+    killed.dies_in_evaluation = 3;  // that of the last of three epochs
+    ASSERT_EQ(train(killed, request(changed, select)).status().message(), "killed");
+    HookedTask again;
+    TrainRequest second = request(changed, select);
+    second.resumed = RunDirectory::open(second.directory).value();
+    const auto resumed = train(again, std::move(second));
+    ASSERT_TRUE(resumed.ok()) << resumed.status().message();
+    EXPECT_EQ(again.seen.training.size(), 0u) << "nothing is trained again";
+    for (const char* key : {"weights_checksum", "final_norm", "best_norm"})
+      EXPECT_EQ(resumed->summary.at(key), expected.at(key)) << key;
+    int evaluations = 0;
+    std::ifstream lines(folder_ / select / "metrics.jsonl");
+    for (std::string line; std::getline(lines, line);)
+      evaluations += nlohmann::json::parse(line).at("kind") == "eval" ? 1 : 0;
+    EXPECT_EQ(evaluations, 3);
+  }
+}
+
+TEST_F(TaskHooksTest, MetricsThatWereCutAreNoticed) {
+  HookedTask begun;
+  TrainRequest first = request(options(), "run");
+  int steps = 0;
+  first.should_stop = [&] { return ++steps > 5; };
+  ASSERT_TRUE(train(begun, std::move(first)).ok());
+  std::ifstream lines(folder_ / "run" / "metrics.jsonl");
+  std::string kept, line;
+  for (int i = 0; i < 2 && std::getline(lines, line); ++i) kept += line + "\n";
+  lines.close();
+  std::ofstream(folder_ / "run" / "metrics.jsonl") << kept;
+  HookedTask again;
+  TrainRequest second = request(options(), "run");
+  second.resumed = RunDirectory::open(second.directory).value();
+  std::string warning;
+  second.on_warning = [&](const std::string& text) { warning += text; };
+  ASSERT_TRUE(train(again, std::move(second)).ok());
+  EXPECT_THAT(warning, ::testing::HasSubstr("lacks updates 3 to "));
 }
 
 TEST_F(TaskHooksTest, StateThatIsNotThereIsRefused) {

@@ -13,6 +13,13 @@ const TaskKind* find_task(std::string_view name) {
   return found == all_tasks().end() ? nullptr : found->kind;
 }
 
+Result<const TaskEntry*> entry_of(const TaskKind& kind) {
+  const auto found = std::ranges::find(all_tasks(), &kind, &TaskEntry::kind);
+  if (found == all_tasks().end() || found->make == nullptr)
+    return Status(StatusCode::unsupported, fmt::format("this program does not train '{}'", kind.name()));
+  return &*found;
+}
+
 Result<const TaskKind*> task_named(std::string_view name) {
   if (const TaskKind* const kind = find_task(name)) return kind;
   return Status(StatusCode::invalid_argument,
