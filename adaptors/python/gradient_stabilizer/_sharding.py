@@ -10,6 +10,12 @@ from . import _native
 from ._parameters import shape_of
 from .methods import Method
 
+#: What is said where saved state is of other parts than this process has.
+OTHER_PARTS = (
+    "this is the state of other parts of the parameters than this process has; each process loads what it saved, and "
+    "get_optimizer_state_dict of torch.distributed.checkpoint is what moves to another number of processes"
+)
+
 
 def is_dtensor(tensor: torch.Tensor) -> bool:
     """Whether it is a torch.distributed.tensor.DTensor, which torch 1.13 does not have."""

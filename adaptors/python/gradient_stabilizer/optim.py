@@ -21,7 +21,8 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from ._fused import STABILIZE, FusedOptimizer, Settings
+from ._fused import STABILIZE, FusedOptimizer
+from ._fused_binding import Settings
 from ._parameters import names_of_groups
 from ._sharding import Sharding
 from .methods import Method
