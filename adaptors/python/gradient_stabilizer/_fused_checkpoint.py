@@ -13,7 +13,7 @@ from . import _native, _statistics
 from ._fused_binding import BoundOptimizer
 from ._fused_state import Entry, FusedState
 from ._names import MapNames, match_names
-from ._sharding import OTHER_PARTS, part_of, place_of
+from ._sharding import OTHER_PARTS, is_in_parts, part_of, place_of
 from ._statistics import STATE_KEY
 
 #: Versions of what a checkpoint has under STATE_KEY: all state as bytes; settings beside state by parameter.
@@ -81,7 +81,7 @@ class CheckpointedOptimizer(BoundOptimizer):
 
     def _places(self) -> list[Any] | None:
         """Which parts of the parameters are here, of those that FullyShardedDataParallel divides by itself; else None."""
-        if self._sharding is None or not any(getattr(tensor, "_fsdp_flattened", False) for tensor in self._binding.tensors):
+        if self._sharding is None or not any(map(is_in_parts, self._binding.tensors)):
             return None
         return [place_of(tensor, self._shard_group) for tensor in self._binding.tensors]
 

@@ -195,7 +195,7 @@ def place_of(tensor: torch.Tensor, group: Any) -> list[Any]:
 def label_of(tensor: torch.Tensor, group: Any) -> str | None:
     """What the state of a part is kept under that only the caller knows to be one, so that no tool takes parts of several
     processes for the same tensor. None for what torch divides."""
-    if group is None or is_dtensor(tensor) or getattr(tensor, "_fsdp_flattened", False):
+    if group is None or is_dtensor(tensor) or is_in_parts(tensor):
         return None
     return f"part {torch.distributed.get_rank(group)} of {torch.distributed.get_world_size(group)}"
 
