@@ -19,6 +19,11 @@ from ._step_hooks import begin_step, end_step
 from .optim import AdamW
 from .report import StepReport, TensorReport
 
+_WHEN_SHARDED = (
+    "Parameters that FullyShardedDataParallel(use_orig_params=True) or fully_shard has divided are stepped by "
+    "optimizer.step() of an optimizer that is made afterwards"
+)
+
 
 class OptimizerInBackward:
     """What `optimizer_in_backward` returns. Until `remove`, `backward` updates the parameters."""
@@ -72,10 +77,7 @@ class OptimizerInBackward:
         binding = self.optimizer._binding
         for name, parameter in zip(binding.names, binding.tensors):
             if is_in_parts(parameter):
-                raise RuntimeError(
-                    f"parameter '{name}' was sharded after optimizer_in_backward. What FullyShardedDataParallel "
-                    "or fully_shard has divided is stepped by optimizer.step()"
-                )
+                raise RuntimeError(f"parameter '{name}' was sharded after optimizer_in_backward. {_WHEN_SHARDED}")
         self.optimizer._bind()
         for name, parameter in self._model.named_parameters():
             known = id(parameter) in self._index or id(parameter) in self._left_out
@@ -83,7 +85,7 @@ class OptimizerInBackward:
                 raise RuntimeError(
                     f"parameter '{name}' of the model was added or exchanged after optimizer_in_backward, and backward would "
                     "not update it: add it to stepper.optimizer by add_param_group, or call optimizer_in_backward when the "
-                    "model has its final parameters. Those that fully_shard has divided are stepped by optimizer.step()"
+                    f"model has its final parameters. {_WHEN_SHARDED}"
                 )
 
     def _complete(self, parameter: torch.Tensor) -> None:
