@@ -55,11 +55,16 @@ class FusedOptimizer(CheckpointedOptimizer):
                 "backward has already stepped, with gradients that GradScaler had scaled, and an overflow could not be taken "
                 "back: scaled gradients need optimizer.step() after backward; bfloat16 needs no scaling"
             )
-        # Newer torch unscales without telling autograd, so that norms measured in backward would still count.
+        self._outdate_measured_norms()
+        return False
+
+    def _outdate_measured_norms(self) -> None:
+        """Makes the next step measure all gradients again."""
+        # Newer torch changes gradients when it unscales them and does not raise their version, so norms that backward
+        # measured before that would be taken for current.
         increment = getattr(torch.autograd.graph, "increment_version", None)
         if increment is not None:
             for group in self.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
                         increment(parameter.grad)
-        return False
