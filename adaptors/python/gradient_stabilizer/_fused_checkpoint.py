@@ -19,6 +19,10 @@ from ._statistics import STATE_KEY
 #: Versions of what a checkpoint has under STATE_KEY: all state as bytes; settings beside state by parameter.
 _AS_BYTES, _BY_PARAMETER = 1, 2
 
+# Where torch's Optimizer keeps them; torch 1.13 has none.
+_PRE_HOOKS = "_optimizer_load_state_dict_pre_hooks"
+_POST_HOOKS = "_optimizer_load_state_dict_post_hooks"
+
 
 class CheckpointedOptimizer(BoundOptimizer):
     """One whose state can be saved and loaded, moved to and from torch's own optimizer of its kind, copied and pickled."""
@@ -91,10 +95,10 @@ class CheckpointedOptimizer(BoundOptimizer):
 
         map_names: as of `GradientTransform.load_state_dict`; torch's own checkpoints go by position."""
         loaded = dict(state_dict)
-        for hook in list(getattr(self, "_optimizer_load_state_dict_pre_hooks", {}).values()):
+        for hook in list(getattr(self, _PRE_HOOKS, {}).values()):
             loaded = hook(self, loaded) or loaded
         self._bind(stays=True)
-        before = {key: self.__dict__[key] for key in _PARTS_OF_STATE}
+        before = dict(self.__dict__)
         had = self._fused_state.forget()
         try:
             with _without_hooks(self):
@@ -106,7 +110,7 @@ class CheckpointedOptimizer(BoundOptimizer):
             self.__dict__.update(before)
             self._fused_state.remember(had)
             raise
-        for hook in list(getattr(self, "_optimizer_load_state_dict_post_hooks", {}).values()):
+        for hook in list(getattr(self, _POST_HOOKS, {}).values()):
             hook(self)
 
     def _merged(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -201,22 +205,9 @@ class CheckpointedOptimizer(BoundOptimizer):
 @contextlib.contextmanager
 def _without_hooks(optimizer: Optimizer) -> Iterator[None]:
     """load_state_dict calls them itself, around all that it does."""
-    names = ("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
-    before = {name: optimizer.__dict__[name] for name in names if name in optimizer.__dict__}
+    before = {name: optimizer.__dict__[name] for name in (_PRE_HOOKS, _POST_HOOKS) if name in optimizer.__dict__}
     optimizer.__dict__.update({name: collections.OrderedDict() for name in before})
     try:
         yield
     finally:
         optimizer.__dict__.update(before)
-
-
-#: What load_state_dict replaces, and puts back where it fails.
-_PARTS_OF_STATE = (
-    "param_groups",
-    "_native",
-    "_binding",
-    "_known",
-    "_sharding",
-    "_positions",
-    "_packed",
-)
