@@ -1,5 +1,8 @@
 #include "optimizer_support.hpp"
 
+#include <string_view>
+#include <utility>
+
 namespace gradstab::testing {
 namespace {
 
@@ -17,6 +20,18 @@ struct Maker {
 
 std::string described(gradstab_status status, const gradstab_optimizer* optimizer) {
   return std::string(gradstab_status_name(status)) + " \"" + gradstab_optimizer_last_error(optimizer) + "\"";
+}
+
+/// The kinds as messages list them: C numbers the options of the C++ variant from 1.
+template <std::size_t... kIndex>
+std::string known_kinds(std::index_sequence<kIndex...>) {
+  std::string list;
+  const auto add = [&list](std::string_view name, std::size_t kind) {
+    const std::string_view separator = kind == 1 ? "" : kind == sizeof...(kIndex) ? " and " : ", ";
+    list.append(separator).append(name).append(" (" + std::to_string(kind) + ")");
+  };
+  (add(gradstab::name_of(OptimizerOptions(std::in_place_index<kIndex>)), kIndex + 1), ...);
+  return list;
 }
 
 }  // namespace
@@ -87,6 +102,24 @@ OptimizerHandle initialised_optimizer(gradstab_nonfinite_policy policy) {
   EXPECT_TRUE(accepted(gradstab_optimizer_init(optimizer.get(), kParameters, 2, &options, nullptr, 0),
                        optimizer.get()));
   return optimizer;
+}
+
+std::string name_of(const gradstab_optimizer* optimizer) {
+  const char* name = nullptr;
+  EXPECT_TRUE(accepted(gradstab_optimizer_name(optimizer, &name), optimizer));
+  return name == nullptr ? "" : name;
+}
+
+double lr_of(const gradstab_optimizer* optimizer, std::size_t group) {
+  double lr = -1;
+  EXPECT_TRUE(accepted(gradstab_optimizer_lr(optimizer, group, &lr), optimizer));
+  return lr;
+}
+
+std::string unknown_kind(int kind) {
+  return "options have unknown kind " + std::to_string(kind) + "; known are " +
+         known_kinds(std::make_index_sequence<std::variant_size_v<OptimizerOptions>>()) +
+         "; were they filled by their init function?";
 }
 
 Weights::Weights() {

@@ -30,6 +30,13 @@ GRADSTAB_C_OPTIMIZERS(GRADSTAB_DEFAULTS, GRADSTAB_WITH_PRESETS)
 #undef GRADSTAB_DEFAULTS
 #undef GRADSTAB_WITH_PRESETS
 
+/// With one field changed.
+template <class Options, class Value>
+Options with(Options options, Value Options::*member, Value value) {
+  options.*member = value;
+  return options;
+}
+
 /// The C options of a kind of optimizer, with what they point to.
 class COptions {
  public:
@@ -53,6 +60,15 @@ gradstab_optimizer_run_options optimizer_run_options();
 
 /// A stabilized AdamW of kParameters, under a non-finite policy.
 OptimizerHandle initialised_optimizer(gradstab_nonfinite_policy policy = GRADSTAB_SKIP_TENSOR);
+
+/// As gradstab_optimizer_name gives it.
+std::string name_of(const gradstab_optimizer* optimizer);
+
+/// The learning rate of a group.
+double lr_of(const gradstab_optimizer* optimizer, std::size_t group = 0);
+
+/// What is said of options whose kind is none of the library's.
+std::string unknown_kind(int kind);
 
 /// Parameters for kParameters; a Pair has the gradients.
 struct Weights {
