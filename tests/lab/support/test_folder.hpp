@@ -13,25 +13,48 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace gradstab::lab {
 
+/// An empty folder that disappears with this.
+class TestFolder {
+ public:
+  TestFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gradstab-support-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make the folder " + pattern);
+    path_ = pattern;
+  }
+  ~TestFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  /// A file in it.
+  std::filesystem::path make(const std::string& name, const std::string& bytes = {}) const {
+    std::ofstream(path_ / name, std::ios::binary) << bytes;
+    return path_ / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
 class FolderTest : public ::testing::Test {
  protected:
   // Whoever waits for the other end of a pipe waits for ever: better a test that fails.
   FolderTest() { ::alarm(60); }
-  ~FolderTest() override {
-    ::alarm(0);
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
+  ~FolderTest() override { ::alarm(0); }
 
   std::filesystem::path make(const std::string& name, const std::string& bytes = {}) const {
-    std::ofstream(folder_ / name, std::ios::binary) << bytes;
-    return folder_ / name;
+    return own_.make(name, bytes);
   }
   std::filesystem::path make_pipe(const std::string& name) const {
     EXPECT_EQ(::mkfifo((folder_ / name).c_str(), 0600), 0);
@@ -60,12 +83,8 @@ class FolderTest : public ::testing::Test {
     return false;
   }
 
-  static std::filesystem::path new_folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gradstab-support-XXXXXX").string();
-    return ::mkdtemp(pattern.data());
-  }
-
-  const std::filesystem::path folder_ = new_folder();
+  const TestFolder own_;
+  const std::filesystem::path& folder_ = own_.path();
 };
 
 }  // namespace gradstab::lab
