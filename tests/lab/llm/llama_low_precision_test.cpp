@@ -1,15 +1,15 @@
 // The functions of a LLaMA block in bfloat16 and binary16.
-#include "lab/nn/low_precision.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "lab/llm/llama.hpp"
 #include "lab/llm/llama_functions.hpp"
+#include "lab/nn/low_precision.hpp"
 
 namespace gradstab::lab {
 namespace {
