@@ -1,7 +1,6 @@
 // Forecasting as users run it: train, kill, resume, sweep, report, and series that are no series.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cmath>
@@ -75,13 +74,7 @@ TEST_P(KilledForecastTest, GoesOnToTheSameWeights) {
                                              "--dropout",       "0.3", "--corrupt-probability", "0.05",
                                              "--corrupt-level", "1",   "--transform",           "stabilize"};
   run(train("whole", settings));
-  {
-    Child child(train("killed", settings), folder_.path());
-    ASSERT_TRUE(
-        wait_until([&] { return std::filesystem::exists(folder_.path() / "killed" / "checkpoint.gsck"); }));
-    child.signal(SIGKILL);
-    ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
-  }
+  ASSERT_NO_FATAL_FAILURE(kill_after_checkpoint(train("killed", settings), "killed"));
   ASSERT_FALSE(std::filesystem::exists(folder_.path() / "killed" / "summary.json"));
   run({"train", "forecast", "--resume", "killed"});
   for (const char* key : {"weights_checksum", "final_mse", "final_mae", "best_mse"})
@@ -125,13 +118,8 @@ TEST_F(ForecastTest, TheDataIsDescribed) {
 }
 
 TEST_F(ForecastTest, AnotherSeriesIsNotGoneOnWith) {
-  {
-    Child child(train("run", {"--steps", "100000", "--checkpoint-every", "3"}), folder_.path());
-    ASSERT_TRUE(
-        wait_until([&] { return std::filesystem::exists(folder_.path() / "run" / "checkpoint.gsck"); }));
-    child.signal(SIGKILL);
-    child.wait();
-  }
+  ASSERT_NO_FATAL_FAILURE(
+      kill_after_checkpoint(train("run", {"--steps", "100000", "--checkpoint-every", "3"}), "run"));
   std::string changed = hourly_table(1500);
   char& digit = changed[changed.size() - 2];
   digit = digit == '1' ? '2' : '1';

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -33,6 +35,15 @@ class TaskTest : public ::testing::Test {
     Outcome outcome = folder_.run(arguments);
     EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err << outcome.out;
     return outcome;
+  }
+  /// Runs the program, which trains in `folder`, and kills it once there is a checkpoint. That it had ended
+  /// by then is a fatal failure: give it to ASSERT_NO_FATAL_FAILURE.
+  void kill_after_checkpoint(const std::vector<std::string>& arguments, const std::string& folder) const {
+    Child child(arguments, folder_.path());
+    ASSERT_TRUE(
+        wait_until([&] { return std::filesystem::exists(folder_.path() / folder / "checkpoint.gsck"); }));
+    child.signal(SIGKILL);
+    ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
   }
 
   const Folder folder_;

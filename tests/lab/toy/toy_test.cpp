@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <cstdlib>
 
@@ -73,13 +72,7 @@ TEST_F(ToyTest, KilledAndResumedItGoesOnToTheSameWeights) {
     const std::string whole = fmt::format("whole{}", i), killed = fmt::format("killed{}", i);
     run(train(whole, settings[i]));
     setenv("TOY_MILLISECONDS", "20", 1);
-    {
-      Child child(train(killed, settings[i]), folder_.path());
-      ASSERT_TRUE(
-          wait_until([&] { return std::filesystem::exists(folder_.path() / killed / "checkpoint.gsck"); }));
-      child.signal(SIGKILL);
-      ASSERT_EQ(child.wait().exit_code, 128 + SIGKILL);
-    }
+    ASSERT_NO_FATAL_FAILURE(kill_after_checkpoint(train(killed, settings[i]), killed));
     unsetenv("TOY_MILLISECONDS");
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / killed / "summary.json"));
     run({"train", "toy", "--resume", killed});
