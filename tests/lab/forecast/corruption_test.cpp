@@ -45,8 +45,20 @@ TEST(CorruptionTest, IsAFunctionOfTheDraw) {
 
 TEST(CorruptionTest, TheLevelScalesTheSameNoise) {
   const auto one = corrupted({0.05, 1}, 2, {7, 11});
-  const auto three = corrupted({0.05, 3}, 2, {7, 11});
-  for (std::size_t i = 0; i < kValues; ++i) EXPECT_NEAR(three[i] - 2, 3 * (one[i] - 2), 2e-5) << i;
+  // How many values at another level are not 2 and `level` times that noise. A sum is rounded to float once,
+  // by 2^-24 of it at most.
+  const auto unscaled = [&](const std::vector<float>& values, double level) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < kValues; ++i) {
+      const double small = one[i], large = values[i];
+      const double rounding = 0x1p-24 * (std::abs(large) + level * std::abs(small));
+      count += std::abs((large - 2) - level * (small - 2)) > rounding ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_EQ(unscaled(corrupted({0.05, 3}, 2, {7, 11}), 3), 0u);
+  // Of the 10,000 values with noise nearly all differ, where the level is another one by a thousandth.
+  EXPECT_GT(unscaled(corrupted({0.05, 3.003}, 2, {7, 11}), 3), 9000u);
 }
 
 TEST(CorruptionTest, NoneLeavesEverythingAlone) {

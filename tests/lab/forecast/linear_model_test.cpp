@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "lab/forecast/batches.hpp"
 #include "lab/forecast/trivial_predictors.hpp"
 #include "tests/lab/forecast/test_series.hpp"
@@ -26,18 +29,29 @@ class LinearModelTest : public ::testing::Test {
 TEST_F(LinearModelTest, SolvesTheNormalEquations) {
   const double ridge = 1e-3;
   const LinearModel model = LinearModel::fit(training_, ridge);
-  const Batch all = gather_from(training_, 0, training_.count());
-  const torch::Tensor inputs = all.inputs.to(torch::kDouble);
-  const torch::Tensor mean = inputs.mean(-1, true);
-  const torch::Tensor centred = (inputs - mean).reshape({-1, kLookBack});
-  const torch::Tensor error =
-      (model.forecast(inputs) - all.targets.to(torch::kDouble)).reshape({-1, kHorizon});
-  // The gradient of the sum of squared errors and of the ridge vanishes.
-  const torch::Tensor gradient =
-      error.t().matmul(centred) + ridge * static_cast<double>(error.size(0)) * model.weight();
-  EXPECT_LT(gradient.abs().max().item<double>(), 1e-9 * static_cast<double>(error.size(0)));
   EXPECT_EQ(model.weight().size(0), kHorizon);
   EXPECT_EQ(model.weight().size(1), kLookBack);
+  const Batch all = gather_from(training_, 0, training_.count());
+  const torch::Tensor inputs = all.inputs.to(torch::kDouble);
+  const torch::Tensor targets = all.targets.to(torch::kDouble);
+  const torch::Tensor mean = inputs.mean(-1, true);
+  const torch::Tensor centred = (inputs - mean).reshape({-1, kLookBack});
+  const auto rows = static_cast<double>(centred.size(0));
+  // Half the gradient of the sum of squared errors and of the ridge, which vanishes where both are least.
+  const auto largest_gradient = [&](const LinearModel& of) {
+    const torch::Tensor error = (of.forecast(inputs) - targets).reshape({-1, kHorizon});
+    return (error.t().matmul(centred) + ridge * rows * of.weight()).abs().max().item<double>();
+  };
+  // A sum over all rows in double is off by at most rows * 2^-53 of the sum of its magnitudes. There are
+  // three: the products and the moments of the fit, and the gradient here. The Cholesky factors add less than
+  // a fourth, for they come from sums of 24 terms.
+  const torch::Tensor sizes = centred.abs();
+  const torch::Tensor magnitudes =
+      torch::matmul(sizes.t(), torch::matmul(sizes, model.weight().t().abs()) +
+                                   (targets - mean).abs().reshape({-1, kHorizon}));
+  const double bound = 4 * rows * 0x1p-53 * magnitudes.max().item<double>();
+  EXPECT_LT(largest_gradient(model), bound);
+  EXPECT_GT(largest_gradient(LinearModel::fit(training_, 1.0001 * ridge)), bound);
 }
 
 // An independent program found 0.48 to 0.65 of the last value's error in eight draws of the noise, and 0.24
@@ -52,8 +66,14 @@ TEST_F(LinearModelTest, TheScoreIsThatOfItsForecasts) {
   const LinearModel model = LinearModel::fit(training_);
   const Batch all = gather_from(test_, 0, test_.count());
   const torch::Tensor forecast = model.forecast(all.inputs.to(torch::kDouble));
-  EXPECT_NEAR(model.score(test_).mean_squared_error(),
-              (forecast - all.targets).square().mean().item<double>(), 1e-6);
+  const torch::Tensor error = forecast - all.targets.to(torch::kDouble);
+  const double expected = error.square().mean().item<double>();
+  // The score rounds a forecast to float, by 2^-24 of it, which moves the square of its error by 2 |error|
+  // times that. A third of the bound is for the square of the rounding and for the sums in double.
+  const double bound = 3 * 0x1p-24 * (error * forecast).abs().mean().item<double>();
+  EXPECT_NEAR(model.score(test_).mean_squared_error(), expected, bound);
+  const double of_another = LinearModel::fit(training_, 1e-3).score(test_).mean_squared_error();
+  EXPECT_GT(std::abs(of_another - expected), bound);
   EXPECT_EQ(model.score(test_).count(), all.targets.numel());
 }
 
@@ -67,7 +87,19 @@ class NoiselessTest : public LinearModelTest {
 };
 
 TEST_F(NoiselessTest, AWaveIsLinearInItsPast) {
-  EXPECT_LT(LinearModel::fit(training_, 1e-9).score(test_).mean_squared_error(), 1e-4);
+  const auto error_at = [&](double ridge) {
+    return LinearModel::fit(training_, ridge).score(test_).mean_squared_error();
+  };
+  // What is left is the rounding to float, half a unit each: of the target, of the window's mean, of every
+  // value and the mean that it is centred on, and of the forecast. It was 6e-15, and at this ridge hardly
+  // depends on it.
+  const Batch all = gather_from(test_, 0, test_.count());
+  const double roundoff =
+      0x1p-24 * std::max(all.inputs.abs().max().item<double>(), all.targets.abs().max().item<double>());
+  const double gain = LinearModel::fit(training_, 1e-9).weight().abs().sum(1).max().item<double>();
+  const double bound = std::pow(roundoff * (3 + 2 * gain), 2);
+  EXPECT_LT(error_at(1e-9), bound);
+  EXPECT_GT(error_at(1e-6), bound) << "a ridge that holds the weights back";
 }
 
 }  // namespace

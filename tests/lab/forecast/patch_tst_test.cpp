@@ -28,6 +28,11 @@ Tensor to_tensor(const json& numbers, at::IntArrayRef sizes) {
   return torch::tensor(numbers.get<std::vector<double>>(), torch::kDouble).reshape(sizes);
 }
 
+/// Between two ways to compute a model in float, relative to the largest number: 64 roundings. The sums that
+/// follow each other in three layers have up to 80 terms, and their roundings partly cancel; the largest
+/// difference from the golden numbers was 8 roundings.
+constexpr double kFloatTolerance = 64 * 0x1p-24;
+
 /// The largest difference, relative to the largest expected magnitude.
 double relative_difference(const Tensor& a, const Tensor& expected) {
   const Tensor wide = expected.to(torch::kDouble);
@@ -110,13 +115,12 @@ class GoldenTest : public ::testing::TestWithParam<std::string> {
   PatchTstConfig config_;
 };
 
-// In double the programs differ by the order of sums and by the 12 digits of the file.
+// In double the programs differ by the order of sums and by the 12 digits of the file, that is by 1e-11.
 TEST_P(GoldenTest, Double) {
   compare(torch::kDouble, 1e-9);
 }
-// In float by a few hundred roundings: 2^-24 * 1000 is 6e-5.
 TEST_P(GoldenTest, Float) {
-  compare(torch::kFloat, 1e-4);
+  compare(torch::kFloat, kFloatTolerance);
 }
 
 TEST_P(GoldenTest, OfAnotherModelIsAnotherResult) {
@@ -126,7 +130,8 @@ TEST_P(GoldenTest, OfAnotherModelIsAnotherResult) {
     model->named_parameters()["layers.1.key.weight"].mul_(1.01);
   }
   model->train();
-  EXPECT_GT(relative_difference(model->forward(windows(torch::kDouble)), of_horizon("trained")), 1e-7);
+  EXPECT_GT(relative_difference(model->forward(windows(torch::kDouble)), of_horizon("trained")),
+            kFloatTolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest, ::testing::Values("plain", "affine", "compat_revin_inverse"),
@@ -202,9 +207,19 @@ TEST(PatchTstTest, EvaluationDoesNotDependOnTheBatchAndChangesNothing) {
   const Tensor windows = some_windows(9);
   const Tensor all = model->forward(windows);
   for (std::int64_t i = 0; i < 9; ++i)
-    EXPECT_LT(relative_difference(model->forward(windows.narrow(0, i, 1)), all.narrow(0, i, 1)), 1e-5) << i;
+    EXPECT_LT(relative_difference(model->forward(windows.narrow(0, i, 1)), all.narrow(0, i, 1)),
+              kFloatTolerance)
+        << i;
   const auto after = model->buffers();
   for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(after[i], before[i]));
+  // In training the norms use the statistics of the batch, which is noticed.
+  PatchTstConfig config = small_config();
+  config.dropout = 0;
+  PatchTst training(config, 1);
+  training->train();
+  EXPECT_GT(relative_difference(training->forward(windows.narrow(0, 0, 1)),
+                                training->forward(windows).narrow(0, 0, 1)),
+            kFloatTolerance);
 }
 
 TEST(PatchTstTest, AForecastMovesWithItsWindow) {
@@ -212,8 +227,13 @@ TEST(PatchTstTest, AForecastMovesWithItsWindow) {
   model->to(torch::kDouble);
   model->eval();
   const Tensor windows = some_windows(3).to(torch::kDouble);
-  // Shift and scale leave through RevIN, up to its epsilon.
-  EXPECT_LT(relative_difference(model->forward(windows * 5 + 100), model->forward(windows) * 5 + 100), 1e-5);
+  const Tensor expected = model->forward(windows);
+  // Shift and scale leave through RevIN, up to its epsilon: the deviation of a window that is five times as
+  // large is not five times as large, but smaller by this share. A forecast moves by about as much, at most.
+  const double bound = 1e-5 * (1 - 1.0 / 25) / (2 * windows.var(-1, false).min().item<double>());
+  EXPECT_LT(relative_difference((model->forward(windows * 5 + 100) - 100) / 5, expected), bound);
+  // It does not scale with a window that the epsilon is not small for.
+  EXPECT_GT(relative_difference(model->forward(windows * 0.01) / 0.01, expected), bound);
   const Tensor constant = torch::full({1, 3, 40}, 4.0, torch::kDouble);
   EXPECT_TRUE(model->forward(constant).isfinite().all().item<bool>());
 }
@@ -316,6 +336,8 @@ TEST_F(TrainingTest, StoppedAndResumedIsTheSameBitForBit) {
   EXPECT_FALSE(torch::equal(clean.model->parameters()[0], whole.model->parameters()[0]));
 }
 
+// Four draws of the weights ended at 0.18 to 0.25 of where they began, and all at an error of 0.32 to 0.33.
+// Of that 0.15 is the noise in what is forecast, 0.09 of a variance of 0.59.
 TEST_F(TrainingTest, LearnsToForecastWaves) {
   Trainee run;
   run.corruption = {};
@@ -323,6 +345,12 @@ TEST_F(TrainingTest, LearnsToForecastWaves) {
   run.train(training_, 0, 200);
   const double after = score_of(run.model, test_, 64).mean_squared_error();
   EXPECT_LT(after, 0.5 * before);
+  // It is the weights that learn, and not the statistics of the norms alone, which came to 0.98.
+  Trainee still;
+  still.corruption = {};
+  static_cast<torch::optim::AdamOptions&>(still.optimizer.param_groups()[0].options()).lr(0);
+  still.train(training_, 0, 200);
+  EXPECT_GT(score_of(still.model, test_, 64).mean_squared_error(), 0.5 * before);
 }
 
 TEST_F(TrainingTest, TheScoreDoesNotDependOnTheBatch) {
@@ -330,14 +358,23 @@ TEST_F(TrainingTest, TheScoreDoesNotDependOnTheBatch) {
   run.train(training_, 0, 5);
   const Score whole = score_of(run.model, test_, test_.count());
   EXPECT_EQ(whole.count(), test_.count() * 3 * 8);
+  const Forecaster forecaster = [&](const Tensor& inputs) { return run.model->forward(inputs); };
+  // A forecast of another batch is off by at most this, its square by twice the error times this.
+  const torch::NoGradGuard no_grad;
+  const double off =
+      kFloatTolerance * forecaster(gather_from(test_, 0, test_.count()).inputs).abs().max().item<double>();
+  const double squares_off = 2 * whole.mean_absolute_error() * off;
   for (const std::int64_t batch : {1, 32, 128}) {
     const Score batched = score_of(run.model, test_, batch);
     EXPECT_EQ(batched.count(), whole.count());
-    EXPECT_NEAR(batched.mean_squared_error(), whole.mean_squared_error(), 1e-5 * whole.mean_squared_error())
-        << batch;
-    EXPECT_NEAR(batched.mean_absolute_error(), whole.mean_absolute_error(),
-                1e-5 * whole.mean_absolute_error());
+    EXPECT_NEAR(batched.mean_squared_error(), whole.mean_squared_error(), squares_off) << batch;
+    EXPECT_NEAR(batched.mean_absolute_error(), whole.mean_absolute_error(), off) << batch;
   }
+  // Without the last batch, which is smaller, the score is another one.
+  ASSERT_NE(test_.count() % 32, 0);
+  const Score cut = score(forecaster, test_, test_.count() / 32 * 32, 32);
+  EXPECT_GT(std::abs(cut.mean_squared_error() - whole.mean_squared_error()), squares_off);
+  EXPECT_GT(std::abs(cut.mean_absolute_error() - whole.mean_absolute_error()), off);
 }
 
 TEST_F(TrainingTest, EverySoManyThWindowIsScored) {
