@@ -158,9 +158,9 @@ Status Run::restore() {
     return Status(
         StatusCode::failed_precondition,
         fmt::format(
-            "'{}' was stopped before its first checkpoint, so that there is nothing to go on with; start "
-            "the run again with --force",
-            directory_->path().string()));
+            "'{}' has no {} to go on with: the run was stopped before its first checkpoint, or the file is "
+            "lost; start it again with --force",
+            directory_->path().string(), path.filename().string()));
   }
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();

@@ -262,7 +262,8 @@ TEST_F(BadInputTest, TruncatedOrDamagedOrForeignCheckpoint) {
   newer[8] = 77;
   resume_with(newer, "version 77");
   std::filesystem::remove(checkpoint("run"));
-  expect_refused({"train", "llm", "--resume", "run"}, 1, HasSubstr("checkpoint.gsck"));
+  expect_refused({"train", "llm", "--resume", "run"}, 1,
+                 AllOf(HasSubstr("has no checkpoint.gsck"), HasSubstr("--force")));
 }
 
 TEST_F(BadInputTest, CheckpointOfAnotherModel) {
