@@ -23,8 +23,9 @@ struct TaskEntry {
   MakeTask make;  ///< null in the program that has no LibTorch
 };
 
-/// All tasks. The first one is meant where an older version, which knew only one, named none. Whoever makes a program
-/// of the lab's libraries defines it: lab/tasks.cpp does for gradstab, and a test may have a list of its own.
+/// All tasks. The first one is meant where an older version, which knew only one, named none. Whoever makes a
+/// program of the lab's libraries defines it: lab/tasks.cpp does for gradstab, and a test may have a list of
+/// its own.
 std::span<const TaskEntry> all_tasks();
 
 /// The line of a kind whose tasks this program makes. Errors: it has none of that kind, or makes none.
