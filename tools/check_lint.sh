@@ -25,7 +25,8 @@ import json, os, sys
 with open(sys.argv[1]) as file:
     commands = json.load(file)
 paths = {os.path.relpath(entry["file"]) for entry in commands if "torch" not in entry["command"]}
-print("\n".join(sorted(path for path in paths if path.startswith("lab/"))))
+files = sorted(path for path in paths if path.startswith("lab/"))
+print("\n".join(files) if files else sys.exit(f"{sys.argv[1]}: no file of the lab is compiled without torch"))
 PYTHON
 }
 lint_lab() { lab_files | tidy; }
