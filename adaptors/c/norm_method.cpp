@@ -147,6 +147,6 @@ gradstab_status gradstab_own_method(const gradstab_norm_method* method, gradstab
     made = own.get();
     return norm_method(std::move(own));
   });
-  if (status == GRADSTAB_OK) made->owns_user = true;
+  if (status == GRADSTAB_OK && made != nullptr) made->owns_user = true;
   return status;
 }
