@@ -7,7 +7,7 @@
 #include "core/base/text.hpp"
 #include "gradstab/cuda.hpp"
 
-// The image of the kernels, as kernels_image.S has it.
+// The image of the kernels, as kernels_image.cpp has it.
 extern "C" const unsigned char gradstab_kernels_image[];
 
 namespace gradstab {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "core/base/interned.hpp"
@@ -189,11 +190,14 @@ class NormMethodLink final : public UnitTransform {
     const std::vector<MethodValues> shared = method_->save();
     GRADSTAB_RETURN_IF_ERROR(method_->load(shared, version_));
     std::vector<std::string> names;
-    for (const MethodValues& one : shared) names.push_back(one.name);
+    const auto add_names_of = [&names](const std::vector<MethodValues>& values) {
+      std::ranges::transform(values, std::back_inserter(names), &MethodValues::name);
+    };
+    add_names_of(shared);
     if (map().count() > 0) {
       const std::vector<MethodValues> of_unit = method_->save_unit(0);
       GRADSTAB_RETURN_IF_ERROR(method_->load_unit(0, of_unit, version_));
-      for (const MethodValues& one : of_unit) names.push_back(one.name);
+      add_names_of(of_unit);
     }
     std::ranges::sort(names);
     const auto twice = std::ranges::adjacent_find(names);
