@@ -239,6 +239,7 @@ const std::vector<Entry<OptimizerOptions>>& optimizer_entries() {
 template <class Made>
 std::vector<MethodInfo> infos(const std::vector<Entry<Made>>& entries) {
   std::vector<MethodInfo> list;
+  list.reserve(entries.size());
   for (const Entry<Made>& entry : entries) list.push_back(entry.info);
   return list;
 }
@@ -254,6 +255,7 @@ std::ptrdiff_t position_of(std::string_view name, const std::vector<MethodInfo>&
 Result<const MethodInfo*> find(std::string_view name, const std::vector<MethodInfo>& list, const char* what) {
   if (const std::ptrdiff_t position = position_of(name, list); position >= 0) return &list[position];
   std::vector<std::string_view> names;
+  names.reserve(list.size());
   for (const MethodInfo& info : list) names.push_back(info.name);
   std::string message = detail::concat("'", name, "' is no ", what, " of this library; ");
   if (const std::string_view like = detail::nearest(name, names); !like.empty())
