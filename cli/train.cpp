@@ -35,9 +35,10 @@ Result<std::unique_ptr<lab::Task>> make_task(const lab::TrainOptions& options) {
 std::string progress_text(const lab::TrainProgress& progress, const lab::TaskInfo& info,
                           double steps_per_second) {
   const double remaining = static_cast<double>(progress.steps - progress.step) / steps_per_second;
-  std::string text = fmt::format("step {}/{}  {:.2f} steps/s  {:.0f} {}/s  ETA {}  loss {:.3f}  norm {:.3g}",
-                                 progress.step, progress.steps, steps_per_second, progress.samples_per_second,
-                                 info.sample, format_duration(remaining), progress.loss, progress.grad_norm);
+  std::string text =
+      fmt::format("step {}/{}  {:.2f} steps/s  {:.0f} {}/s  ETA {}  loss {:.3f}  norm {:.3g}", progress.step,
+                  progress.steps, steps_per_second, progress.samples_per_second, info.sample_in_words(),
+                  format_duration(remaining), progress.loss, progress.grad_norm);
   if (!std::isnan(progress.score))
     text += fmt::format("  {} {:.3f}", lab::in_sentence(info.score().title), progress.score);
   return text;
@@ -123,6 +124,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   const auto result = lab::train(**task, std::move(request));
   line.finish();
   if (!result) return exit_code_for(result.status());
+  if (!result->warning.empty()) print_warning(result->warning);
   const lab::JsonReader summary(result->summary, "");
   const std::int64_t step = summary["step"].whole();
   if (result->outcome == lab::TrainOutcome::interrupted) {
@@ -137,7 +139,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   const double rate = summary[info.rate_key()].number_or_nan();
   print("result   {}, {} gradient spikes, {}{}{}\n", values_text(info, summary), summary["spikes"].whole(),
         format_duration(summary["seconds"].number()),
-        std::isnan(rate) ? std::string() : fmt::format(" at {:.0f} {}/s", rate, info.sample),
+        std::isnan(rate) ? std::string() : fmt::format(" at {:.0f} {}/s", rate, info.sample_in_words()),
         summary["diverged"].truth() ? "  DIVERGED: not better than an uninformed guess" : "");
   if (lab::needs_loss_scaling(options.number_format()))
     print("scaling  {} of {} steps skipped for gradients that were not finite\n",

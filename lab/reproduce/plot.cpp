@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "lab/page/downsample.hpp"
@@ -56,8 +55,8 @@ Line<Update> line_of(const ItemRun& run, SeriesPlot::What what) {
   line.y = run.grad_norm;
   if (what == SeriesPlot::What::training_loss)
     line.y = smooth(run.training_loss, smoothing_window(run.training_loss.size()));
-  line.x.resize(line.y.size());
-  std::iota(line.x.begin(), line.x.end(), Update{1});
+  const auto every = static_cast<Update>(run.options.metrics_every);
+  for (std::size_t i = 0; i < line.y.size(); ++i) line.x.push_back(static_cast<Update>(i + 1) * every);
   return line;
 }
 

@@ -34,7 +34,7 @@ struct ItemRun {
   double seconds = kNoValue;
   std::string weights_checksum;
   std::vector<EvalPoint> evaluations;
-  std::vector<double> training_loss;    ///< of every update
+  std::vector<double> training_loss;    ///< of every update, or of every so many (metrics_every)
   std::vector<double> grad_norm;        ///< raw and global
   std::vector<double> stabilized_norm;  ///< global, after the transform
 

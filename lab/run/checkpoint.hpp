@@ -55,6 +55,8 @@ Result<Checkpoint> parse_checkpoint(std::string bytes, const std::filesystem::pa
 
 // Names of what a trainer puts in. A weight's is that of the parameter, behind the prefix.
 inline constexpr std::string_view kWeightPrefix = "weights/";
+inline constexpr std::string_view kAveragePrefix = "average/";
+inline constexpr std::string_view kBestPrefix = "best/";
 /// State of LibTorch's own optimizer: "optimizer/exp_avg/lm_head.weight".
 inline constexpr std::string_view kOptimizerPrefix = "optimizer/";
 /// State of this library's optimizer, transform included.

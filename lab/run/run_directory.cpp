@@ -101,12 +101,12 @@ Result<RunDirectory> RunDirectory::open(const std::filesystem::path& path) {
   return RunDirectory(path, *std::move(lock));
 }
 
-Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated) {
+Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated, std::int64_t every) {
   const auto text = read_file(path_ / kMetrics, kMetricsFile);
   if (!text) return text.status();
   std::istringstream lines(*text);
   std::string kept;
-  std::int64_t next = 1;  // update of which a line is due
+  std::int64_t next = every;  // update of which a line is due
   for (std::string line; std::getline(lines, line);) {
     // A line cut off by a crash does not parse; it lies after the checkpoint by construction.
     const auto parsed = parse_json_object(line, "");
@@ -120,7 +120,7 @@ Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated) {
     if (*of_step != next && gap_.empty())
       gap_ = fmt::format("'{}' lacks updates from {} on: it was cut or changed after they were written",
                          (path_ / kMetrics).string(), next);
-    next = *of_step + 1;
+    next = *of_step + every;
   }
   if (next <= step && gap_.empty())
     gap_ = fmt::format("'{}' lacks updates {} to {}: it was cut or changed after they were written",

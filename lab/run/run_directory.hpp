@@ -24,8 +24,9 @@ class RunDirectory {
   static Result<RunDirectory> open(const std::filesystem::path& path);
 
   /// Of an opened run: makes it one of `step` updates of which the one at `evaluated` was the last to be
-  /// evaluated, so that it can be continued. Later lines of its metrics are dropped.
-  Status go_back_to(std::int64_t step, std::int64_t evaluated);
+  /// evaluated, so that it can be continued. Later lines of its metrics, of which every `every`-th update has
+  /// one, are dropped.
+  Status go_back_to(std::int64_t step, std::int64_t evaluated, std::int64_t every);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.gsck"; }

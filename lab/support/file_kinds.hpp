@@ -24,8 +24,17 @@ inline constexpr FileKind kMetricsFile{"the metrics of a run", 2 * kGiB};
 inline constexpr FileKind kRecordsFile{"the records of a reproduction", 256 * kMiB};
 /// A series to forecast: 20 bytes for each value.
 inline constexpr FileKind kSeriesFile{"a table of numbers", kGiB};
+/// A JPEG or PNG file.
+inline constexpr FileKind kPictureFile{"a picture", 256 * kMiB};
+/// Many small pictures or their labels, as MNIST and CIFAR have them, packed or not: a million of 28x28.
+inline constexpr FileKind kPictureTableFile{"a table of pictures", 2 * kGiB};
 /// What `gradstab replay` reads.
 inline constexpr FileKind kRecordingFile{"a recording", kGiB};
+/// What `gradstab rollout` reads: about 300 KB for three roll-outs of 200 steps. All of it is taken apart in
+/// memory, at 40 bytes for each of the file's at most.
+inline constexpr FileKind kRolloutFile{"recorded roll-outs", 64 * kMiB};
+/// A robot as MJCF: a few kilobytes.
+inline constexpr FileKind kModelFile{"a model of a robot", kMiB};
 /// Weights and states; the machine's memory is the limit that matters.
 inline constexpr FileKind kCheckpointFile{"a checkpoint", 1024 * kGiB};
 /// A trained vocabulary.

@@ -13,10 +13,6 @@
 
 namespace gradstab::lab {
 
-// Prefixes of their names in checkpoints.
-inline constexpr std::string_view kAveragePrefix = "average/";
-inline constexpr std::string_view kBestPrefix = "best/";
-
 /// A copy of all parameters and buffers of a model, which must outlive it and stay as it is made.
 class KeptWeights {
  public:

@@ -93,6 +93,12 @@ std::string in_sentence(const std::string& title) {
   return text;
 }
 
+std::string TaskInfo::sample_in_words() const {
+  std::string words = sample;
+  std::ranges::replace(words, '_', ' ');
+  return words;
+}
+
 std::string as_heading(const std::string& noun) {
   std::string text = noun;
   if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));

@@ -39,7 +39,7 @@ bool is_better(const Metric& metric, double value, double other) noexcept;
 /// Describes a task's numbers. Written to run.json, from where reports and verdicts read it.
 struct TaskInfo {
   std::string name;              ///< "llm"
-  std::string sample;            ///< what progress counts, in the plural: "tokens"
+  std::string sample;            ///< what progress counts, in the plural, as a key: "environment_steps"
   std::string held_out;          ///< where evaluations look: "on held-out text"
   std::string loss_unit;         ///< of the training loss: "nats per token"
   std::vector<Metric> metrics;   ///< the first is the score that runs are judged by
@@ -48,6 +48,8 @@ struct TaskInfo {
 
   /// The metric that runs are judged by.
   const Metric& score() const { return metrics.front(); }
+  /// The sample inside a sentence: "environment steps".
+  std::string sample_in_words() const;
   /// "tokens_per_second"
   std::string rate_key() const { return sample + "_per_second"; }
 };

@@ -24,6 +24,7 @@ constexpr Length kLengths[] = {
 const char* asks_for_epochs(const TrainOptions& options, ScheduleKind kind) {
   if (options.epochs > 0) return "epochs";
   if (options.warmup_epochs > 0) return "warmup_epochs";
+  if (options.lr_per_epoch) return "lr_per_epoch";
   if (options.eval_every == 0) return "eval_every 0";
   if (options.checkpoint_every == 0) return "checkpoint_every 0";
   return counts_epochs(kind) ? "this schedule" : nullptr;
@@ -54,6 +55,7 @@ Result<RunLength> run_length(const TrainOptions& options, std::int64_t updates_p
   schedule.min_ratio = options.min_lr_ratio;
   schedule.factor = options.decay_factor;
   schedule.epoch = std::max<std::int64_t>(updates_per_epoch, 1);
+  schedule.per_epoch = options.lr_per_epoch;
   schedule.decay_every = options.decay_every;
   schedule.decay_from = options.decay_from;
   schedule.rise = options.cycle_rise;

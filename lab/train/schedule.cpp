@@ -58,6 +58,7 @@ bool has_warmup(ScheduleKind kind) noexcept {
 }
 
 double Schedule::at(std::int64_t k) const noexcept {
+  if (per_epoch) k -= k % epoch;
   if (kind == ScheduleKind::one_cycle) return one_cycle(*this, k);
   if (k < warmup) {
     if (warmup_hold) return peak * warmup_start;

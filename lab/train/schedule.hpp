@@ -43,6 +43,7 @@ struct Schedule {
   double min_ratio = 0.1;
   double factor = 0.1;
   std::int64_t epoch = 1;  ///< updates in one
+  bool per_epoch = false;  ///< all updates of an epoch have the rate of its first
   std::int64_t decay_every = 1;
   std::int64_t decay_from = 0;
   double rise = 0.3;

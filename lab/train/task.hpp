@@ -42,7 +42,8 @@ struct AttentionHeads {
 };
 
 /// Batches, a model and a loss. Everything is a function of the settings and of the micro-batch's index, so
-/// that a resumed run sees what the uninterrupted one would have seen.
+/// that a resumed run sees what the uninterrupted one would have seen. Where its data let it down in the
+/// middle of a run, a task throws gradstab::Error, which ends the run.
 class Task {
  public:
   virtual ~Task() = default;
@@ -63,6 +64,10 @@ class Task {
   /// index says so, if `save` has what that changes.
   virtual torch::Tensor training_loss(std::uint64_t index) = 0;
 
+  /// Updates after which the work of an update repeats, as where every so many of them a task acts first:
+  /// speeds are those of as many updates together.
+  virtual std::int64_t updates_per_cycle() const noexcept { return 1; }
+
   /// Tokens, images or whatever is counted (TaskInfo::sample) in that micro-batch.
   virtual std::int64_t samples(std::uint64_t index) const = 0;
 
@@ -79,6 +84,9 @@ class Task {
 
   /// Of a transformer.
   virtual std::optional<AttentionHeads> attention_heads() const { return {}; }
+
+  /// What the user should know after the run: data that could not be read and were left out. Empty: nothing.
+  virtual std::string warning() const { return {}; }
 
   /// Of the model, for the terminal: "LLaMA 1m: 2.05 M parameters".
   virtual std::string model_text() const = 0;

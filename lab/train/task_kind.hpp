@@ -54,6 +54,12 @@ class TaskKind {
   /// Whether a run can pass over its training data so many times; without epochs there are no settings of
   /// them.
   virtual bool has_epochs() const noexcept { return false; }
+  /// What `--epochs` counts.
+  virtual const char* epochs_help() const noexcept {
+    return "passes over the training data, in place of steps; 0: steps count";
+  }
+  /// Whether `--device` may be another than the CPU.
+  virtual bool trains_on_gpu() const noexcept { return true; }
   /// Settings that make a good example: "--transform stabilize --lr 0.01 --steps 300".
   virtual std::string_view example() const noexcept = 0;
   /// What `--batch` counts: "sequences per micro-batch".

@@ -42,6 +42,8 @@ Status check_device(const TrainOptions& options) {
   const std::string quoted = "'" + options.device + "'";
   if (!is_device(options.device))
     return invalid_setting("device", "cpu, cuda or cuda:N, N from 0 to 127", quoted);
+  if (options.on_device() && options.kind != nullptr && !options.kind->trains_on_gpu())
+    return invalid_setting("device", "cpu for this task", quoted);
   return {};
 }
 
@@ -162,6 +164,7 @@ Status TrainOptions::validate() const {
   const std::int64_t shortest = has_epochs(*this) ? 0 : 1;
   GRADSTAB_RETURN_IF_ERROR(at_least("eval_every", shortest, eval_every));
   GRADSTAB_RETURN_IF_ERROR(at_least("checkpoint_every", shortest, checkpoint_every));
+  GRADSTAB_RETURN_IF_ERROR(within("metrics_every", 1, 1'000'000'000, metrics_every));
   GRADSTAB_RETURN_IF_ERROR(check_device(*this));
   GRADSTAB_RETURN_IF_ERROR(at_least("threads", 0, threads));
   return kind == nullptr ? Status() : kind->validate(*this);
@@ -169,6 +172,10 @@ Status TrainOptions::validate() const {
 
 const char* batch_help(const TrainOptions& options) noexcept {
   return options.kind == nullptr ? "samples per micro-batch" : options.kind->batch_help();
+}
+
+const char* epochs_help(const TrainOptions& options) noexcept {
+  return options.kind == nullptr ? "passes over the training data" : options.kind->epochs_help();
 }
 
 bool has_epochs(const TrainOptions& options) noexcept {

@@ -70,6 +70,7 @@ struct TrainOptions {
   double warmup_start = 0.0;
   bool warmup_hold = false;
   std::string schedule = "cosine";
+  bool lr_per_epoch = false;
   double min_lr_ratio = 0.1;
   double decay_factor = 0.1;
   std::int64_t decay_every = 30;
@@ -85,6 +86,7 @@ struct TrainOptions {
 
   std::int64_t eval_every = 100;
   std::int64_t checkpoint_every = 100;
+  std::int64_t metrics_every = 1;
   std::string device = "cpu";
   int threads = 0;
 
@@ -100,6 +102,9 @@ struct TrainOptions {
 
 /// What `--batch` counts, of the task where the options have one.
 const char* batch_help(const TrainOptions& options) noexcept;
+
+/// What `--epochs` counts, of the task where the options have one.
+const char* epochs_help(const TrainOptions& options) noexcept;
 
 /// Whether the task has epochs (task_kind.hpp), and with them the settings that count in epochs. Options of
 /// no task have all settings.
@@ -138,8 +143,7 @@ void for_each_setting(Options& options, Visit visit) {
         "stabilize, pass_through (as PyTorch) otherwise");
   visit("steps", options.steps, "optimizer updates");
   const bool epochs = has_epochs(options);
-  if (epochs)
-    visit("epochs", options.epochs, "passes over the training data, in place of steps; 0: steps count");
+  if (epochs) visit("epochs", options.epochs, epochs_help(options));
   visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
   if (epochs) visit("warmup_epochs", options.warmup_epochs, "the same in epochs; 0: warmup counts");
   visit("warmup_start", options.warmup_start, "warm-up begins at this fraction of the peak");
@@ -151,6 +155,8 @@ void for_each_setting(Options& options, Visit visit) {
             : "learning rate after the warm-up: cosine, linear, constant or one_cycle (without a warm-up)");
   visit("min_lr_ratio", options.min_lr_ratio, "cosine, linear: the end, as a fraction of the peak");
   if (epochs) {
+    visit("lr_per_epoch", options.lr_per_epoch,
+          "the learning rate changes between epochs only: all updates of one have that of its first");
     visit("decay_factor", options.decay_factor, "step, exponential: what the rate is multiplied with");
     visit("decay_every", options.decay_every, "step: epochs between two decays");
     visit("decay_from", options.decay_from, "exponential: epochs at the peak after the first");
@@ -170,6 +176,8 @@ void for_each_setting(Options& options, Visit visit) {
         epochs ? "updates between evaluations; 0: one after every epoch" : "updates between evaluations");
   visit("checkpoint_every", options.checkpoint_every,
         epochs ? "updates between checkpoints; 0: one after every epoch" : "updates between checkpoints");
+  visit("metrics_every", options.metrics_every,
+        "updates from one line of metrics.jsonl to the next, which describes the last of them alone");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }

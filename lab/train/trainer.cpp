@@ -51,6 +51,19 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+/// Updates that were timed together.
+struct Cycle {
+  std::int64_t updates = 0, samples = 0;
+  double seconds = 0.0;
+
+  void add(std::int64_t more_samples, double more_seconds) {
+    updates += 1;
+    samples += more_samples;
+    seconds += more_seconds;
+  }
+  double speed() const { return static_cast<double>(samples) / seconds; }
+};
+
 class Run {
  public:
   Run(Task& task, TrainRequest request, RunLength length)
@@ -81,10 +94,12 @@ class Run {
     return static_cast<std::uint64_t>(progress_.step * options_.accumulation + i);
   }
   bool stopping() const { return request_.should_stop && request_.should_stop(); }
+  /// Samples per second of the latest cycle, or of the first while it goes on.
+  double speed() const { return speeds_.empty() ? cycle_.speed() : speeds_.back(); }
   bool unscale();
   void inject_spike();
   Status expect_weights(CheckpointLoader& loader);
-  Evaluation evaluation(Extent extent);
+  Result<Evaluation> evaluation(Extent extent);
   Status evaluate();
   Result<std::vector<double>> judged_values();
   void add_values(Json& json, const std::string& prefix, const std::vector<double>& values) const;
@@ -105,8 +120,9 @@ class Run {
   Progress progress_;
   bool full_values_ = false;       // progress_.values are those of Extent::full
   Json exhibits_ = Json::array();  // of the latest evaluation that counts
-  std::vector<double> speeds_;
-  StepFigures step_;  // of the latest update
+  std::vector<double> speeds_;     // of whole cycles
+  Cycle cycle_;                    // the one that is going on
+  StepFigures step_;               // of the latest update
 };
 
 Json Run::describe() const {
@@ -199,10 +215,10 @@ Result<torch::Tensor> Run::backward() {
   torch::Tensor loss = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
     if (i > 0 && stopping()) return torch::Tensor();
-    torch::Tensor micro_loss =
-        task_.training_loss(micro_batch(i)) / static_cast<double>(options_.accumulation);
-    optimizer_->before_backward(i + 1 == options_.accumulation);
+    torch::Tensor micro_loss;
     try {
+      micro_loss = task_.training_loss(micro_batch(i)) / static_cast<double>(options_.accumulation);
+      optimizer_->before_backward(i + 1 == options_.accumulation);
       (loss_scaler_ ? micro_loss * loss_scaler_->scale() : micro_loss).backward();
     } catch (const Error& error) {
       return Status(error.code(), error.what());
@@ -268,23 +284,31 @@ Result<std::optional<double>> Run::update() {
   progress_.step += 1;
   progress_.samples += samples;
   progress_.seconds += seconds;
-  speeds_.push_back(static_cast<double>(samples) / seconds);
+  cycle_.add(samples, seconds);
+  if (cycle_.updates == task_.updates_per_cycle()) speeds_.push_back(std::exchange(cycle_, {}).speed());
   step_.loss = loss;
   step_.lr = lr;
-  step_.samples_per_second = speeds_.back();
+  step_.samples_per_second = speed();
   step_.grad_norm = step_.skipped ? kNoValue : report.raw_global_norm;
   progress_.spikes += static_cast<std::int64_t>(report.spikes);
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
-  GRADSTAB_RETURN_IF_ERROR(
-      directory_->append_metrics(step_line(info(), progress_, step_, report, optimizer_->parameters())));
+  if (progress_.step % options_.metrics_every == 0) {
+    GRADSTAB_RETURN_IF_ERROR(
+        directory_->append_metrics(step_line(info(), progress_, step_, report, optimizer_->parameters())));
+  }
   return std::optional(loss);
 }
 
 /// In evaluation mode, for which the time counts.
-Evaluation Run::evaluation(Extent extent) {
+Result<Evaluation> Run::evaluation(Extent extent) {
   const auto begin = Clock::now();
   task_.model().eval();
-  Evaluation found = task_.evaluate(extent);
+  Evaluation found;
+  try {
+    found = task_.evaluate(extent);
+  } catch (const Error& error) {
+    return Status(error.code(), error.what());
+  }
   task_.model().train();
   progress_.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   return found;
@@ -295,8 +319,9 @@ Evaluation Run::evaluation(Extent extent) {
 Status Run::evaluate() {
   full_values_ = progress_.step == length_.steps && !best_;
   if (average_) average_->exchange();
-  Evaluation found = evaluation(full_values_ ? Extent::full : Extent::quick);
-  progress_.values = with_derived(info(), found.values);
+  auto found = evaluation(full_values_ ? Extent::full : Extent::quick);
+  if (!found) return found.status();
+  progress_.values = with_derived(info(), found->values);
   progress_.evaluated = progress_.step;
   if (std::isnan(progress_.best_score()) ||
       is_better(info().score(), progress_.score(), progress_.best_score())) {
@@ -304,7 +329,7 @@ Status Run::evaluate() {
     if (best_) best_->take();
   }
   if (average_) average_->exchange();
-  exhibits_ = std::move(found.exhibits);
+  exhibits_ = std::move(found->exhibits);
   Json line = {{"kind", "eval"}, {"step", progress_.step}};
   add_values(line, "", progress_.values);
   return directory_->append_metrics(line);
@@ -321,14 +346,16 @@ Result<std::vector<double>> Run::judged_values() {
   // The values of Extent::full are missing where the best weights were chosen, and where the run was killed
   // between its last checkpoint and its end.
   if (!full_values_) {
-    Evaluation found = evaluation(Extent::full);
-    exhibits_ = std::move(found.exhibits);
-    progress_.values = with_derived(info(), found.values);
+    auto found = evaluation(Extent::full);
+    if (!found) return found.status();
+    exhibits_ = std::move(found->exhibits);
+    progress_.values = with_derived(info(), found->values);
   }
   if (!task_.has_test_part()) return progress_.values;
-  Evaluation found = evaluation(Extent::test);
-  exhibits_ = std::move(found.exhibits);
-  const std::vector<double> values = with_derived(info(), found.values);
+  auto found = evaluation(Extent::test);
+  if (!found) return found.status();
+  exhibits_ = std::move(found->exhibits);
+  const std::vector<double> values = with_derived(info(), found->values);
   Json line = {{"kind", "test"}, {"step", progress_.step}};
   add_values(line, "", values);
   GRADSTAB_RETURN_IF_ERROR(directory_->append_metrics(line));
@@ -350,6 +377,7 @@ Result<TrainResult> Run::finish(TrainOutcome outcome) {
     if (!judged) return judged.status();
     values = *std::move(judged);
   }
+  result.warning = task_.warning();
   Json& summary = result.summary;
   summary = {
       {"format", kRunFormat}, {"state", finished ? "finished" : "interrupted"}, {"step", progress_.step}};
@@ -361,7 +389,8 @@ Result<TrainResult> Run::finish(TrainOutcome outcome) {
   summary["skipped_steps"] = loss_scaler_ ? loss_scaler_->skipped_steps() : 0;
   summary["diverged"] = finished && is_diverged(info(), values.empty() ? kNoValue : values.front());
   summary["seconds"] = progress_.seconds;
-  summary[info().rate_key()] = number(median(speeds_));
+  summary[info().rate_key()] =
+      number(speeds_.empty() && cycle_.updates > 0 ? cycle_.speed() : median(speeds_));
   summary["weights_checksum"] = weights_checksum(task_.model());
   if (finished && !exhibits_.empty()) GRADSTAB_RETURN_IF_ERROR(directory_->write_exhibits(exhibits_));
   GRADSTAB_RETURN_IF_ERROR(directory_->write_summary(summary));
@@ -372,7 +401,8 @@ Result<TrainResult> Run::train() {
   if (request_.resumed) {
     directory_ = std::move(request_.resumed);
     GRADSTAB_RETURN_IF_ERROR(restore());
-    GRADSTAB_RETURN_IF_ERROR(directory_->go_back_to(progress_.step, progress_.evaluated));
+    GRADSTAB_RETURN_IF_ERROR(
+        directory_->go_back_to(progress_.step, progress_.evaluated, options_.metrics_every));
     if (request_.on_warning && !directory_->gap().empty()) request_.on_warning(directory_->gap());
   } else {
     auto directory = RunDirectory::create(request_.directory, describe(), request_.force);
@@ -393,8 +423,8 @@ Result<TrainResult> Run::train() {
     if (done) GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (done || progress_.step % length_.eval_every == 0) GRADSTAB_RETURN_IF_ERROR(evaluate());
     if (request_.on_step) {
-      request_.on_step({progress_.step, length_.steps, **loss, progress_.score(), step_.grad_norm,
-                        speeds_.back(), static_cast<std::size_t>(progress_.spikes)});
+      request_.on_step({progress_.step, length_.steps, **loss, progress_.score(), step_.grad_norm, speed(),
+                        static_cast<std::size_t>(progress_.spikes)});
     }
     const bool stop = !done && stopping();
     if (done || stop || progress_.step % length_.checkpoint_every == 0)

@@ -45,7 +45,8 @@ enum class TrainOutcome { finished, interrupted };
 
 struct TrainResult {
   TrainOutcome outcome = TrainOutcome::finished;
-  Json summary;  ///< as written to summary.json
+  Json summary;         ///< as written to summary.json
+  std::string warning;  ///< of the task (Task::warning)
 };
 
 /// Trains `task` and fills the run directory (docs/run-format.md). Errors: the directory, the checkpoint, a

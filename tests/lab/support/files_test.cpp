@@ -128,6 +128,10 @@ TEST_F(FilesTest, TheLimitsAreThoseOfTheDocument) {
       {"`metrics.jsonl`", kMetricsFile},
       {"`records.jsonl`, packed", kRecordsFile},
       {"a recording for `replay`", kRecordingFile},
+      {"a picture for", kPictureFile},
+      {"a table of pictures", kPictureTableFile},
+      {"roll-outs for `rollout`", kRolloutFile},
+      {"a model file for `rollout`", kModelFile},
       {"`checkpoint.gsck`", kCheckpointFile}};
   const std::size_t table = page.find("| file | at most |");
   ASSERT_NE(table, std::string::npos);

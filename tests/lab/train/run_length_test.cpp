@@ -38,6 +38,7 @@ TEST(RunLengthTest, WhatATaskWithoutEpochsCannotDoIsNamed) {
   const std::string why = ": this task has no epochs; its length is given in updates";
   EXPECT_EQ(refused([](TrainOptions& options) { options.epochs = 1; }), "epochs" + why);
   EXPECT_EQ(refused([](TrainOptions& options) { options.warmup_epochs = 1; }), "warmup_epochs" + why);
+  EXPECT_EQ(refused([](TrainOptions& options) { options.lr_per_epoch = true; }), "lr_per_epoch" + why);
   EXPECT_EQ(refused([](TrainOptions& options) { options.eval_every = 0; }), "eval_every 0" + why);
   EXPECT_EQ(refused([](TrainOptions& options) { options.schedule = "exponential"; }), "this schedule" + why);
   EXPECT_EQ(refused([](TrainOptions&) {}), "") << "the control";

@@ -45,6 +45,20 @@ TEST(ScheduleTest, LinearEndsWhereItIsTold) {
   EXPECT_EQ(schedule.at(1500), 0.0);
 }
 
+// PPO's recipe: collect u of n has 1 - u/n of the rate, in all of its updates.
+TEST(ScheduleTest, PerEpochAllUpdatesOfAnEpochHaveTheRateOfItsFirst) {
+  Schedule schedule{.kind = ScheduleKind::linear, .peak = 3e-4, .steps = 1500 * 320, .min_ratio = 0.0};
+  schedule.epoch = 320;
+  EXPECT_LT(schedule.at(319), 3e-4) << "the control";
+  schedule.per_epoch = true;
+  EXPECT_EQ(schedule.at(0), 3e-4);
+  EXPECT_EQ(schedule.at(319), 3e-4);
+  for (const std::int64_t u : {1, 2, 750, 1499}) {
+    EXPECT_DOUBLE_EQ(schedule.at(u * 320), 3e-4 * (1.0 - static_cast<double>(u) / 1500.0));
+    EXPECT_EQ(schedule.at(u * 320 + 319), schedule.at(u * 320));
+  }
+}
+
 TEST(ScheduleTest, StepDecaysEverySoManyEpochs) {
   const Schedule schedule{
       .kind = ScheduleKind::step, .peak = 0.1, .steps = 9000, .factor = 0.1, .epoch = 100, .decay_every = 30};

@@ -57,6 +57,7 @@ class HookedTask final : public Task {
     return (net_.w * net_.w).sum() * (1.0 + 0.1 * std::fmod(state_, 3.0)) + (net_.gain - 2.0).square().sum() +
            (net_.w * net_.mean).sum() * 0.01;
   }
+  std::int64_t updates_per_cycle() const noexcept override { return cycle; }
   std::int64_t samples(std::uint64_t index) const override { return index % 2 == 0 ? 3 : 1; }
   Evaluation evaluate(Extent extent) override {
     seen.evaluating.push_back(net_.is_training());
@@ -83,6 +84,7 @@ class HookedTask final : public Task {
 
   bool grouped = false;
   bool tested = false;
+  std::int64_t cycle = 1;
   std::size_t dies_in_evaluation = 0;  // from 1
   std::vector<double> scores;
   Seen seen;
@@ -265,6 +267,60 @@ TEST_F(TaskHooksTest, MetricsThatWereCutAreNoticed) {
   second.on_warning = [&](const std::string& text) { warning += text; };
   ASSERT_TRUE(train(again, std::move(second)).ok());
   EXPECT_THAT(warning, ::testing::HasSubstr("lacks updates 3 to "));
+}
+
+TEST_F(TaskHooksTest, EveryNthUpdateHasALine) {
+  TrainOptions changed = options();
+  changed.metrics_every = 3;
+  const auto steps_of = [&](const char* name) {
+    std::vector<std::int64_t> steps;
+    std::ifstream lines(folder_ / name / "metrics.jsonl");
+    for (std::string line; std::getline(lines, line);)
+      if (const auto json = nlohmann::json::parse(line); json.at("kind") == "step")
+        steps.push_back(json.at("step"));
+    return steps;
+  };
+  HookedTask whole;
+  const Json expected = summary(whole, changed, "whole");
+  EXPECT_EQ(steps_of("whole"), (std::vector<std::int64_t>{3, 6, 9, 12}));
+  HookedTask begun;
+  TrainRequest first = request(changed, "run");
+  int steps = 0;
+  first.should_stop = [&] { return ++steps > 6; };  // after the seventh, which has no line
+  ASSERT_TRUE(train(begun, std::move(first)).ok());
+  HookedTask again;
+  TrainRequest second = request(changed, "run");
+  second.resumed = RunDirectory::open(second.directory).value();
+  std::string warning;
+  second.on_warning = [&](const std::string& text) { warning += text; };
+  const auto resumed = train(again, std::move(second));
+  ASSERT_TRUE(resumed.ok()) << resumed.status().message();
+  EXPECT_EQ(warning, "") << "no line is missing";
+  EXPECT_EQ(steps_of("run"), steps_of("whole"));
+  EXPECT_EQ(resumed->summary.at("weights_checksum"), expected.at("weights_checksum"));
+}
+
+// Updates of three and of one sample in turn: of two together the speed is that of four.
+TEST_F(TaskHooksTest, SpeedsAreThoseOfWholeCycles) {
+  HookedTask task;
+  task.cycle = 4;
+  (void)summary(task, options());
+  std::ifstream lines(folder_ / "run" / "metrics.jsonl");
+  std::vector<double> speeds, seconds;
+  std::vector<std::int64_t> samples;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line);
+    if (json.at("kind") != "step") continue;
+    speeds.push_back(json.at("samples_per_second"));
+    seconds.push_back(json.at("seconds"));
+    samples.push_back(json.at("samples"));
+  }
+  ASSERT_EQ(speeds.size(), 12u);
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(speeds[i], static_cast<double>(samples[i]) / seconds[i], 1e-9 * speeds[i])
+        << "the first goes on";
+  for (std::size_t i = 4; i < 7; ++i) EXPECT_EQ(speeds[i], speeds[3]) << "of the last that is complete";
+  EXPECT_NE(speeds[7], speeds[3]) << "the control";
 }
 
 TEST_F(TaskHooksTest, StateThatIsNotThereIsRefused) {
