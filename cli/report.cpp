@@ -36,7 +36,7 @@ void print_table(const std::vector<lab::RunRecord>& runs) {
   std::vector<std::vector<std::string>> rows = {{"run"}};
   for (const lab::Metric& metric : measures.metrics) rows[0].push_back(lab::in_sentence(metric.title));
   for (const char* heading : {"vs first", "spikes", "largest norm", "time"}) rows[0].emplace_back(heading);
-  rows[0].push_back(measures.sample + "/s");
+  rows[0].push_back(measures.sample_in_words() + "/s");
   rows[0].emplace_back("state");
   const bool comparable = lab::data_that_differ(runs).empty();
   for (const lab::RunRecord& run : runs) {

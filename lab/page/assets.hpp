@@ -11,6 +11,8 @@ extern const std::string_view shell_html;
 extern const std::string_view page_css;
 /// What the scripts of all pages use: colours, number formats, ticks, tooltips.
 extern const std::string_view shell_js;
+/// Plays recorded movements (poses.hpp).
+extern const std::string_view poses_js;
 /// Chart.js, minified, its licence comment first.
 extern const std::string_view chart_js;
 

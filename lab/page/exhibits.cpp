@@ -4,10 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lab/page/markup.hpp"
+#include "lab/page/poses.hpp"
+#include "lab/support/base64.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -120,12 +127,64 @@ std::string lines_of(const json& exhibit) {
       across.high, significant(up.low), significant(up.high));
 }
 
+/// Width and height of a PNG file; nothing for what does not begin like one, or has other sizes than these
+/// pages show.
+std::optional<std::pair<std::uint32_t, std::uint32_t>> png_size(std::span<const std::byte> file) {
+  constexpr std::string_view kBegin("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+  if (file.size() < kBegin.size() + 8 || file.size() > kMostPngBytes) return {};
+  if (std::memcmp(file.data(), kBegin.data(), kBegin.size()) != 0) return {};
+  const auto number = [&](std::size_t at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) value = value << 8U | std::to_integer<std::uint32_t>(file[at + i]);
+    return value;
+  };
+  const std::uint32_t width = number(kBegin.size());
+  const std::uint32_t height = number(kBegin.size() + 4);
+  if (width < 1 || width > kMostPixels || height < 1 || height > kMostPixels) return {};
+  return std::pair(width, height);
+}
+
+std::string pictures_of(const json& exhibit) {
+  const auto pictures = exhibit.find("pictures");
+  if (pictures == exhibit.end() || !pictures->is_array() || pictures->empty() ||
+      pictures->size() > kMostPictures)
+    return "";
+  std::string html = "<ul class=\"pictures\">\n";
+  for (const json& picture : *pictures) {
+    if (!picture.is_object()) return "";
+    const std::string png = text_of(picture, "png");
+    // Longer than any that is shown; not worth decoding.
+    if (png.size() > kMostPngBytes / 3 * 4 + 4) return "";
+    const auto file = from_base64(png);
+    const auto size = file ? png_size(*file) : std::nullopt;
+    if (!size) return "";
+    const auto good = picture.find("good");
+    const bool judged = good != picture.end() && good->is_boolean();
+    html += fmt::format(
+        "<li><img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">"
+        "<span{}>{}</span></li>\n",
+        png, size->first, size->second, escape_html(text_of(picture, "alt")),
+        !judged             ? ""
+        : good->get<bool>() ? " class=\"state good\""
+                            : " class=\"state bad\"",
+        escape_html(text_of(picture, "text")));
+  }
+  return html + "</ul>\n";
+}
+
 }  // namespace
 
 std::string exhibit_html(const json& exhibit) {
   if (!exhibit.is_object()) return "";
   const std::string kind = text_of(exhibit, "kind");
-  const std::string content = kind == "table" ? table_of(exhibit) : kind == "lines" ? lines_of(exhibit) : "";
+  if (is_poses(exhibit)) {
+    const auto poses = read_poses(exhibit);
+    return poses ? poses_html(*poses) : "";
+  }
+  const std::string content = kind == "table"      ? table_of(exhibit)
+                              : kind == "lines"    ? lines_of(exhibit)
+                              : kind == "pictures" ? pictures_of(exhibit)
+                                                   : "";
   return content.empty() ? "" : "<figure>\n" + caption_of(exhibit) + content + "</figure>\n";
 }
 

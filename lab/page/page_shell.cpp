@@ -4,6 +4,7 @@
 
 #include "lab/page/assets.hpp"
 #include "lab/page/markup.hpp"
+#include "lab/page/poses.hpp"
 
 namespace gradstab::lab {
 
@@ -21,13 +22,16 @@ std::string fill(std::string_view page, const Placeholders& values) {
 
 std::string render_page(std::string_view title, std::string body, const nlohmann::json& data,
                         std::string_view script) {
+  std::string scripts;
+  if (body.find(kPosesMark) != std::string::npos) scripts += assets::poses_js;
+  scripts += script;
   return fill(assets::shell_html, {{"title", escape_html(title)},
                                    {"css", std::string(assets::page_css)},
                                    {"body", std::move(body)},
                                    {"data", json_for_script(data)},
                                    {"chart_js", std::string(assets::chart_js)},
                                    {"shell_js", std::string(assets::shell_js)},
-                                   {"js", std::string(script)}});
+                                   {"js", std::move(scripts)}});
 }
 
 }  // namespace gradstab::lab

@@ -11,6 +11,7 @@
 #include "lab/page/exhibits.hpp"
 #include "lab/page/markup.hpp"
 #include "lab/page/page_shell.hpp"
+#include "lab/page/poses.hpp"
 #include "lab/report/assets.hpp"
 #include "lab/report/chart_data.hpp"
 #include "lab/report/common_data.hpp"
@@ -186,20 +187,42 @@ std::string evaluation_table(std::span<const RunRecord> runs, const Arrangement&
   return html + "</tbody></table></div></details>\n";
 }
 
+/// The movements of all runs, those of one robot in one figure.
+std::string movements(std::span<const RunRecord> runs, const Arrangement& arrangement) {
+  std::vector<Poses> figures;
+  for (std::size_t run = 0; run < runs.size(); ++run) {
+    for (const json& exhibit : runs[run].exhibits) {
+      auto poses = is_poses(exhibit) ? read_poses(exhibit) : std::nullopt;
+      if (!poses) continue;
+      if (runs.size() > 1) {
+        for (PosedRollout& rollout : poses->rollouts) rollout.label = arrangement.run_labels[run];
+      }
+      const auto joined = [&](Poses& figure) { return join(figure, *poses); };
+      if (std::ranges::none_of(figures, joined)) figures.push_back(std::move(*poses));
+    }
+  }
+  std::string html;
+  for (const Poses& figure : figures) html += poses_html(figure);
+  return html;
+}
+
 /// What the runs show beside numbers, the first run open; nothing where none of them does.
 std::string exhibits(std::span<const RunRecord> runs, const Arrangement& arrangement) {
+  const std::string moving = movements(runs, arrangement);
   std::string html;
   for (std::size_t run = 0; run < runs.size(); ++run) {
     std::string of_run;
-    for (const json& exhibit : runs[run].exhibits) of_run += exhibit_html(exhibit);
+    for (const json& exhibit : runs[run].exhibits) {
+      if (!is_poses(exhibit)) of_run += exhibit_html(exhibit);
+    }
     if (of_run.empty()) continue;
     html += fmt::format("<details{}><summary>{}</summary>\n{}</details>\n", html.empty() ? " open" : "",
                         escape_html(arrangement.run_labels[run]), of_run);
   }
-  if (html.empty()) return "";
+  if (html.empty() && moving.empty()) return "";
   return "<section aria-labelledby=\"exhibits-heading\">\n<h2 id=\"exhibits-heading\">What the models "
          "do</h2>\n" +
-         html + "</section>\n";
+         moving + html + "</section>\n";
 }
 
 std::string commands(std::span<const RunRecord> runs, const Arrangement& arrangement) {

@@ -95,7 +95,7 @@ struct Column {
 };
 
 std::string per_second(const TaskInfo& measures) {
-  return as_heading(measures.sample) + "/s";
+  return as_heading(measures.sample_in_words()) + "/s";
 }
 
 std::vector<Column> all_columns(const TaskInfo& measures) {

@@ -76,6 +76,42 @@ def misplaced(chart):
     return found
 
 
+# Moves all figures with movements to a frame: of each figure, of each picture, the ends of the bones and the labels of the metres.
+LINES_AT = """[...document.querySelectorAll("figure.poses")].map((figure) => {
+  const slider = figure.querySelector("input");
+  slider.value = %d;
+  slider.dispatchEvent(new Event("input"));
+  return [...figure.querySelectorAll(".stage svg")].map((svg) => ({
+    ground: svg.querySelector(".marks line").y1.baseVal.value,
+    bones: [...svg.querySelectorAll(".robot line")].map((line) => ["x1", "y1", "x2", "y2"].map((name) => line[name].baseVal.value)),
+    metres: [...svg.querySelectorAll(".marks text")].map((text) => [Number(text.getAttribute("x")), parseInt(text.textContent)]),
+  }));
+})"""
+
+
+def misplaced_bones(stage, data, frame):
+    """Bones of a picture that are not where a reader of its metres finds them. In space, marks of metres lie in front of the robot: what
+    is deeper stands to the right and higher, by what the page says in `view`."""
+    size, view = data["dimensions"], data["view"]
+    point = [frame[i:i + size] for i in range(0, len(frame), size)]
+    (pixel, metre), (other, next_metre) = stage["metres"][0], stage["metres"][-1]
+    scale = (other - pixel) / (next_metre - metre)
+    _, first, last = data["shapes"][0]
+    camera = [(a + b) / 2 for a, b in zip(point[first], point[last])]
+    found = []
+    for bone, (_, start, end) in enumerate(data["shapes"]):
+        for ends in stage["bones"][2 * bone:2 * bone + 2]:
+            for (x, y), at in ((ends[:2], point[start]), (ends[2:], point[end])):
+                deep = (at[1] - camera[1]) / 1000 if size == 3 else 0
+                front = -view["reach"] if size == 3 else 0
+                across = pixel + scale * (at[0] / 1000 - metre + view["across"] * (deep - front))
+                up = stage["ground"] - scale * (at[-1] / 1000 + view["up"] * deep)
+                # Both are written to a tenth.
+                if abs(across - x) > 0.5 or abs(up - y) > 0.5:
+                    found.append((bone, across - x, up - y))
+    return found
+
+
 class BrowserTest(unittest.TestCase):
     maxDiff = None
 
@@ -110,6 +146,39 @@ class BrowserTest(unittest.TestCase):
 
     def test_report_of_runs(self):
         self.check_runs(PAGES / "runs.html")
+
+    def test_movements(self):
+        """At several moments every bone is where its numbers say, beside the labels of the metres."""
+        path = PAGES / "movements.html"
+        self.complaints(path)
+        wanted = page_data.movements(page_data.read(path)[1])
+        page = check_page.new_page(BROWSER)
+        page.resize(check_page.DESKTOP, check_page.HEIGHT)
+        page.open(path)
+        for moment in (0, 7, 39, 45, 59):
+            for figure, data in zip(page.evaluate(LINES_AT % moment), wanted):
+                for stage, rollout in zip(figure, data["rollouts"], strict=True):
+                    with self.subTest(moment=moment, robot=data["title"]):
+                        # A shorter one stays at its end.
+                        self.assertEqual(misplaced_bones(stage, data, rollout["frames"][min(moment, len(rollout["frames"]) - 1)]), [])
+                        self.assertNotEqual(misplaced_bones(stage, data, rollout["frames"][20]), [], "the control")
+        # The keyboard moves it, and a click lets it run.
+        self.assertEqual(page.evaluate(
+            "(() => { const s = document.querySelector('.player input'); s.focus(); return document.activeElement === s; })()"), True)
+        played = page.evaluate("""new Promise((done) => {
+          const [button, slider] = ["button", "input"].map((name) => document.querySelector(`.player ${name}`));
+          slider.value = 0; slider.dispatchEvent(new Event("input")); button.click();
+          let looks = 0;
+          const timer = setInterval(() => {
+            if (slider.value === "0" && ++looks < 200) return;
+            clearInterval(timer);
+            const label = button.textContent; button.click(); done([label, Number(slider.value), button.textContent]);
+          }, 50);
+        })""")
+        self.assertEqual((played[0], played[2]), ("Pause", "Play"))
+        self.assertGreater(played[1], 0)
+        self.assertEqual(page.errors, [])
+        page.close()
 
     def test_report_of_a_sweep(self):
         self.check_runs(PAGES / "sweep.html")

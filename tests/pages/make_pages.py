@@ -75,6 +75,31 @@ def make_sweep(folder):
             write_run(folder / name, name, transform, seed, 300, 50, 2.0 + 0.05 * place + 0.02 * seed)
 
 
+# Of a robot in the plane and of one in space: radius in millimetres and the two points of each bone.
+MOVEMENTS = {"Walker": (2, [[50, 0, 1], [40, 1, 2]]), "Spider": (3, [[250, 0, 0], [80, 0, 1], [80, 1, 2]])}
+
+
+def movement(dimensions, points, frames, speed):
+    """Each frame as one number for each axis of each point, in millimetres."""
+    return [[round(coordinate) for point in range(points)
+             for coordinate in ((speed * frame + 300 * point), *([40 * math.sin(0.2 * frame) + 200 * point] if dimensions == 3 else []),
+                                700 - 250 * point + 60 * math.sin(0.3 * frame + point))] for frame in range(frames)]
+
+
+def make_movements(folder):
+    """Two runs whose models move, one for longer than the other. Each has a robot of either kind."""
+    for name, frames, speed in (("fast", 60, 90), ("slow", 40, 25)):
+        write_run(folder / name, name, "none" if name == "slow" else "stabilize", 0, 60, 20, 2.2)
+        exhibits = []
+        for title, (dimensions, shapes) in MOVEMENTS.items():
+            whole = movement(dimensions, 3, frames, speed)
+            steps = [[b - a for a, b in zip(before, after)] for before, after in zip(whole, whole[1:])]
+            exhibits.append({"kind": "poses", "title": title, "caption": "One episode.", "dimensions": dimensions, "seconds_per_frame": 0.05,
+                             "shapes": shapes, "rollouts": [{"label": name, "return": 10.0 * speed, "seconds": 0.05 * (frames - 1),
+                                                             "frames": [whole[0], *steps]}]})
+        (folder / name / "exhibits.json").write_text(json.dumps({"format": 2, "exhibits": exhibits}))
+
+
 def write_corpus(path):
     draw = random.Random(0)
     words = ["".join(draw.choice("abcdefghijklmnop") for _ in range(draw.randrange(2, 9))) for _ in range(200)]
@@ -101,6 +126,8 @@ def main():
     call(program, "report", *(output / "runs" / name for name in ("long", "gaps", "killed")), "--output", output / "runs.html")
     make_sweep(output / "sweep")
     call(program, "report", output / "sweep", "--output", output / "sweep.html")
+    make_movements(output / "movements")
+    call(program, "report", output / "movements", "--output", output / "movements.html")
     for name, flags in (("bounds", ()), ("bounds_robust", ("--kappa", "3")), ("bounds_none", ("--gamma1", "0.97", "--gamma2", "0.93"))):
         call(program, "bounds", *flags, "--html", output / f"{name}.html")
     write_corpus(output / "corpus.txt")

@@ -12,6 +12,7 @@ import sys
 import unittest
 
 import expected
+import make_pages
 import page_data
 
 PAGES = RESULTS = None
@@ -76,6 +77,15 @@ class NumbersTest(unittest.TestCase):
     def test_report_of_runs(self):
         folders = [PAGES / "runs" / name for name in ("long", "gaps", "killed")]
         self.compare_runs(PAGES / "runs.html", folders, [[0], [1], [2]])
+
+    def test_movements(self):
+        figures = page_data.movements(page_data.read(PAGES / "movements.html")[1])
+        self.assertEqual([figure["title"] for figure in figures], list(make_pages.MOVEMENTS))
+        for figure in figures:
+            dimensions, shapes = make_pages.MOVEMENTS[figure["title"]]
+            self.assertEqual((figure["dimensions"], figure["shapes"], figure["seconds_per_frame"]), (dimensions, shapes, 0.05))
+            self.assertEqual([(rollout["return"], rollout["frames"]) for rollout in figure["rollouts"]],
+                             [(900.0, make_pages.movement(dimensions, 3, 60, 90)), (250.0, make_pages.movement(dimensions, 3, 40, 25))])
 
     def test_report_of_a_sweep(self):
         folders = sorted(folder for folder in (PAGES / "sweep").iterdir() if folder.is_dir())

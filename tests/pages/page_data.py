@@ -46,3 +46,15 @@ def recovery_of_bounds(data):
 def about_charts_of_item(data):
     """[(title, horizon, context)]."""
     return [(entry["title"], entry["horizon"], entry["context"]) for entry in data["charts"]]
+
+
+def movements(text):
+    """Of every figure with movements its data, with frames as they are and not as differences."""
+    found = [json.loads(data) for data in re.findall(r'<figure class="poses">.*?<script type="application/json">(.*?)</script>', text, re.DOTALL)]
+    for figure in found:
+        for rollout in figure["rollouts"]:
+            frames = []
+            for difference in rollout["frames"]:
+                frames.append([a + b for a, b in zip(frames[-1], difference)] if frames else difference)
+            rollout["frames"] = frames
+    return found

@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <regex>
+#include <span>
 #include <string>
 #include <vector>
+
+#include "lab/support/base64.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -94,6 +97,60 @@ TEST(ExhibitTest, WhatHasAnotherFormIsLeftOut) {
     EXPECT_EQ(exhibit_html(json::parse(text)), "") << text;
   EXPECT_NE(exhibit_html(json::parse(R"({"kind":"lines","x":[1,2],"lines":[{"label":"l","y":[1,2]}]})")), "")
       << "the control";
+}
+
+/// The beginning of a PNG file, and as many bytes after it as `more` says.
+std::string png(std::uint32_t width, std::uint32_t height, std::size_t more = 8) {
+  std::string file("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+  for (const std::uint32_t number : {width, height})
+    for (const unsigned shift : {24U, 16U, 8U, 0U}) file += static_cast<char>(number >> shift);
+  file.append(more, 'x');
+  return to_base64(std::as_bytes(std::span(file.data(), file.size())));
+}
+
+json picture_of(const std::string& file) {
+  return json::object({{"png", file}, {"alt", "a <shirt>"}, {"text", "\"coat\""}, {"good", false}});
+}
+json pictures_exhibit(const json& pictures) {
+  return json::object({{"kind", "pictures"}, {"title", "t"}, {"caption", "c"}, {"pictures", pictures}});
+}
+
+TEST(ExhibitTest, PicturesAreInThePageWithTheirTexts) {
+  const std::string file = png(28, 32);
+  const std::string html = exhibit_html(pictures_exhibit(json::array({picture_of(file), picture_of(file)})));
+  EXPECT_THAT(html, AllOf(HasSubstr("src=\"data:image/png;base64," + file + "\" width=\"28\" height=\"32\""),
+                          HasSubstr("alt=\"a &lt;shirt&gt;\""),
+                          HasSubstr("<span class=\"state bad\">&quot;coat&quot;</span>")));
+  json good = picture_of(file);
+  good["good"] = true;
+  EXPECT_THAT(exhibit_html(pictures_exhibit(json::array({good}))), HasSubstr("class=\"state good\""));
+  good.erase("good");
+  EXPECT_THAT(exhibit_html(pictures_exhibit(json::array({good}))), HasSubstr("<span>&quot;coat"));
+}
+
+TEST(ExhibitTest, PicturesThatAreNoneOrTooLargeAreLeftOut) {
+  const auto shown = [](const std::string& file) {
+    return !exhibit_html(pictures_exhibit(json::array({picture_of(file)}))).empty();
+  };
+  EXPECT_TRUE(shown(png(1, kMostPixels))) << "the control";
+  EXPECT_FALSE(shown(png(1, kMostPixels + 1)));
+  EXPECT_FALSE(shown(png(0, 5)));
+  EXPECT_FALSE(shown(png(0xffffffff, 5)));
+  EXPECT_TRUE(shown(png(5, 5, kMostPngBytes - 24))) << "the control";
+  EXPECT_FALSE(shown(png(5, 5, kMostPngBytes - 23)));
+  EXPECT_FALSE(shown(""));
+  EXPECT_FALSE(shown("javascript:alert(1)"));
+  EXPECT_FALSE(shown("\" onerror=\"alert(1)"));
+  EXPECT_FALSE(shown(png(5, 5) + "\""));
+  EXPECT_FALSE(shown(png(5, 5).substr(0, 16))) << "cut off within the header";
+  const std::string gif = "GIF89a and something that is as long as the header of a PNG";
+  EXPECT_FALSE(shown(to_base64(std::as_bytes(std::span(gif.data(), gif.size())))));
+  // One that is none leaves out all.
+  EXPECT_EQ(exhibit_html(pictures_exhibit(json::array({picture_of(png(5, 5)), 7}))), "");
+  EXPECT_EQ(exhibit_html(pictures_exhibit(json::array())), "");
+  EXPECT_EQ(exhibit_html(pictures_exhibit("many")), "");
+  EXPECT_NE(exhibit_html(pictures_exhibit(json(kMostPictures, picture_of(png(5, 5))))), "") << "the control";
+  EXPECT_EQ(exhibit_html(pictures_exhibit(json(kMostPictures + 1, picture_of(png(5, 5))))), "");
 }
 
 }  // namespace
