@@ -3,7 +3,8 @@
 //
 // Those of fuzz_readers that begin with "torch_" were written by LibTorch 1.13 (a module of two linear
 // layers, torch::save of its SGD, and both in a checkpoint of format version 1). Those of fuzz_backends have
-// no shape to speak of; they are what libFuzzer kept after runs from nothing.
+// no shape to speak of; they are what libFuzzer kept after runs from nothing. Those of fuzz_pictures are the
+// files in tests/lab/vision/golden/golden.json, a table of each kind, and five bytes before each.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
