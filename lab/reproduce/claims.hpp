@@ -16,6 +16,11 @@ std::vector<Claim> table_4_claims();
 std::vector<Claim> figure_5_claims();
 std::vector<Claim> figure_6_claims();
 std::vector<Claim> figure_9_claims();
+std::vector<Claim> table_2_claims();
+std::vector<Claim> table_3_claims();
+std::vector<Claim> table_9_claims();
+std::vector<Claim> figure_3_claims();
+std::vector<Claim> figure_10_claims();
 
 // Our own.
 std::vector<Claim> spike_injection_claims();

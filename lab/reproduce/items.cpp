@@ -32,6 +32,14 @@ Plots corruption_plots() {
           {{"corrupt_level", {}}}};
 }
 
+Plots table_3_plots() {
+  return {{}, {{"weight_decay", {}}}};
+}
+
+Plots table_9_plots() {
+  return {{}, {{"weight_decay", {{"model", "convnext"}}}, {"weight_decay", {{"model", "resnet"}}}}};
+}
+
 Plots spike_injection_plots() {
   return {{{What::training_loss, {{"spikes", "1in100"}}}, {What::evaluation_score, {{"spikes", "1in100"}}}},
           {}};
@@ -101,6 +109,24 @@ const std::vector<Item>& all_items() {
       {"figure-9", "Forecasting with noise in 5 % of the inputs, Adam",
        "The error over the epochs at each level; the paper's runs are with AdamW, these with Adam.",
        figure_9_plan, figure_9_claims, corruption_plots},
+      {"table-2", "Image classification: ViT, ConvNeXt and ResNet, AdamW and Adam",
+       "ImageNet-1K top-1 of ViT-B, ConvNeXt-T and ResNet-50: GradientStabilizer is first or second of six "
+       "in "
+       "every column.",
+       table_2_plan, table_2_claims, evaluation_plots, published_table_2()},
+      {"table-3", "Image classification: Adam and L2 weight decay, ViT",
+       "Top-1 of ViT-B with Adam and L2 weight decay: without a method it loses a third, with clipping more, "
+       "with GradientStabilizer next to nothing.",
+       table_3_plan, table_3_claims, table_3_plots, published_table_3()},
+      {"table-9", "Image classification: Adam and L2 weight decay, ConvNeXt and ResNet",
+       "The same of ConvNeXt-T and ResNet-50. The paper's tables 3 and 9 hold these columns together.",
+       table_9_plan, table_9_claims, table_9_plots, published_table_9()},
+      {"figure-3", "Reinforcement learning: PPO on HalfCheetah, Adam and AdamW",
+       "Return over the epochs on HalfCheetah-v4: GradientStabilizer is highest of six.", figure_3_plan,
+       figure_3_claims, evaluation_plots},
+      {"figure-10", "Reinforcement learning: PPO on Ant, Hopper and Walker2d, AdamW",
+       "Highest on Ant and Hopper; on Walker2d, where clipping hurts, equal to no method.", figure_10_plan,
+       figure_10_claims, evaluation_plots},
       {"spike-injection", "Gradients multiplied by 1000 in 1 % of the updates",
        "Not in the paper. Which methods recover from injected spikes, at what price and how fast.",
        spike_injection_plan, spike_injection_claims, spike_injection_plots},

@@ -129,7 +129,7 @@ std::vector<ClaimResult> judge(const std::vector<Claim>& claims, const Records& 
 }
 
 std::string_view rule_of_verdicts() {
-  return "Runs are paired by seed: same weights at the start, same order of the data, same held-out text. An "
+  return "Runs are paired by seed: same weights at the start, same order of the data, same held-out data. An "
          "effect is the difference that a claim is about, so signed that below zero supports the claim. It "
          "is reproduced if the 95 % interval of its mean over seeds (Student's t) lies below zero, not "
          "reproduced if the interval lies above zero, undecided otherwise and with fewer than two seeds. A "

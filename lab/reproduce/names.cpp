@@ -1,6 +1,7 @@
 #include "lab/reproduce/names.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -31,6 +32,17 @@ constexpr CoordinateText kCoordinateTexts[] = {
     {"corrupt_level", "1", "noise of level 1"},
     {"corrupt_level", "2", "noise of level 2"},
     {"corrupt_level", "3", "noise of level 3"},
+    {"model", "vit", "ViT"},
+    {"model", "convnext", "ConvNeXt"},
+    {"model", "resnet", "ResNet"},
+    {"optimizer", "adam", "Adam"},
+    {"optimizer", "adamw", "AdamW"},
+    {"optimizer", "adam_mini", "Adam-mini"},
+    {"optimizer", "lion", "Lion"},
+    {"environment", "HalfCheetah-v4", "HalfCheetah"},
+    {"environment", "Ant-v4", "Ant"},
+    {"environment", "Hopper-v4", "Hopper"},
+    {"environment", "Walker2d-v4", "Walker2d"},
     {"regime", "calm", "calm"},
     {"regime", "rate", "high learning rate"},
     {"regime", "rate+warmup", "high learning rate without warm-up"},
@@ -43,6 +55,13 @@ std::string coordinate_text(const std::string& key, const std::string& value) {
   for (const CoordinateText& known : kCoordinateTexts)
     if (known.key == key && known.value == value) return std::string(known.text);
   return key + " " + value;
+}
+
+/// How long a run is, and of what its updates are.
+std::string run_text(const TrainOptions& options) {
+  const std::string length = options.epochs > 0 ? fmt::format("{} epochs with updates", options.epochs)
+                                                : fmt::format("{} updates", options.steps);
+  return fmt::format("{} of {}", length, options.kind->update_text(options));
 }
 
 template <class Value>
@@ -86,12 +105,10 @@ std::string context_text(const Settings& context) {
 }
 
 std::string horizon_text(const Records& records, const std::string& horizon) {
-  const auto run = std::ranges::find(records.runs, horizon, &ItemRun::horizon);
-  if (run == records.runs.end()) return "";
-  const TrainOptions& options = run->options;
-  const std::string length = options.epochs > 0 ? fmt::format("{} epochs with updates", options.epochs)
-                                                : fmt::format("{} updates", options.steps);
-  return fmt::format("{} of {}", length, options.kind->update_text(options));
+  std::vector<std::string> texts;
+  for (const ItemRun& run : records.runs)
+    if (run.horizon == horizon) add_once(texts, run_text(run.options));
+  return fmt::format("{}", fmt::join(texts, "; "));
 }
 
 bool lies_in(const Settings& coordinates, const Settings& where) {

@@ -14,6 +14,11 @@ Plan table_4_plan(Scale scale);
 Plan figure_5_plan(Scale scale);
 Plan figure_6_plan(Scale scale);
 Plan figure_9_plan(Scale scale);
+Plan table_2_plan(Scale scale);
+Plan table_3_plan(Scale scale);
+Plan table_9_plan(Scale scale);
+Plan figure_3_plan(Scale scale);
+Plan figure_10_plan(Scale scale);
 
 // Our own.
 Plan spike_injection_plan(Scale scale);

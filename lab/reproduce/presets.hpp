@@ -1,6 +1,9 @@
 // How long and how large the runs of a scale are.
 #pragma once
 
+#include <array>
+#include <string_view>
+
 #include "lab/reproduce/item.hpp"
 
 namespace gradstab::lab {
@@ -28,6 +31,21 @@ Plan forecast_plan(Scale scale);
 
 /// Model, data and length of forecasts: the recipe of the scale.
 Settings forecast_preset(Scale scale);
+
+/// Classifiers that the paper compares: "vit", "convnext", "resnet".
+inline constexpr std::array<std::string_view, 3> kClassifiers = {"vit", "convnext", "resnet"};
+
+/// A plan of image classifiers, without parts yet; seeds as for forecasts.
+Plan vision_plan(Scale scale);
+
+/// Model, data and length of the runs of one of kClassifiers.
+Settings vision_preset(Scale scale, std::string_view classifier);
+
+/// A plan of reinforcement learning, without parts yet; seeds as for forecasts.
+Plan rl_plan(Scale scale);
+
+/// Method and length of PPO: the recipe of the scale, with the paper's learning rate, in an environment.
+Settings rl_preset(Scale scale, std::string_view environment);
 
 /// Seeds of a scale, unless the user says otherwise.
 int default_seeds(Scale scale);

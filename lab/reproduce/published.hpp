@@ -26,5 +26,8 @@ struct PublishedTable {
 
 PublishedTable published_table_1();
 PublishedTable published_table_4();
+PublishedTable published_table_2();
+PublishedTable published_table_3();
+PublishedTable published_table_9();
 
 }  // namespace gradstab::lab
