@@ -77,8 +77,9 @@ int list_items() {
 }
 
 /// Whether the runs are made for a GPU and shall have one.
-bool on_gpu(const ReproduceArguments& arguments, lab::Scale scale) {
-  return (scale == lab::Scale::gpu || scale == lab::Scale::paper) && !arguments.on_cpu;
+bool on_gpu(const ReproduceArguments& arguments, lab::Scale scale, const lab::TaskKind& kind) {
+  return (scale == lab::Scale::gpu || scale == lab::Scale::paper) && kind.trains_on_gpu() &&
+         !arguments.on_cpu;
 }
 
 /// What a scale needs that is not here.
@@ -86,7 +87,7 @@ Status check_scale(const ReproduceArguments& arguments, lab::Scale scale, const 
   const std::string_view needed = kind.data_of_the_paper();
   if (scale == lab::Scale::paper && arguments.data.empty() && !needed.empty())
     return invalid(fmt::format("--scale paper needs {}", needed));
-  if (!on_gpu(arguments, scale)) return {};
+  if (!on_gpu(arguments, scale, kind)) return {};
   const Status usable = check_device(kGpu);
   if (usable.ok()) return {};
   return {usable.code(),
@@ -185,7 +186,7 @@ int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
   if (!kind) return exit_code_for(kind.status());
   if (const Status ready = check_scale(arguments, scale, **kind); !ready.ok()) return exit_code_for(ready);
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const bool gpu = on_gpu(arguments, scale);
+  const bool gpu = on_gpu(arguments, scale, **kind);
   const int jobs = arguments.jobs > 0 ? arguments.jobs : gpu ? kJobsOnGpu : static_cast<int>(cores);
   const std::string output =
       arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
@@ -259,7 +260,8 @@ void add_reproduce(CLI::App& app, Action& action) {
       ->check(CLI::IsMember(std::vector<std::string>(lab::kScaleNames.begin(), lab::kScaleNames.end())));
   add_path(*verb, "--output", arguments->output, "folder [reproductions/ITEM-SCALE]");
   add_path(*verb, "--data", arguments->data,
-           "data to train on instead of the default of the task: a text or JSONL file, or a series as CSV");
+           "data to train on instead of the default of the task: a text or JSONL file, a series as "
+           "CSV, or a folder of pictures");
   add_value(*verb, "--seeds", arguments->seeds,
             "seeds per configuration [that of the item at this scale]; more can be added later")
       ->check(CLI::Range(1, 1000));

@@ -37,6 +37,7 @@ fuzz() {
 }
 
 fuzz fuzz_backends 1024
+fuzz fuzz_pictures 4096
 fuzz fuzz_readers 16384
 fuzz fuzz_state_loader 4096
 exit "$failed"

@@ -31,7 +31,7 @@ check_lint_torch() { tools/check_lint.sh build torch; }
 check_sanitize_address() { test_core_under address,undefined; }
 check_sanitize_thread() { test_core_under thread; }
 # A minute for all of them.
-check_fuzz() { tools/fuzz.sh 20; }
+check_fuzz() { tools/fuzz.sh 15; }
 # The tests of the Python package on an emulated device.
 check_device() { ctest --test-dir build --output-on-failure --no-tests=error -C Thorough -R thoroughly; }
 check_wheel() {
@@ -135,7 +135,7 @@ check() {
   SECONDS=0
   mkdir -p "$gate_folder"
   need "${test_packages[@]}" "${quick_packages[@]}"
-  [[ -n $quick ]] || need "${build_packages[@]}" "${corpus_packages[@]}" "${check_packages[@]}" "${docs_packages[@]}"
+  [[ -n $quick ]] || need "${build_packages[@]}" "${corpus_packages[@]}" "${picture_packages[@]}" "${check_packages[@]}" "${docs_packages[@]}"
   # Where there is no package of it, as on Ubuntu, pages are not looked at, unless another Chromium is there.
   ! command -v apt-cache >/dev/null || ! apt-cache show "${browser_packages[0]}" >/dev/null 2>&1 || need "${browser_packages[@]}"
 

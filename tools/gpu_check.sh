@@ -3,7 +3,7 @@
 #   tools/gpu_check.sh [RESULTS]          (default: docs/results/gpu)
 # Needs nvcc 12 or later, CMake, a C++20 compiler, and a python3 with PyTorch 2 for the stages that train and measure;
 # for the stage "lab", which is skipped otherwise, what the lab is built with (CLI11, fmt, nlohmann-json, SentencePiece,
-# zlib, Chart.js). No network, no test framework. Every stage has a time limit of its own and all together stay below
+# zlib, libjpeg-turbo, libpng, Chart.js). No network, no test framework. Every stage has a time limit of its own and all together stay below
 # ten minutes; what one stage loses the others keep. Ends with 0 if all passed, 77 if there is no GPU, else 1.
 # GRADSTAB_GPU_CHECK_BUILD names the build folder, GRADSTAB_GPU_CHECK_SECONDS is another limit for everything.
 # GRADSTAB_GPU_CHECK_PREBUILT names a folder with what was built elsewhere for this python3's torch and is checked in

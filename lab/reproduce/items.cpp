@@ -33,7 +33,7 @@ Plots corruption_plots() {
 }
 
 Plots table_3_plots() {
-  return {{}, {{"weight_decay", {}}}};
+  return {{{What::evaluation_score, {}}}, {{"weight_decay", {}}}};
 }
 
 Plots table_9_plots() {

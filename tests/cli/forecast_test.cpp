@@ -159,12 +159,14 @@ TEST_F(ForecastTest, SettingsWithoutEffectAreRefused) {
 }
 
 TEST_F(ForecastTest, TasksAreNamedWhereNoneIsGiven) {
-  EXPECT_THAT(run({"train"}, 2).err, HasSubstr("train: no task given; expected llm or forecast"));
+  EXPECT_THAT(run({"train"}, 2).err, HasSubstr("train: no task given; expected llm, forecast, vision or rl"));
   EXPECT_THAT(run({"train", "--steps", "3"}, 2).err,
-              HasSubstr("train: no task given; expected llm or forecast"));
-  EXPECT_THAT(run({"train", "forcast"}, 2).err,
-              HasSubstr("train: there is no task 'forcast', only llm or forecast; did you mean forecast?"));
-  EXPECT_THAT(run({"sweep"}, 2).err, HasSubstr("sweep: no task given; expected llm or forecast"));
+              HasSubstr("train: no task given; expected llm, forecast, vision or rl"));
+  EXPECT_THAT(
+      run({"train", "forcast"}, 2).err,
+      HasSubstr(
+          "train: there is no task 'forcast', only llm, forecast, vision or rl; did you mean forecast?"));
+  EXPECT_THAT(run({"sweep"}, 2).err, HasSubstr("sweep: no task given; expected llm, forecast, vision or rl"));
 }
 
 // A recipe in epochs must not outlive a length in updates that was given: three lengths would be one run.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "idx_pictures.hpp"
 #include "program.hpp"
 
 namespace gradstab::testing_cli {
@@ -39,15 +40,27 @@ TEST_P(SmokeTest, RunsToTheEnd) {
   const std::string item = GetParam();
   std::vector<std::string> arguments = reproduce(item);
   const bool of_series = item == "figure-5" || item == "figure-6" || item == "figure-9";
+  const bool of_pictures = item == "table-2" || item == "table-3" || item == "table-9";
+  const bool of_robots = item == "figure-3" || item == "figure-10";
   if (of_series) {
     write(folder_.path() / "hours.csv", hourly_table(1500));
     arguments.back() = "hours.csv";
+  } else if (of_pictures) {
+    std::filesystem::create_directory(folder_.path() / "pictures");
+    write_idx(folder_.path() / "pictures", "train", 0, 300);
+    write_idx(folder_.path() / "pictures", "t10k", 300, 20);
+    arguments.back() = "pictures";
+  } else if (of_robots) {
+    arguments = {"reproduce", item};  // reads no data
+    if (folder_.run({"train", "rl", "--recipe", "smoke", "--output", "one"}).err.find("cannot load MuJoCo") !=
+        std::string::npos)
+      GTEST_SKIP() << "there is no MuJoCo";
   }
   const Outcome outcome = folder_.run(arguments);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err << outcome.out;
-  EXPECT_THAT(outcome.out,
-              AllOf(HasSubstr(item + ": "), HasSubstr(of_series ? "was not measured" : "; about "),
-                    HasSubstr("undecided ")));
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr(item + ": "),
+                                 HasSubstr(of_series || of_pictures ? "was not measured" : "; about "),
+                                 HasSubstr("undecided ")));
   const auto output = folder_.path() / "reproductions" / (item + "-smoke");
   const auto records = lines_of(output / "records.jsonl");
   ASSERT_GT(records.size(), 5u);
@@ -73,7 +86,8 @@ TEST_P(SmokeTest, RunsToTheEnd) {
 
 INSTANTIATE_TEST_SUITE_P(Items, SmokeTest,
                          ::testing::Values("figure-1", "table-1", "table-4", "figure-4", "figure-7",
-                                           "figure-5", "figure-6", "figure-9", "spike-injection", "freeze",
+                                           "figure-5", "figure-6", "figure-9", "table-2", "table-3",
+                                           "table-9", "figure-3", "figure-10", "spike-injection", "freeze",
                                            "instability", "nan-injection"),
                          [](const auto& item) {
                            std::string name = item.param;
@@ -146,9 +160,9 @@ TEST_F(ReproduceTest, StoppedItGoesOnAndJudgesAgain) {
 TEST_F(ReproduceTest, ListsWhatThereIs) {
   const Outcome outcome = folder_.run({"reproduce"});
   EXPECT_EQ(outcome.exit_code, 0);
-  for (const char* item :
-       {"figure-1", "table-1", "table-4", "figure-4", "figure-7", "figure-5", "figure-6", "figure-9",
-        "spike-injection", "freeze", "instability", "nan-injection", "here: not begun"})
+  for (const char* item : {"figure-1", "table-1", "table-4", "figure-4", "figure-7", "figure-5", "figure-6",
+                           "figure-9", "table-2", "table-3", "table-9", "figure-3", "figure-10",
+                           "spike-injection", "freeze", "instability", "nan-injection", "here: not begun"})
     EXPECT_THAT(outcome.out, HasSubstr(item));
 }
 

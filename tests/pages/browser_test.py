@@ -37,12 +37,14 @@ def labels_of(chart, axis):
     for text in chart["texts"]:
         left, top, right, bottom = text["box"]
         frame = text["hiddenIn"]
-        if text["text"] not in ticks or not re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", text["text"]):
+        # "\u2212" is the minus sign; thousands are set apart.
+        number = text["text"].replace(",", "").replace("\u2212", "-")
+        if text["text"] not in ticks or not re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", number):
             continue
         # Labels of x stand below the area, those of y beside it.
         of_x = (top + bottom) / 2 - frame[1] > chart["area"][3]
         if of_x == (axis == "x"):
-            found.append(((left + right) / 2 - frame[0] if of_x else (top + bottom) / 2 - frame[1], float(text["text"])))
+            found.append(((left + right) / 2 - frame[0] if of_x else (top + bottom) / 2 - frame[1], float(number)))
     return sorted(set(found))
 
 

@@ -90,16 +90,15 @@ def either(record, names):
 
 
 def score_of(header):
-    """The key and the noun of what the runs are judged by; records of format 1 are those of language models."""
+    """The key and the noun of what the runs are judged by, and the better one of two; records of format 1 are those of language
+    models."""
     metrics = header.get("measures", {}).get("metrics", [{"key": "validation_loss", "noun": "loss", "better": "lower"}])
-    assert metrics[0]["better"] == "lower"
-    return metrics[0]["key"], metrics[0]["noun"]
+    return metrics[0]["key"], metrics[0]["noun"], {"lower": min, "higher": max}[metrics[0]["better"]]
 
 
-def judged_score(run):
-    """Of tasks whose score is better where it is lower."""
+def judged_score(run, better):
     loss, uninformed = either(run, SCORE), either(run, UNINFORMED)
-    return min(loss, uninformed) if run["state"] == "finished" and finite(loss) else uninformed
+    return better(loss, uninformed) if run["state"] == "finished" and finite(loss) else uninformed
 
 
 def numbered(values):
@@ -117,7 +116,7 @@ def series_of(run, what):
 def chart_of_item(header, runs, title, horizon, context):
     """The chart that begins with that title: "Loss against lr", or what is drawn over the updates. The runs of a curve lie in the
     context, those of another chart are in it."""
-    score, noun = score_of(header)
+    score, noun, better = score_of(header)
     against = f"{noun[0].upper()}{noun[1:]} against "
     what = title.split(", ")[0]
     runs = [run for run in runs if run["horizon"] == horizon]
@@ -132,7 +131,7 @@ def chart_of_item(header, runs, title, horizon, context):
         if what.startswith(against):
             seeds = {}
             for run in of_method:
-                seeds.setdefault(run["seed"], []).append((float(run["context"][key]), judged_score(run)))
+                seeds.setdefault(run["seed"], []).append((float(run["context"][key]), judged_score(run, better)))
             lines = [sorted(seeds[seed]) for seed in sorted(seeds)]
         elif what == f"Evaluation {noun}":
             lines = [evaluations_of(run, score) for run in of_method]

@@ -72,7 +72,7 @@ DAY=000 gate
 [[ $(steps) == "$quick tests newest_torch ${others[*]} all" ]] || complain "ran $(steps)"
 says 'Every check that ran has passed.'
 ! grep -qE 'Left out|Skipped' "$work/output" || complain 'says that something was left out'
-for call in 'check_lint.sh build changed' 'check_lint.sh build library' 'check_lint.sh build lab' 'check_lint.sh build torch' 'fuzz.sh 20' 'ctest --test-dir build --output-on-failure --no-tests=error -j'; do
+for call in 'check_lint.sh build changed' 'check_lint.sh build library' 'check_lint.sh build lab' 'check_lint.sh build torch' 'fuzz.sh 15' 'ctest --test-dir build --output-on-failure --no-tests=error -j'; do
   grep -qF "$call" "$work/ran" || complain "did not call '$call'"
 done
 

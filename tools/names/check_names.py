@@ -32,7 +32,7 @@ RUN_VERB = re.compile(r"(?<![\w/])\./run ([a-z]\w*)")
 # A command: in backticks, at the start of a line of a block of commands, or of a comment.
 COMMAND = re.compile(r"(?:`|^ {0,8}(?:\$ )?(?:\w+=\S+ )*|(?://|#) {1,4})(?:build/)?gradstab ((?:[a-z][\w-]*)(?: [^`|\n]*)?)", re.MULTILINE)
 # What stands behind these is a file of the reader's own.
-OWN_FILE = re.compile(r"""(?:(?:--(?:html|output|input|json|data|records|resume)|-o|>)[ =]|open\()["']?([^\s"'`)]+)""")
+OWN_FILE = re.compile(r"""(?:(?:--(?:checkpoint|html|output|input|json|data|records|resume|video)|-o|>)[ =]|open\()["']?([^\s"'`)]+)""")
 # A flag that a string begins with is declared there or handed on; within a longer string it is mentioned.
 DECLARED_FLAG = re.compile(r"""["'](?:-\w,)?(--[a-z][a-z0-9-]*[a-z0-9])(?=["',=!])""")
 STRING = re.compile(r'"(?:\\.|[^"\\\n])*"')

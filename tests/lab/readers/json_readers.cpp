@@ -189,7 +189,7 @@ std::vector<Reader> all_readers() {
        [](const TestFolder& folder, const std::string& text) {
          folder.make("metrics.jsonl", text + "\n");
          auto directory = RunDirectory::open(folder.path());
-         return directory ? directory->go_back_to(1, 1) : directory.status();
+         return directory ? directory->go_back_to(1, 1, 1) : directory.status();
        },
        {}},
       {"CheckpointHeader",
