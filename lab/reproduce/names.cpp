@@ -39,6 +39,7 @@ constexpr CoordinateText kCoordinateTexts[] = {
     {"optimizer", "adamw", "AdamW"},
     {"optimizer", "adam_mini", "Adam-mini"},
     {"optimizer", "lion", "Lion"},
+    {"optimizer", "sgd", "SGD"},
     {"environment", "HalfCheetah-v4", "HalfCheetah"},
     {"environment", "Ant-v4", "Ant"},
     {"environment", "Hopper-v4", "Hopper"},
