@@ -9,9 +9,14 @@ Json number(double value) {
 }
 
 Json to_json(const Progress& progress, const TaskInfo& info) {
-  Json json = {{"step", progress.step},           {info.sample, progress.samples},
-               {"seconds", progress.seconds},     {"spikes", progress.spikes},
-               {"nonfinite", progress.nonfinite}, {"evaluated", progress.evaluated}};
+  Json json = {{"step", progress.step},
+               {info.sample, progress.samples},
+               {"seconds", progress.seconds},
+               {"spikes", progress.spikes},
+               {"nonfinite", progress.nonfinite},
+               {"evaluated", progress.evaluated},
+               {"spikes_written", progress.spikes_written},
+               {"nonfinite_written", progress.nonfinite_written}};
   const auto add = [&](const std::string& prefix, const std::vector<double>& values) {
     for (std::size_t i = 0; i < info.metrics.size(); ++i) {
       if (info.metrics[i].exp_of_score) continue;
@@ -30,6 +35,9 @@ Progress progress_from_json(const JsonReader& json, const TaskInfo& info, std::i
   progress.seconds = json["seconds"].number();
   progress.spikes = json["spikes"].whole(0);
   progress.nonfinite = json["nonfinite"].whole(0);
+  // Older versions wrote a line for every update.
+  progress.spikes_written = json["spikes_written"].whole_or(progress.spikes);
+  progress.nonfinite_written = json["nonfinite_written"].whole_or(progress.nonfinite);
   // Older versions had a checkpoint only after an evaluation where both were due.
   progress.evaluated = json["evaluated"].whole_or(progress.step);
   const auto values = [&](const std::string& prefix) {

@@ -16,6 +16,8 @@ struct Progress {
   double seconds = 0.0;
   std::int64_t spikes = 0;
   std::int64_t nonfinite = 0;
+  std::int64_t spikes_written = 0;  ///< of them, in lines of metrics.jsonl
+  std::int64_t nonfinite_written = 0;
   std::int64_t evaluated = 0;            ///< the step of the latest evaluation; 0 before the first
   std::vector<double> values = {};       ///< of all metrics, by the latest evaluation; empty before the first
   std::vector<double> best_values = {};  ///< by the best evaluation

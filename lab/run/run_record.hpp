@@ -23,8 +23,8 @@ struct StepPoint {
   double seconds = kNoValue;          ///< cumulative, interruptions not counted
   double grad_norm = kNoValue;        ///< global norm of the raw gradient
   double stabilized_norm = kNoValue;  ///< global norm after the transform
-  double spikes = kNoValue;           ///< tensors flagged as spikes in this step
-  double nonfinite = kNoValue;        ///< tensors with a non-finite gradient in this step
+  double spikes = kNoValue;           ///< tensors flagged as spikes since the point before
+  double nonfinite = kNoValue;        ///< tensors with a non-finite gradient, likewise
 };
 
 /// A metrics line of kind "eval".

@@ -43,8 +43,8 @@ Json step_line(const TaskInfo& info, const Progress& progress, const StepFigures
                {"seconds", progress.seconds},
                {"grad_norm", norm(report.raw_global_norm)},
                {"stabilized_norm", norm(report.global_norm)},
-               {"spikes", report.spikes},
-               {"nonfinite", report.nonfinite},
+               {"spikes", progress.spikes - progress.spikes_written},
+               {"nonfinite", progress.nonfinite - progress.nonfinite_written},
                {"raw_norm", norm_summary(report, parameters, true)},
                {"transformed_norm", norm_summary(report, parameters, false)}};
   if (figures.loss_scale) {

@@ -22,7 +22,7 @@ struct StepFigures {
   std::optional<double> injected;  ///< factor of a spike made on purpose; NaN: a NaN was put in
 };
 
-/// `progress` counts this update already.
+/// `progress` counts this update already. Flagged tensors are those of all updates since the line before.
 nlohmann::ordered_json step_line(const TaskInfo& info, const Progress& progress, const StepFigures& figures,
                                  const StepReport& report, const ParameterSet& parameters);
 

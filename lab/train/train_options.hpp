@@ -177,7 +177,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("checkpoint_every", options.checkpoint_every,
         epochs ? "updates between checkpoints; 0: one after every epoch" : "updates between checkpoints");
   visit("metrics_every", options.metrics_every,
-        "updates from one line of metrics.jsonl to the next, which describes the last of them alone");
+        "updates from one line of metrics.jsonl to the next; only spikes are counted over all of them");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }

@@ -295,6 +295,8 @@ Result<std::optional<double>> Run::update() {
   if (progress_.step % options_.metrics_every == 0) {
     GRADSTAB_RETURN_IF_ERROR(
         directory_->append_metrics(step_line(info(), progress_, step_, report, optimizer_->parameters())));
+    progress_.spikes_written = progress_.spikes;
+    progress_.nonfinite_written = progress_.nonfinite;
   }
   return std::optional(loss);
 }

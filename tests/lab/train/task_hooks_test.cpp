@@ -272,17 +272,22 @@ TEST_F(TaskHooksTest, MetricsThatWereCutAreNoticed) {
 TEST_F(TaskHooksTest, EveryNthUpdateHasALine) {
   TrainOptions changed = options();
   changed.metrics_every = 3;
-  const auto steps_of = [&](const char* name) {
+  changed.transform = "stabilize";        // which skips a tensor with NaN
+  changed.inject_spikes = "5:nan,7:nan";  // updates without a line of their own
+  const auto steps_of = [&](const char* name, const char* key = "step") {
     std::vector<std::int64_t> steps;
     std::ifstream lines(folder_ / name / "metrics.jsonl");
     for (std::string line; std::getline(lines, line);)
       if (const auto json = nlohmann::json::parse(line); json.at("kind") == "step")
-        steps.push_back(json.at("step"));
+        steps.push_back(json.at(key));
     return steps;
   };
   HookedTask whole;
   const Json expected = summary(whole, changed, "whole");
   EXPECT_EQ(steps_of("whole"), (std::vector<std::int64_t>{3, 6, 9, 12}));
+  const std::vector<std::int64_t> flagged = steps_of("whole", "nonfinite");
+  EXPECT_EQ(flagged, (std::vector<std::int64_t>{0, 1, 1, 0}));
+  EXPECT_EQ(2, expected.at("nonfinite").get<std::int64_t>());
   HookedTask begun;
   TrainRequest first = request(changed, "run");
   int steps = 0;
@@ -297,6 +302,7 @@ TEST_F(TaskHooksTest, EveryNthUpdateHasALine) {
   ASSERT_TRUE(resumed.ok()) << resumed.status().message();
   EXPECT_EQ(warning, "") << "no line is missing";
   EXPECT_EQ(steps_of("run"), steps_of("whole"));
+  EXPECT_EQ(steps_of("run", "nonfinite"), flagged) << "over a stop between two lines";
   EXPECT_EQ(resumed->summary.at("weights_checksum"), expected.at("weights_checksum"));
 }
 
