@@ -247,8 +247,9 @@ Result<bool> read_one(const Source& source, RowSink& sink, Damage& damage) {
   return true;
 }
 
-std::string records(std::int64_t count) {
-  return count == 1 ? "one record" : fmt::format("{} records", count);
+/// "3 records with a wrong checksum (CRC) were"
+std::string counted(std::int64_t count, std::string_view what) {
+  return count == 1 ? fmt::format("one record {} was", what) : fmt::format("{} records {} were", count, what);
 }
 
 }  // namespace
@@ -263,14 +264,12 @@ Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSin
     const auto more = read_one(file.source, sink, damage);
     if (!more) return more.status();
     if (damage.checksums > 0) {
-      facts.notes.push_back(
-          fmt::format("In {} {} with a wrong checksum (CRC) left out; the rest was read.", file.name,
-                      records(damage.checksums) + (damage.checksums == 1 ? " was" : " were")));
+      facts.notes.push_back(fmt::format("In {} {} left out; the rest was read.", file.name,
+                                        counted(damage.checksums, "with a wrong checksum (CRC)")));
     }
     if (damage.messages > 0) {
-      facts.notes.push_back(
-          fmt::format("In {} {} no event message left out.", file.name,
-                      records(damage.messages) + (damage.messages == 1 ? " that is" : " that are")));
+      facts.notes.push_back(fmt::format("In {} {} left out; the rest was read.", file.name,
+                                        counted(damage.messages, "without a message of an event")));
     }
     if (damage.length)
       facts.notes.push_back(fmt::format(

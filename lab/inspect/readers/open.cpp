@@ -89,9 +89,10 @@ class WithArguments : public RowSink {
 };
 
 Read reader_of_events(std::vector<EventFile> files, const ColumnChoice& choice) {
-  const bool several = files.size() > 1;
+  std::string format =
+      files.size() > 1 ? fmt::format("TensorBoard, {} event files", files.size()) : "TensorBoard event file";
   return reader_of_rows(
-      several ? fmt::format("TensorBoard, {} event files", files.size()) : "TensorBoard event file",
+      std::move(format),
       [files = std::move(files)](TraceFacts& facts, RowSink& sink) {
         WithArguments with(facts, sink);
         return event_rows(files, facts, with);
