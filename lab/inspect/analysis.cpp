@@ -69,6 +69,8 @@ class Analysis : public TraceSink {
     events_.finish();
     findings_.events = events_.events();
     findings_.event_count = events_.count();
+    findings_.fates = events_.fates();
+    findings_.largest_event = events_.largest();
     findings_.spread_low = ratios_.quantile(0.05);
     findings_.spread_high = ratios_.quantile(0.95);
     findings_.halving = drift_.halving();
@@ -168,17 +170,6 @@ class FirstReading : public TraceSink {
 };
 
 }  // namespace
-
-std::int64_t Findings::events_with(LossFate fate) const {
-  return std::ranges::count(events, fate, &Event::fate);
-}
-
-double Findings::largest_event() const {
-  double largest = 0.0;
-  for (const Event& event : events)
-    if (std::isfinite(event.size)) largest = std::max(largest, event.size);
-  return largest;
-}
 
 Result<Findings> analyse(const Trace& trace, const InspectSettings& settings, const EachStep& each) {
   Findings findings;

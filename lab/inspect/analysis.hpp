@@ -1,6 +1,8 @@
 // A trace in, everything that can be said of it out.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -41,9 +43,11 @@ struct Findings {
   std::vector<Rule> rules;
   std::vector<RuleEffect> effects;  ///< by rule
 
-  std::vector<Event> events;     ///< the first EventWatch::kMostEvents of them
-  std::int64_t event_count = 0;  ///< of all
-  double spacing = 0.0;          ///< median of the steps from one event to the next; NaN for fewer than two
+  std::vector<Event> events;                     ///< the first EventWatch::kMostEvents of them
+  std::int64_t event_count = 0;                  ///< of all
+  std::array<std::int64_t, kLossFates> fates{};  ///< of all, by LossFate
+  double largest_event = 0.0;  ///< of all, in medians; 0 where there is none with a finite norm
+  double spacing = 0.0;        ///< median of the steps from one event to the next; NaN for fewer than two
 
   // norm / running median: a tenth of all lies outside of these two.
   double spread_low = 0.0, spread_high = 0.0;
@@ -60,8 +64,7 @@ struct Findings {
 
   static constexpr std::size_t kMostAdoptions = 100;
   bool logs_every_step() const noexcept { return overview.stride <= 1 && !facts.step_name.empty(); }
-  std::int64_t events_with(LossFate fate) const;
-  double largest_event() const;
+  std::int64_t events_with(LossFate fate) const { return fates[static_cast<std::size_t>(fate)]; }
 };
 
 /// Called with every record, its running median (NaN where there is none) and the factors of all rules.

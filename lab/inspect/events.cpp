@@ -122,6 +122,8 @@ void EventWatch::complete(Following& following) {
     event.fate = event.loss_after > following.limit ? LossFate::stayed : LossFate::recovered;
   }
   ++count_;
+  ++fates_[static_cast<std::size_t>(event.fate)];
+  if (std::isfinite(event.size)) largest_ = std::max(largest_, event.size);
   if (events_.size() < kMostEvents) events_.push_back(std::move(event));
 }
 

@@ -42,6 +42,7 @@ enum class LossFate : std::uint8_t {
   stayed,     ///< it rose, and was still up some records later
   open,       ///< it rose, and the log ends before it is known whether it stayed
 };
+inline constexpr std::size_t kLossFates = 5;
 std::string_view to_string(LossFate fate) noexcept;
 
 /// A tensor whose norm rose early in an event.
@@ -86,6 +87,10 @@ class EventWatch {
   const std::vector<Event>& events() const noexcept { return events_; }
   /// Of all events.
   std::int64_t count() const noexcept { return count_; }
+  /// Of all events, how many had each LossFate.
+  const std::array<std::int64_t, kLossFates>& fates() const noexcept { return fates_; }
+  /// The largest finite size of all events; 0 where there is none.
+  double largest() const noexcept { return largest_; }
   /// Whether the last record belonged to one.
   bool in_spike() const noexcept { return in_spike_; }
 
@@ -112,6 +117,8 @@ class EventWatch {
   std::deque<Following> following_;  // whose loss is awaited
   std::vector<Event> events_;
   std::int64_t count_ = 0;
+  std::array<std::int64_t, kLossFates> fates_{};
+  double largest_ = 0.0;
   bool in_spike_ = false;
 };
 

@@ -60,6 +60,14 @@ Json event(const Event& e, const std::vector<Rule>& rules) {
           {"tensors", std::move(moved)}};
 }
 
+Json fates(const Findings& findings) {
+  Json counts = Json::object();
+  for (const LossFate fate :
+       {LossFate::unmoved, LossFate::recovered, LossFate::stayed, LossFate::open, LossFate::unknown})
+    counts[std::string(to_string(fate))] = findings.events_with(fate);
+  return counts;
+}
+
 Json of_facts(const Findings& findings) {
   const TraceFacts& facts = findings.facts;
   return {{"format", facts.format},
@@ -135,6 +143,8 @@ Json to_json(const Findings& findings, const Verdict& verdict) {
           {"rules", std::move(rules)},
           {"events", std::move(events)},
           {"event_count", findings.event_count},
+          {"events_by_loss", fates(findings)},
+          {"largest_event", findings.largest_event},
           {"spacing", number(findings.spacing)},
           {"spread", {number(findings.spread_low), number(findings.spread_high)}},
           {"running_median", {number(findings.first_median), number(findings.last_median)}},

@@ -15,6 +15,11 @@ constexpr std::int64_t kFewestToJudge = 30;
 /// So many norms at the end of a log that are no numbers are the end of the run.
 constexpr std::int64_t kRunEnded = 3;
 
+/// "is one event", "are 3 events"
+std::string there_are(std::int64_t events) {
+  return (events == 1 ? "is " : "are ") + count_of(events, "event", "events");
+}
+
 /// Why nothing can be said; empty: it can.
 std::vector<std::string> why_not(const Findings& findings) {
   const Overview& o = findings.overview;
@@ -47,12 +52,12 @@ std::vector<std::string> why_not(const Findings& findings) {
 std::vector<std::string> why_robust(const Findings& findings) {
   std::vector<std::string> reasons;
   const double limit = findings.settings.holding_size();
-  if (findings.largest_event() > limit) {
+  if (findings.largest_event > limit) {
     reasons.push_back(
         fmt::format("Robust moments, because a norm of {} medians is above {:.0f}: it would hold the "
                     "published rule below half of its "
                     "usual length afterwards.",
-                    number_text(findings.largest_event()), limit));
+                    number_text(findings.largest_event), limit));
   }
   if (findings.halving.records > 0) {
     reasons.push_back(fmt::format(
@@ -129,22 +134,23 @@ Verdict judge(const Findings& findings) {
     verdict.advice = Advice::leave_loss;
     verdict.headline = "Leave it as it is: the loss never followed";
     verdict.reasons.push_back(
-        fmt::format("There {}, and after {} of which the loss can be judged it did not rise by "
-                    "{:g} % and {:g} standard deviations.",
-                    "are " + count_of(findings.event_count, "event", "events"), unmoved, 100 * kLossShare,
-                    kLossDeviations));
+        fmt::format("There {}. The loss can be judged after {}, and rose after none by {:g} % and {:g} "
+                    "standard deviations.",
+                    there_are(findings.event_count),
+                    unmoved == findings.event_count ? "each" : fmt::format("{} of them", grouped(unmoved)),
+                    100 * kLossShare, kLossDeviations));
   } else {
     verdict.advice = Advice::guard;
     verdict.headline = "A guard is cheap; no gain is promised";
     verdict.transform = findings.rules[kClipAtMedians].text;
     if (recovered + open > 0) {
-      verdict.reasons.push_back(
-          fmt::format("The loss rose with {}, and {}.", count_of(recovered + open, "event", "events"),
-                      open > 0 ? "the log does not show that it stayed up" : "came back each time"));
-    } else {
       verdict.reasons.push_back(fmt::format(
-          "There {}, and no loss beside the norms by which they could be judged.",
-          findings.event_count == 1 ? "is one event" : fmt::format("are {} events", findings.event_count)));
+          "The loss rose with {}, {}.", count_of(recovered + open, "event", "events"),
+          open > 0 ? "of which the log does not show that any lasted" : "and came back each time"));
+    } else {
+      verdict.reasons.push_back(
+          fmt::format("There {}, and no loss beside the norms by which it could be judged what they did.",
+                      there_are(findings.event_count)));
     }
     verdict.reasons.push_back(fmt::format(
         "{} touches {} of the records and nothing else; {} needs no threshold and scales every step.",

@@ -170,8 +170,8 @@ Section holding(const Findings& findings) {
   };
   rule("Published rule", findings.published, findings.published_bound);
   rule("Robust moments", findings.robust, findings.robust_bound);
-  if (findings.largest_event() > 0.0) {
-    const double size = findings.largest_event();
+  if (findings.largest_event > 0.0) {
+    const double size = findings.largest_event;
     if (size > 1.0) {
       s.push_back(
           fmt::format("After a spike of {} medians and long constant norms the published rule needs {} steps "

@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <random>
 
 #include "gradstab/bounds.hpp"
+#include "lab/inspect/readers/open.hpp"
 #include "lab/inspect/running_median.hpp"
 #include "lab/inspect/verdict.hpp"
 #include "lab/replay/replay.hpp"
@@ -134,6 +137,31 @@ TEST(EventsTest, TheLossIsFollowed) {
                               .norm = [](std::int64_t step) { return step == 200 ? 20.0 : ordinary(step); },
                               .loss = cases[3].loss});
   EXPECT_EQ(to_string(cut.events.at(0).fate), to_string(LossFate::open));
+}
+
+TEST(EventsTest, SpikesThatWereInjectedAreFound) {
+  // `gradstab train llm --tokenizer bytes --context 64 --batch 4 --steps 600 --warmup 50 --lr 0.003
+  // --transform none` with `--inject-spikes 150:30,300:1000,430:100,432:50,520:5`, in the order of the file.
+  const std::vector<std::int64_t> injected = {150, 300, 430, 432, 520};
+  const auto traces = open_traces(std::filesystem::path(GRADSTAB_INSPECT_DATA) / "spiked.csv", {}).value();
+  const Findings findings = analyse(traces.at(0), {}).value();
+  const auto covers = [](const Event& event, std::int64_t step) {
+    return event.step <= step && step <= event.last_step;
+  };
+  for (const std::int64_t step : injected) {
+    EXPECT_TRUE(std::ranges::any_of(findings.events, [&](const Event& event) { return covers(event, step); }))
+        << "the spike at " << step << " is missed";
+  }
+  // One event is of the run's own: a norm of 4.5 medians at step 106.
+  const auto own = std::ranges::count_if(findings.events, [&](const Event& event) {
+    return std::ranges::none_of(injected, [&](std::int64_t step) { return covers(event, step); });
+  });
+  EXPECT_EQ(findings.event_count, 5);
+  EXPECT_EQ(own, 1);
+  // Peaks stand where the spikes were put in.
+  std::vector<std::int64_t> peaks;
+  for (const Event& event : findings.events) peaks.push_back(event.peak_step);
+  EXPECT_THAT(peaks, ElementsAre(106, 150, 300, 430, 520));
 }
 
 /// Factors of one rule over all norms, by `gradstab replay`.
