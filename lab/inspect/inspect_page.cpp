@@ -69,11 +69,12 @@ std::string cell(double value, std::string_view shown) {
   return fmt::format("<td data-value=\"{}\">{}</td>", exact_number(value), shown);
 }
 
-std::string table(std::string_view caption, std::string_view head, std::string_view rows) {
+std::string table(std::string_view kind, std::string_view caption, std::string_view head,
+                  std::string_view rows) {
   return fmt::format(
-      "<div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>{}</caption>"
+      "<div class=\"scroll\" tabindex=\"0\"><table class=\"{}\"><caption>{}</caption>"
       "<thead><tr>{}</tr></thead><tbody>\n{}</tbody></table></div>\n",
-      caption, head, rows);
+      kind, caption, head, rows);
 }
 
 std::string event_table(const Findings& findings) {
@@ -106,7 +107,7 @@ std::string event_table(const Findings& findings) {
       findings.event_count > static_cast<std::int64_t>(largest.size())
           ? fmt::format("The {} largest of {} events.", largest.size(), grouped(findings.event_count))
           : std::string("The events.");
-  return table(caption, head, rows);
+  return table("numbers", caption, head, rows);
 }
 
 std::string rule_table(const Findings& findings) {
@@ -123,7 +124,7 @@ std::string rule_table(const Findings& findings) {
         : rule.memory == Memory::short_term ? "a hint only"
                                             : "approximate");
   }
-  return table("What each method would have made of the norms.",
+  return table("numbers effects", "What each method would have made of the norms.",
                heading("Method") + heading("--transform") + heading("Smallest factor") + heading("at step") +
                    heading("Records with a factor below 0.99") + heading("On this log"),
                rows);

@@ -59,7 +59,7 @@
     if (logarithmic) {
       // At least a factor of four, so that a constant line is not blown up to look like noise.
       const centre = Math.sqrt(low * high);
-      return { min: Math.min(low / 1.15, centre / 2), max: Math.max(high * 1.15, centre * 2) };
+      return { min: Math.min(low / 1.15, centre / 2), max: Math.max(high * 1.4, centre * 2) };
     }
     const margin = Math.max((high - low) * 0.05, Math.abs(high) * 1e-3, 1e-9);
     return { min: low - margin, max: high + margin };
