@@ -11,7 +11,6 @@
 #include "gradstab/bounds.hpp"
 #include "lab/inspect/log_histogram.hpp"
 #include "lab/inspect/running_median.hpp"
-#include "lab/inspect/tensors.hpp"
 
 namespace gradstab::lab::inspect {
 namespace {
@@ -31,6 +30,7 @@ class Analysis : public TraceSink {
         rules_(std::move(rules)),
         each_(each),
         norms_(kMedianWindow),
+        tensors_(findings.settings),
         drift_(findings.settings.memory()),
         longest_gap_(static_cast<std::int64_t>(kForgotten * findings.settings.memory())) {
     findings_.rules = rules_.list();
@@ -76,6 +76,7 @@ class Analysis : public TraceSink {
     findings_.halving = drift_.halving();
     findings_.published = published_.holding();
     findings_.robust = robust_.holding();
+    findings_.tensors = tensors_.holding(findings_.facts);
     findings_.points = thinned_.points();
     std::vector<double> spaces;
     for (std::size_t i = 1; i < findings_.events.size(); ++i) {
@@ -123,10 +124,10 @@ class Analysis : public TraceSink {
   Rules rules_;
   const EachStep& each_;
   RunningMedian norms_;
+  TensorWatch tensors_;
   DriftWatch drift_;
   std::int64_t longest_gap_;
   EventWatch events_;
-  TensorWatch tensors_;
   HoldingWatch published_, robust_;
   LogHistogram ratios_;
   Thinned thinned_;

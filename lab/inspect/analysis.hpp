@@ -16,6 +16,7 @@
 #include "lab/inspect/overview.hpp"
 #include "lab/inspect/rules.hpp"
 #include "lab/inspect/settings.hpp"
+#include "lab/inspect/tensors.hpp"
 #include "lab/inspect/thinned.hpp"
 #include "lab/inspect/trace.hpp"
 
@@ -55,6 +56,7 @@ struct Findings {
   Halving halving;                               ///< within a memory of gamma2
 
   Holding published, robust;
+  TensorHolding tensors;            ///< where there are norms of tensors
   std::int64_t steps = 0;           ///< that the rules were computed for, those between lines included
   std::vector<Adoption> adoptions;  ///< the first kMostAdoptions
   std::int64_t adoption_count = 0;

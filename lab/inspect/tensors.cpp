@@ -5,10 +5,18 @@
 #include <limits>
 #include <tuple>
 
+#include "lab/inspect/holding.hpp"
+
 namespace gradstab::lab::inspect {
 namespace {
 
 constexpr double kDecay = 0.95;
+
+/// Whether the rule makes less than half of the usual length of one more norm.
+bool holds(const StabilizerOptions& options, NormMoments& moments, double norm) {
+  return decide(options, bias_correction_at(options, moments.step + 1), moments, norm).stabilized_norm <
+         kHeldBelow;
+}
 
 }  // namespace
 
@@ -30,6 +38,8 @@ void TensorWatch::add(const TraceRecord& record) {
     // A spike moves the mean no further than to where spikes begin.
     const double entering = known ? std::min(norm, kSpikeRatio * state.mean) : norm;
     ++state.norms;
+    state.held_published += holds(published_, state.published, norm) ? 1 : 0;
+    state.held_robust += holds(robust_, state.robust, norm) ? 1 : 0;
     const double weight = std::max(1.0 - kDecay, 1.0 / static_cast<double>(state.norms));
     state.mean += weight * (entering - state.mean);
   }
@@ -53,6 +63,22 @@ std::vector<MovedTensor> TensorWatch::moved(const TraceFacts& facts) const {
   for (const std::size_t i : risen)
     moved.push_back({facts.tensors[i], states_[i].rose_step, states_[i].ratio});
   return moved;
+}
+
+TensorHolding TensorWatch::holding(const TraceFacts& facts) const {
+  TensorHolding holding;
+  for (std::size_t i = 0; i < states_.size() && i < facts.tensors.size(); ++i) {
+    const State& state = states_[i];
+    holding.norms += state.norms;
+    holding.held_published += state.held_published;
+    holding.held_robust += state.held_robust;
+    const double share =
+        state.norms == 0 ? 0.0 : static_cast<double>(state.held_published) / static_cast<double>(state.norms);
+    if (share <= holding.most_held_share) continue;
+    holding.most_held_share = share;
+    holding.most_held = facts.tensors[i];
+  }
+  return holding;
 }
 
 }  // namespace gradstab::lab::inspect

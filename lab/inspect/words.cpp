@@ -179,6 +179,20 @@ Section holding(const Findings& findings) {
                       number_text(size), grouped(recovery_steps(settings.published(), size, kHeldBelow))));
     }
   }
+  if (const TensorHolding& tensors = findings.tensors; tensors.norms > 0) {
+    const auto share = [&](std::int64_t held_norms) {
+      return percent(static_cast<double>(held_norms) / static_cast<double>(tensors.norms));
+    };
+    std::string text = fmt::format(
+        "With moments for each tensor, as the method is published, and by the logged records alone: of the "
+        "tensors' "
+        "norms the published rule holds {} below half, robust moments {}",
+        share(tensors.held_published), share(tensors.held_robust));
+    if (!tensors.most_held.empty())
+      text += fmt::format("; most of all {} ({} of its norms)", tensors.most_held,
+                          percent(tensors.most_held_share));
+    s.push_back(text + ".");
+  }
   if (findings.adoption_count == 0) {
     s.emplace_back("Robust moments adopt no change of scale.");
   } else {

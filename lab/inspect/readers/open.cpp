@@ -167,6 +167,9 @@ Result<Read> reader_of(const Source& source, std::string_view front, const std::
     if (!state) return rows;
     return Read([rows = std::move(rows)](TraceFacts& facts, TraceSink& sink) {
       facts.clipping = "before clipping, as Hugging Face's Trainer logs it";
+      facts.notes.emplace_back(
+          "A loss is the mean since the record before, and the Trainer leaves NaN losses out of it by "
+          "default.");
       return rows(facts, sink);
     });
   }

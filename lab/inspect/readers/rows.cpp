@@ -28,6 +28,12 @@ struct HashOfText {
 template <class T>
 using ByName = std::unordered_map<std::string, T, HashOfText, std::equal_to<>>;
 
+/// MMEngine's and MMDetection's lines have these beside the norm.
+bool is_of_mmengine(const std::vector<std::string>& names) {
+  return std::ranges::all_of(std::array{"grad_norm", "data_time", "memory", "iter"},
+                             [&](const char* name) { return std::ranges::find(names, name) != names.end(); });
+}
+
 /// What an evaluation says of itself: {"mode": "val"}, {"kind": "eval"}.
 bool is_evaluation(std::string_view name, std::string_view value) {
   if (name != "mode" && name != "kind" && name != "split") return false;
@@ -164,6 +170,7 @@ Status read_rows(const ReadRows& rows, const ColumnChoice& choice, TraceFacts& f
   facts.loss_name = columns->loss;
   facts.step_name = columns->step == kRecordStep ? "step" : columns->step;
   facts.squared = columns->squared;
+  if (is_of_mmengine(survey.names)) facts.averaging = kAveragingOfMmengine;
   if (columns->norm.ends_with("__MAX") || columns->norm.ends_with("__MIN"))
     facts.notes.emplace_back("The chart was thinned: each value is an extreme of several steps.");
   Mapper mapper(*columns, facts, sink, null_is_nan);

@@ -34,6 +34,10 @@ class RowSink {
 /// The text that stands for null.
 inline constexpr std::string_view kNull = "null";
 
+/// Over what MMEngine's norms are means.
+inline constexpr std::string_view kAveragingOfMmengine =
+    "the last 10 iterations, as MMEngine logs it: a spike of K shows as about 1 + (K - 1)/10";
+
 /// Gives all rows of a log, from its front. May add notes.
 using ReadRows = std::function<Status(TraceFacts&, RowSink&)>;
 

@@ -11,6 +11,7 @@
 #include "lab/inspect/readers/joiner.hpp"
 #include "lab/inspect/readers/lines.hpp"
 #include "lab/inspect/readers/log_number.hpp"
+#include "lab/inspect/readers/rows.hpp"
 
 namespace gradstab::lab::inspect {
 namespace {
@@ -134,7 +135,7 @@ const std::vector<Dialect>& dialects() {
        .loss = {"loss"},
        .step = {},
        .find_step = step_of_mmengine,
-       .averaging = "the last 10 iterations, as MMEngine logs it: a spike of K shows as about 1 + (K - 1)/10",
+       .averaging = kAveragingOfMmengine,
        .clipping = "before clipping, as MMEngine logs it"},
       {.name = "MMDetection text log",
        .mark = "Epoch [",

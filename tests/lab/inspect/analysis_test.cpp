@@ -270,6 +270,38 @@ TEST(HoldingTest, FallingNormsAreToldFromSpikes) {
   EXPECT_EQ(level.halving.records, 0);
 }
 
+TEST(TensorsTest, ThoseThatMovedFirstStandInFront) {
+  // Three tensors; b rises at step 197, a follows at 200, c stays as it is. The global norm spikes at 200.
+  const Trace trace{
+      "tensors", [](TraceFacts& facts, TraceSink& sink) {
+        facts.format = "made up";
+        facts.step_name = "step";
+        facts.tensors = {"a", "b", "c"};
+        for (std::int64_t step = 1; step <= 400; ++step) {
+          const bool late = step >= 200 && step < 203, early = step >= 197 && step < 203;
+          const std::vector<TensorNorm> norms = {{0, late ? 90.0 : 3.0}, {1, early ? 1.0 : 0.1}, {2, 1.0}};
+          const double norm = std::sqrt(norms[0].norm * norms[0].norm + norms[1].norm * norms[1].norm + 1.0);
+          if (!sink.record({step, norm, std::nullopt, norms, {}})) break;
+        }
+        return Status();
+      }};
+  const Findings findings = analyse(trace, {}).value();
+  ASSERT_EQ(findings.events.size(), 1u);
+  const auto& moved = findings.events[0].tensors;
+  ASSERT_EQ(moved.size(), 2u);
+  EXPECT_EQ(moved[0].name, "b");
+  EXPECT_EQ(moved[0].step, 197);
+  EXPECT_EQ(moved[1].name, "a");
+  EXPECT_EQ(moved[1].step, 200);
+  EXPECT_NEAR(moved[1].ratio, 30.0, 1e-9);
+  // Each tensor by its own: the published rule holds a down after its spike, and never c.
+  EXPECT_EQ(findings.tensors.norms, 1200);
+  EXPECT_EQ(findings.tensors.most_held, "a");
+  EXPECT_GT(findings.tensors.held_published, 190);
+  EXPECT_LT(findings.tensors.held_robust, findings.tensors.held_published / 4);
+  EXPECT_THAT(all_sentences(judge(findings)), HasSubstr("Event at step 200: b"));
+}
+
 TEST(VerdictTest, SaysWhatTheDataSay) {
   const auto quiet = [](std::int64_t step) { return ordinary(step); };
   const auto spiked = [](double size) {
