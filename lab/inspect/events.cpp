@@ -76,7 +76,7 @@ bool EventWatch::begin_record(const TraceRecord& record, double median, std::spa
     event.nonfinite = event.nonfinite || !finite;
   }
   if (open_) follow(*open_, record);
-  for (Following& each : following_) follow(each, record);
+  for (FollowedEvent& each : following_) follow(each, record);
   while (!following_.empty() && following_.front().since >= kLossAfterLast) {
     complete(following_.front());
     following_.pop_front();
@@ -94,7 +94,7 @@ bool EventWatch::begin_record(const TraceRecord& record, double median, std::spa
 }
 
 /// One record more after, or of, an event.
-void EventWatch::follow(Following& following, const TraceRecord& record) {
+void EventWatch::follow(FollowedEvent& following, const TraceRecord& record) {
   ++following.since;
   if (!record.loss) return;
   Event& event = following.event;
@@ -108,7 +108,7 @@ void EventWatch::follow(Following& following, const TraceRecord& record) {
     following.after.push_back(*record.loss);
 }
 
-void EventWatch::complete(Following& following) {
+void EventWatch::complete(FollowedEvent& following) {
   Event& event = following.event;
   const bool enough_after = following.after.size() >= kFewestLosses;
   if (enough_after) event.loss_after = median_of(following.after);
@@ -128,7 +128,7 @@ void EventWatch::complete(Following& following) {
 }
 
 void EventWatch::finish() {
-  for (Following& each : following_) complete(each);
+  for (FollowedEvent& each : following_) complete(each);
   following_.clear();
   if (open_) complete(*open_);
   open_.reset();

@@ -72,6 +72,17 @@ struct Event {
   std::vector<MovedTensor> tensors;
 };
 
+/// An event whose spikes or whose loss are not complete yet.
+struct FollowedEvent {
+  Event event;
+  std::vector<double> before;  // losses
+  std::vector<double> after;
+  double limit = 0.0;  // above it the loss has moved
+  bool seen = false;   // there was a loss beside it
+  bool moved = false;
+  std::int64_t since = 0;  // records after the last spike
+};
+
 /// Finds the events in a stream of records.
 class EventWatch {
  public:
@@ -97,24 +108,14 @@ class EventWatch {
   static constexpr std::size_t kMostEvents = 4096;
 
  private:
-  struct Following {
-    Event event;
-    std::vector<double> before;  // losses
-    std::vector<double> after;
-    double limit = 0.0;  // above it the loss has moved
-    bool seen = false;   // there was a loss beside it
-    bool moved = false;
-    std::int64_t since = 0;  // records after the last spike
-  };
-
   bool begin_record(const TraceRecord& record, double median, std::span<const double> factors);
-  void follow(Following& following, const TraceRecord& record);
-  void complete(Following& following);
+  void follow(FollowedEvent& following, const TraceRecord& record);
+  void complete(FollowedEvent& following);
 
   std::int64_t records_ = 0;
-  std::deque<double> losses_;        // the last finite ones
-  std::optional<Following> open_;    // spikes may still join it
-  std::deque<Following> following_;  // whose loss is awaited
+  std::deque<double> losses_;            // the last finite ones
+  std::optional<FollowedEvent> open_;    // spikes may still join it
+  std::deque<FollowedEvent> following_;  // whose loss is awaited
   std::vector<Event> events_;
   std::int64_t count_ = 0;
   std::array<std::int64_t, kLossFates> fates_{};
