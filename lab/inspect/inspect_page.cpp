@@ -30,6 +30,7 @@ std::vector<Point> drawn_points(const std::vector<Point>& points) {
   std::map<std::int64_t, Point> by_step;
   for (const Point& point : points) by_step[point.step] = point;
   std::vector<Point> drawn;
+  drawn.reserve(by_step.size());
   for (const auto& [step, point] : by_step) drawn.push_back(point);
   return drawn;
 }

@@ -60,6 +60,7 @@ std::vector<MovedTensor> TensorWatch::moved(const TraceFacts& facts) const {
   });
   if (risen.size() > kMostTensors) risen.resize(kMostTensors);
   std::vector<MovedTensor> moved;
+  moved.reserve(risen.size());
   for (const std::size_t i : risen)
     moved.push_back({facts.tensors[i], states_[i].rose_step, states_[i].ratio});
   return moved;

@@ -49,6 +49,7 @@ std::vector<Point> Thinned::points() const {
   }
   if (!buckets_.empty()) kept[last_.record] = last_;
   std::vector<Point> points;
+  points.reserve(kept.size());
   for (const auto& [record, point] : kept) points.push_back(point);
   return points;
 }

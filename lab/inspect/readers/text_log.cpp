@@ -264,7 +264,7 @@ Status read_text_log(const Source& source, TraceFacts& facts, TraceSink& sink) {
     const auto reading = reading_of(line, *dialect);
     if (!reading) continue;
     // A cut line may end within a number.
-    if (!lines.ended() && line.size() > 0 && goes_on(line.back()) && joiner.records() > 0) {
+    if (!lines.ended() && !line.empty() && goes_on(line.back()) && joiner.records() > 0) {
       facts.notes.emplace_back("The last line is not ended, and was left out.");
       break;
     }
