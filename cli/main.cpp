@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
     add_replay(app, action);
     add_sweep(app, action);
     add_reproduce(app, action);
+    add_inspect(app, action);
     add_rollout(app, action);
   });
 }

@@ -1,5 +1,5 @@
 // make_corpus FOLDER: the first inputs of fuzz_state_loader, states of every transform it tries, and of
-// fuzz_readers, one document of each kind.
+// fuzz_readers and fuzz_traces, one document of each kind.
 //
 // Those of fuzz_readers that begin with "torch_" were written by LibTorch 1.13 (a module of two linear
 // layers, torch::save of its SGD, and both in a checkpoint of format version 1). Those of fuzz_backends have
@@ -100,6 +100,52 @@ void make_documents(const std::filesystem::path& folder) {
                  "1962   1   1  0  37665.00  -0.012700   0.213000   0.0326338   0.000000   0.000000\n");
 }
 
+/// A field of a protobuf message with bytes in it.
+std::string field(int number, const std::string& bytes) {
+  return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
+}
+
+/// The first byte is the reader's place in fuzz_traces.cpp.
+void make_logs(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  const std::string table = "step,loss,grad_norm\r\n1,2.5,1.5\r\n2,\"2,345.5\",nan\r\n";
+  write_document(folder / "any", 0, table);
+  write_document(folder / "csv", 1, table);
+  write_document(folder / "csv_of_tensors", 1, "step;grad_norm/a;grad_norm/b\n1;3;4\n1;\"5\";\n");
+  write_document(folder / "json_lines", 2, R"({"step":1,"optim":{"grad_norm":NaN},"loss":2}{"mode":"val"})");
+  write_document(
+      folder / "trainer_state", 3,
+      R"({"log_history":[{"step":1,"grad_norm":-Infinity,"loss":2.5},{"eval_loss":1}],"logging_steps":1})");
+  const char* const lines[] = {" iteration        1/  250 | lm loss: 1.1E+01 | grad norm: 16.4 |",
+                               "\x1b[31mstep:  1  \x1b[32mloss: 11.7  \x1b[33mgrad_norm: 1,234.5  ",
+                               "step     0 | loss: 10.9 | lr 6.0e-04 | norm: 15.3 | dt",
+                               "s:0 trl:11.0091 lr:0.000001 norm:15.37",
+                               "train_inner | epoch 001: 101 / 1102 loss=12.6, num_updates=100, gnorm=3.6,",
+                               "step:1 - actor/pg_loss:0.1 - actor/grad_norm:np.float64(0.4002)",
+                               "Epoch(train)  [1][ 50/151]  lr: 1  loss: 2.5  grad_norm: 5.5",
+                               "{'loss': 1.2, 'grad_norm': nan, 'epoch': 0.27}"};
+  int number = 0;
+  for (const char* line : lines)
+    write_document(folder / ("text_log_" + std::to_string(number++)), 4,
+                   std::string(line) + "\n" + line + "\n");
+  write_document(folder / "pattern", 5, "it (?P<step>\\d+) (?P<norm>\\S+)\nit 1 2.5\n");
+  write_document(folder / "number", 6, "np.float64(-1,234.5e3)");
+  // Event{step 1, summary{value{tag, simple_value 1.5}}}, and the same with a tensor of one float.
+  const std::string simple = field(1, "grad_norm") + std::string("\x15\x00\x00\xc0\x3f", 5);
+  const std::string tensor =
+      field(1, "grad_norm") + field(8, std::string("\x08\x01", 2) + field(5, std::string("\0\0\xc0\x3f", 4)));
+  std::string events;
+  for (const std::string& value : {simple, tensor}) {
+    const std::string event = std::string("\x10\x01", 2) + field(5, field(1, value));
+    events += static_cast<char>(event.size()) + event;
+  }
+  write_document(folder / "events", 8, events);
+  // Record{history{item{key, value_json}}}.
+  const std::string record =
+      field(2, field(1, field(1, "grad_norm") + std::string("\x82\x01\x03", 3) + "1.5"));
+  write_document(folder / "wandb", 10, static_cast<char>(record.size() << 2) + record);
+}
+
 }  // namespace
 }  // namespace gradstab::fuzz
 
@@ -110,4 +156,5 @@ int main(int argc, char** argv) {
   }
   gradstab::fuzz::make_states(std::filesystem::path(argv[1]) / "fuzz_state_loader");
   gradstab::fuzz::make_documents(std::filesystem::path(argv[1]) / "fuzz_readers");
+  gradstab::fuzz::make_logs(std::filesystem::path(argv[1]) / "fuzz_traces");
 }

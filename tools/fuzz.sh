@@ -40,4 +40,5 @@ fuzz fuzz_backends 1024
 fuzz fuzz_pictures 4096
 fuzz fuzz_readers 16384
 fuzz fuzz_state_loader 4096
+fuzz fuzz_traces 16384
 exit "$failed"

@@ -207,6 +207,20 @@ class BrowserTest(unittest.TestCase):
                     self.compare(drawn, {key: values_of(points, log) for key, points in data[title].items()})
                     self.assertEqual(misplaced(chart), [])
 
+    def test_inspected_logs(self):
+        for name in ("inspect", "inspect_two"):
+            path = PAGES / f"{name}.html"
+            self.complaints(path)
+            data = page_data.charts_of_logs(page_data.read(path)[0])
+            seen = self.look(path)
+            self.assertEqual({chart["name"] for chart in seen["charts"]}, set(data))
+            for chart in seen["charts"]:
+                with self.subTest(page=name, chart=chart["name"]):
+                    log = chart["y"]["type"] == "logarithmic"
+                    drawn = {dataset["name"]: dataset["points"] for dataset in chart["datasets"]}
+                    self.compare(drawn, {key: values_of(points, log) for key, points in data[chart["name"]].items()})
+                    self.assertEqual(misplaced(chart), [])
+
     def test_bounds(self):
         for name in ("bounds", "bounds_robust", "bounds_none"):
             path = PAGES / f"{name}.html"

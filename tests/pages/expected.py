@@ -192,3 +192,31 @@ def robust_bound(gamma1, gamma2, kappa):
         if far and abs(before - last) < 1e-14 * last:
             break
     return largest
+
+
+# The pages of inspected logs.
+
+def charts_of_log(path, gamma1=0.6, gamma2=0.999):
+    """Lines by their names: norm, loss, running median, and the factors of two methods whose formulas are short."""
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    lines = {name: [] for name in ("norm", "loss", "running median", "published rule", "norm clip at 1")}
+    before, first, second = [], 0.0, 0.0
+    for step, loss, norm in ((int(row[0]), float(row[1]), float(row[2])) for row in rows):
+        window = sorted(before[-101:])
+        half = len(window) // 2
+        median = None if len(window) < 20 else window[half] if len(window) % 2 else (window[half - 1] + window[half]) / 2
+        lines["running median"].append((step, median))
+        lines["loss"].append((step, loss))
+        if not math.isfinite(norm):
+            for name in ("norm", "published rule", "norm clip at 1"):
+                lines[name].append((step, None))
+            continue
+        before.append(norm)
+        first = gamma1 * first + (1 - gamma1) * norm
+        second = gamma2 * second + (1 - gamma2) * norm * norm
+        count = len(before)
+        stabilized = first / (1 - gamma1 ** count) / math.sqrt(second / (1 - gamma2 ** count))
+        lines["norm"].append((step, norm))
+        lines["published rule"].append((step, stabilized / norm))
+        lines["norm clip at 1"].append((step, min(1.0, 1 / (norm + 1e-6))))
+    return lines

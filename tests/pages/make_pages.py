@@ -100,6 +100,21 @@ def make_movements(folder):
         (folder / name / "exhibits.json").write_text(json.dumps({"format": 2, "exhibits": exhibits}))
 
 
+def write_log(path, steps):
+    """A log to inspect: norms with spikes, after one of which the loss stays up."""
+    draw = random.Random(f"log {steps}")
+    lines = ["step,train_loss,grad_norm"]
+    for step in range(1, steps + 1):
+        norm = (1 + 3 * math.exp(-step / 100)) * math.exp(0.2 * draw.gauss(0, 1))
+        if step % 150 == 130:
+            norm *= 30
+        if step == steps // 2:
+            norm = 150.0
+        loss = 2 + 2 * math.exp(-step / 200) + 0.02 * draw.gauss(0, 1) + (0.6 if step >= steps // 2 else 0)
+        lines.append(f"{step},{loss!r},{'nan' if step == steps - 20 else repr(norm)}")
+    path.write_text("\n".join(lines) + "\n")
+
+
 def write_corpus(path):
     draw = random.Random(0)
     words = ["".join(draw.choice("abcdefghijklmnop") for _ in range(draw.randrange(2, 9))) for _ in range(200)]
@@ -130,6 +145,10 @@ def main():
     call(program, "report", output / "movements", "--output", output / "movements.html")
     for name, flags in (("bounds", ()), ("bounds_robust", ("--kappa", "3")), ("bounds_none", ("--gamma1", "0.97", "--gamma2", "0.93"))):
         call(program, "bounds", *flags, "--html", output / f"{name}.html")
+    for steps in (400, 5000):
+        write_log(output / f"log_{steps}.csv", steps)
+    call(program, "inspect", output / "log_400.csv", "--output", output / "inspect.html")
+    call(program, "inspect", output / "log_5000.csv", output / "log_400.csv", "--output", output / "inspect_two.html")
     write_corpus(output / "corpus.txt")
     call(arguments.demo.resolve(), "--program", program, "--output", output / "demo", "--data", output / "corpus.txt", "--threads", "1",
          "--steps", "12", "--warmup", "3", "--context", "16", "--batch", "1", "--eval-every", "3", "--eval-batches", "1",

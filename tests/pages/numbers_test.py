@@ -18,7 +18,8 @@ import page_data
 PAGES = RESULTS = None
 # Pages hold so many digits; means are summed in another order, which is far below them.
 DIGITS_OF_RUNS, DIGITS_OF_ITEMS, DIGITS_OF_BOUNDS = 7, 5, 5
-MOST_POINTS_OF_RUNS, MOST_POINTS_OF_ITEMS = 1500, 140
+DIGITS_OF_LOGS = 5
+MOST_POINTS_OF_RUNS, MOST_POINTS_OF_ITEMS, MOST_POINTS_OF_LOGS = 1500, 140, 512
 
 
 def differences(drawn, wanted, digits, most_points):
@@ -108,6 +109,25 @@ class NumbersTest(unittest.TestCase):
             for title, horizon, context in page_data.about_charts_of_item(data):
                 with self.subTest(page=folder.name, chart=title):
                     self.compare(drawn[title], expected.chart_of_item(header, runs, title, horizon, context), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
+
+    def test_inspected_logs(self):
+        for page, steps in (("inspect", [400]), ("inspect_two", [5000, 400])):
+            drawn = page_data.charts_of_logs(page_data.read(PAGES / f"{page}.html")[0])
+            for place, count in enumerate(steps):
+                wanted = expected.charts_of_log(PAGES / f"log_{count}.csv")
+                lines = {**drawn[f"norm-{place}"], **drawn[f"loss-{place}"], **drawn[f"factor-{place}"]}
+                self.assertEqual(len(lines), 10)
+                for name, line in wanted.items():
+                    with self.subTest(page=page, log=count, line=name):
+                        at = dict(line)
+                        self.assertTrue(count <= len(lines[name]) if count <= MOST_POINTS_OF_LOGS else 512 <= len(lines[name]) <= 3 * 512 + 2)
+                        self.assertEqual([(x, y, at[x]) for x, y in lines[name] if not same(y, at[x], DIGITS_OF_LOGS)], [])
+                # What is thinned keeps its spikes: each event stands where a norm is drawn, and the largest of all is there.
+                norms = dict(lines["norm"])
+                self.assertEqual([point for point in lines["event"] if norms.get(point[0]) != point[1]], [])
+                self.assertGreaterEqual(len(lines["event"]), count // 150)
+                largest = max(y for _, y in wanted["norm"] if y is not None)
+                self.assertTrue(any(same(y, largest, DIGITS_OF_LOGS) for y in norms.values()))
 
     def test_bounds(self):
         for name, gamma1, gamma2, kappa in (("bounds", 0.6, 0.999, None), ("bounds_robust", 0.6, 0.999, 3.0), ("bounds_none", 0.97, 0.93, None)):

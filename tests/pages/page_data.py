@@ -43,6 +43,20 @@ def recovery_of_bounds(data):
     return {(curve["rule"], curve["ratio"]): points(curve) for curve in data["curves"]}
 
 
+def charts_of_logs(data):
+    """By the name of the figure, then by the key of the line."""
+    charts = {}
+    for place, log in enumerate(data["logs"]):
+        def line(values, x=log["x"]):
+            return list(zip(x, values))
+
+        charts[f"norm-{place}"] = {"norm": line(log["norm"]), "running median": line(log["median"]),
+                                   "event": [(event["x"], event["y"]) for event in log["events"]]}
+        charts[f"loss-{place}"] = {"loss": line(log["loss"])}
+        charts[f"factor-{place}"] = {rule["title"]: line(rule["factor"]) for rule in log["rules"]}
+    return charts
+
+
 def about_charts_of_item(data):
     """[(title, horizon, context)]."""
     return [(entry["title"], entry["horizon"], entry["context"]) for entry in data["charts"]]

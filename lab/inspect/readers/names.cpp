@@ -1,0 +1,222 @@
+#include "lab/inspect/readers/names.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <span>
+
+#include "lab/support/nearest.hpp"
+
+namespace gradstab::lab::inspect {
+namespace {
+
+/// Lower case, with one underscore for whatever is neither letter nor digit.
+std::string plain(std::string_view name) {
+  std::string result;
+  for (const char c : name) {
+    if (c >= 'A' && c <= 'Z')
+      result += static_cast<char>(c - 'A' + 'a');
+    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+      result += c;
+    else if (result.empty() || result.back() != '_')
+      result += '_';
+  }
+  return result;
+}
+
+/// What a chart of W&B calls a metric: "<run> - <metric>__MAX".
+std::string_view without_run(std::string_view name) {
+  if (const std::size_t dash = name.rfind(" - "); dash != std::string_view::npos)
+    name.remove_prefix(dash + 3);
+  return name;
+}
+
+/// What stands behind the last '/', '.' or blank-free prefix: "grad_norm" of "train/grad_norm". The point in
+/// "grad_2.0_norm" is none.
+std::string last_part(std::string_view name) {
+  std::size_t begin = name.rfind('/');
+  begin = begin == std::string_view::npos ? 0 : begin + 1;
+  for (std::size_t at = name.size(); at-- > begin + 1;) {
+    const bool between_digits = at + 1 < name.size() && name[at + 1] >= '0' && name[at + 1] <= '9';
+    if (name[at] == '.' && !between_digits) {
+      begin = at + 1;
+      break;
+    }
+  }
+  return plain(name.substr(begin));
+}
+
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool has_any(std::string_view text, std::span<const std::string_view> parts) {
+  return std::ranges::any_of(parts, [&](std::string_view part) { return has(text, part); });
+}
+
+/// Whether one of the words between underscores is among these.
+bool has_word(std::string_view text, std::span<const std::string_view> words) {
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('_', begin), text.size());
+    if (std::ranges::find(words, text.substr(begin, end - begin)) != words.end()) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+std::optional<int> place_in(std::span<const std::string_view> list, std::string_view word) {
+  const auto found = std::ranges::find(list, word);
+  if (found == list.end()) return std::nullopt;
+  return static_cast<int>(found - list.begin());
+}
+
+constexpr std::string_view kOfEvaluation[] = {"eval",       "evaluation", "val", "valid",
+                                              "validation", "test",       "dev"};
+constexpr std::string_view kSmallest = "__MIN";
+constexpr std::string_view kLargest = "__MAX";
+
+/// The bucket of a chart that was thinned: what its largest values are called is read in their place.
+int thinning(std::string_view name) {
+  if (name.ends_with(kLargest)) return 0;
+  return name.ends_with(kSmallest) ? 2 : 1;
+}
+
+std::string_view without_thinning(std::string_view name) {
+  if (name.ends_with(kSmallest) || name.ends_with(kLargest)) name.remove_suffix(kLargest.size());
+  return name;
+}
+
+std::optional<int> best_fit(const std::vector<std::string>& names,
+                            std::optional<int> (*fit)(std::string_view), std::string& chosen) {
+  std::optional<int> best;
+  for (const std::string& name : names) {
+    const auto found = fit(name);
+    if (!found || (best && *best <= *found)) continue;
+    best = found;
+    chosen = name;
+  }
+  return best;
+}
+
+Status check_there(const std::vector<std::string>& names, const std::string& name, const char* flag) {
+  if (name.empty() || std::ranges::find(names, name) != names.end()) return {};
+  if (names.empty()) return {StatusCode::corrupt_data, "it holds no named values"};
+  return {StatusCode::invalid_argument, fmt::format("{}: it has no '{}'; the nearest name in it is '{}'",
+                                                    flag, name, nearest(name, names))};
+}
+
+/// "loss, lr, step and 14 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) text += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kMost) text += fmt::format(" and {} more", names.size() - kMost);
+  return text;
+}
+
+}  // namespace
+
+std::optional<int> fit_as_norm(std::string_view name) {
+  constexpr std::string_view kExact[] = {"grad_norm",       "gradient_norm",   "gradnorm", "global_grad_norm",
+                                         "total_grad_norm", "grad_norm_total", "gnorm",    "grdn"};
+  constexpr std::string_view kAlone[] = {"norm", "global_norm", "total_norm", "raw_norm"};
+  constexpr std::string_view kOthers[] = {"param_norm", "weight_norm", "update_norm", "layer_norm",
+                                          "batch_norm", "vs_samples",  "ratio"};
+  if (!tensor_prefix(name).empty()) return std::nullopt;
+  const int thinned = thinning(name);
+  const std::string_view metric = without_thinning(without_run(name));
+  const std::string whole = plain(metric);
+  const std::string last = last_part(metric);
+  if (has_any(whole, kOthers) || has_word(whole, kOfEvaluation)) return std::nullopt;
+  const int clipped = has(whole, "clipped") || has(whole, "after_clip") ? 300 : 0;
+  if (const auto place = place_in(kExact, last)) return 10 * *place + thinned + clipped;
+  if (has(last, "grad") && has(last, "norm")) return 100 + thinned + clipped;
+  if (has(whole, "grad") && has(whole, "norm")) return 110 + thinned + clipped;
+  if (const auto place = place_in(kAlone, last)) return 200 + 10 * *place + thinned + clipped;
+  return std::nullopt;
+}
+
+std::optional<int> fit_as_loss(std::string_view name) {
+  constexpr std::string_view kExact[] = {"loss",     "train_loss", "training_loss", "loss_train", "lm_loss",
+                                         "nll_loss", "trl",        "total_loss",    "pg_loss"};
+  const std::string_view metric = without_thinning(without_run(name));
+  const std::string whole = plain(metric);
+  const std::string last = last_part(metric);
+  if (!has(whole, "loss") && last != "trl") return std::nullopt;
+  if (has_word(whole, kOfEvaluation) || has(whole, "loss_scale") || has(whole, "vs_samples"))
+    return std::nullopt;
+  // The mean, where a chart was thinned: it is compared with its like.
+  const int thinned = thinning(name) == 1 ? 0 : 1;
+  if (const auto place = place_in(kExact, last)) return 10 * *place + thinned;
+  return 100 + thinned;
+}
+
+std::optional<int> fit_as_step(std::string_view name) {
+  constexpr std::string_view kExact[] = {"trainer_global_step",
+                                         "train_global_step",
+                                         "global_step",
+                                         "step",
+                                         "iteration",
+                                         "iter",
+                                         "iterations",
+                                         "num_updates",
+                                         "train_step",
+                                         "training_step",
+                                         "update",
+                                         "updates",
+                                         "batches",
+                                         "_step"};
+  if (name == kRecordStep) return -1;
+  return place_in(kExact, plain(name));
+}
+
+bool says_squared(std::string_view name) {
+  constexpr std::string_view kSquared[] = {"norm_sq", "normsq", "squared",
+                                           "sq_norm", "sqnorm", "square_norm"};
+  return has_any(plain(name), kSquared);
+}
+
+std::string_view tensor_prefix(std::string_view name) {
+  // The part up to the slash speaks of gradient norms: not "train/grad_norm", whose name stands behind it.
+  for (std::size_t slash = name.find('/'); slash != std::string_view::npos;
+       slash = name.find('/', slash + 1)) {
+    const std::string before = plain(name.substr(0, slash));
+    if (has(before, "grad") && has(before, "norm") && slash + 1 < name.size()) {
+      const std::string rest = plain(name.substr(slash + 1));
+      if (rest == "total" || rest == "global" || rest == "all" || rest == "train") return {};
+      return name.substr(0, slash + 1);
+    }
+  }
+  return {};
+}
+
+Result<Columns> choose_columns(const std::vector<std::string>& names, const ColumnChoice& choice) {
+  GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.norm, "--norm"));
+  GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.loss, "--loss"));
+  GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.step, "--step"));
+  Columns columns{choice.norm, choice.loss, choice.step, {}};
+  if (columns.norm.empty()) best_fit(names, fit_as_norm, columns.norm);
+  if (columns.loss.empty()) best_fit(names, fit_as_loss, columns.loss);
+  if (columns.step.empty()) best_fit(names, fit_as_step, columns.step);
+  // Of several kinds of norms of tensors that of the most tensors.
+  std::map<std::string_view, int> prefixes;
+  for (const std::string& name : names)
+    if (const std::string_view prefix = tensor_prefix(name); !prefix.empty()) ++prefixes[prefix];
+  int most = 1;
+  for (const auto& [prefix, count] : prefixes) {
+    if (count <= most) continue;
+    most = count;
+    columns.tensors = prefix;
+  }
+  if (columns.norm.empty() && columns.tensors.empty()) {
+    return Status(StatusCode::corrupt_data,
+                  fmt::format("nothing in it looks like a gradient norm; it has {}; --norm NAME chooses one",
+                              names.empty() ? "no named numbers" : some_of(names)));
+  }
+  columns.squared = says_squared(columns.norm.empty() ? columns.tensors : columns.norm);
+  return columns;
+}
+
+}  // namespace gradstab::lab::inspect
