@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/interned.hpp"
 #include "core/base/text.hpp"
 #include "core/methods/unit_transform.hpp"
@@ -269,7 +270,7 @@ class NormMethodLink final : public UnitTransform {
   /// Whether a unit is decided on, and its norm.
   static bool counts(const UnitReports& parts, UnitNorm& norm) noexcept {
     norm = unit_norm(parts);
-    if (!norm.present || !std::isfinite(norm.norm)) return false;
+    if (!norm.present || !detail::is_finite(norm.norm)) return false;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (takes_part(parts[i])) return true;
     }
@@ -305,7 +306,7 @@ class NormMethodLink final : public UnitTransform {
 
   Status check_factors() const {
     for (const UnitStep& step : steps_) {
-      if (std::isfinite(step.factor) && step.factor >= 0.0) continue;
+      if (detail::is_finite(step.factor) && step.factor >= 0.0) continue;
       return named(
           {StatusCode::invalid_argument, detail::concat("the factor of unit ", step.unit, " is ", step.factor,
                                                         ", expected a finite number of at least 0")});

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 
+#include "core/base/floating_point.hpp"
 #include "gradstab/transform.hpp"
 
 namespace gradstab {
@@ -16,10 +17,10 @@ double root_of_squares(std::size_t count, NormAt norm_at) noexcept {
   double largest = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
     const double norm = norm_at(i);
-    if (std::isnan(norm)) return norm;
+    if (detail::is_nan(norm)) return norm;
     largest = std::fmax(largest, norm);
   }
-  if (largest == 0.0 || std::isinf(largest)) return largest;
+  if (largest == 0.0 || detail::is_infinite(largest)) return largest;
   // A power of two, so that dividing changes no digit and scaled gradients have an exactly scaled global
   // norm.
   const int exponent = std::ilogb(largest);
