@@ -1,11 +1,19 @@
 // What each item is asked.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "lab/reproduce/claim.hpp"
 
 namespace gradstab::lab {
+
+// Names of arms (arms.hpp) that many claims compare.
+inline constexpr const char* kMethod = "stabilize";
+/// The clipping methods of the paper's tables.
+inline const std::vector<std::string> kClips = {"clip_by_value", "clip", "adaptive_clip", "zclip"};
+/// Every other row of them.
+inline const std::vector<std::string> kRivals = {"none", "clip_by_value", "clip", "adaptive_clip", "zclip"};
 
 // Of the paper; the numbers of the sources are those of the list "Claims in words" in docs/reproduction.md.
 std::vector<Claim> figure_1_claims();

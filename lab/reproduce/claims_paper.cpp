@@ -4,7 +4,6 @@ namespace gradstab::lab {
 namespace {
 
 constexpr const char* kNats = "nats per token";
-constexpr const char* kMethod = "stabilize";
 
 }  // namespace
 

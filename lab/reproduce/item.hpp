@@ -15,9 +15,6 @@ namespace gradstab::lab {
 /// Settings of runs, as on the command line.
 using Settings = SettingTexts;
 
-/// Both; of a key that both have, the second counts.
-Settings joined(Settings first, const Settings& second);
-
 /// How much is computed. smoke: that it works; cpu: two cores, 90 minutes at most; gpu: one H100, an hour at
 /// most; paper: the published setting.
 enum class Scale { smoke, cpu, gpu, paper };

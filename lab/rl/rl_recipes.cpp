@@ -3,11 +3,6 @@
 namespace gradstab::lab::rl {
 namespace {
 
-SettingTexts joined(SettingTexts settings, const SettingTexts& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-  return settings;
-}
-
 /// What the recipes have in common. The learning rate falls in a straight line to 0 and is constant within a
 /// collect.
 SettingTexts ppo() {

@@ -1,10 +1,32 @@
 #include "lab/train/resume.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace gradstab::lab {
+namespace {
+
+/// "lr is 0.01, expected 0.02; seed is missing, expected 1": the keys of two objects whose values differ.
+std::string differences(const Json& found, const Json& expected) {
+  std::vector<std::string> texts;
+  const auto value_in = [](const Json& object, const std::string& key) {
+    return object.contains(key) ? shown(object[key]) : "missing";
+  };
+  const auto compare = [&](const std::string& key) {
+    const std::string has = value_in(found, key), wanted = value_in(expected, key);
+    if (has != wanted) texts.push_back(fmt::format("{} is {}, expected {}", key, has, wanted));
+  };
+  for (const auto& [key, value] : expected.items()) compare(key);
+  for (const auto& [key, value] : found.items())
+    if (!expected.contains(key)) compare(key);
+  return fmt::format("{}", fmt::join(texts, "; "));
+}
+
+}  // namespace
 
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
                                          const TrainOptions& options, const TaskInfo& info, const Json& model,
@@ -19,7 +41,8 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
   const JsonReader json(header, name);
   const Json& settings = json["settings"].object();
   if (json.status().ok() && !are_settings_of(options, settings))
-    return mismatch("has other settings", to_json(options), settings);
+    return {StatusCode::shape_mismatch,
+            fmt::format("{} has other settings: {}", name, differences(settings, to_json(options)))};
   ResumedProgress resumed;
   resumed.progress = progress_from_json(json["progress"], info, steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());

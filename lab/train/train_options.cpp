@@ -23,6 +23,12 @@
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
+
+SettingTexts joined(SettingTexts first, const SettingTexts& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
 namespace {
 
 /// "cpu", "cuda", "cuda:0" to "cuda:127", the largest number that LibTorch has room for.

@@ -21,6 +21,9 @@ class TaskKind;
 /// Settings by name, as a command line would give them.
 using SettingTexts = std::vector<std::pair<std::string, std::string>>;
 
+/// Both; of a key that both have, the second counts.
+SettingTexts joined(SettingTexts first, const SettingTexts& second);
+
 /// An optimizer that a run can have.
 struct OptimizerChoice {
   std::string_view name;

@@ -97,6 +97,7 @@ Result<PackedPictures> read_set(const fs::path& folder, std::string_view picture
                   fmt::format("{} has {} labels, and {} {} pictures", labels->second, list->size(),
                               pictures->second, count));
   set->labels = *std::move(list);
+  set->labels_name = labels->second;
   return set;
 }
 

@@ -226,7 +226,7 @@ TEST_F(TablesTest, ALabelOutOfRangeIsNamed) {
   write_file(folder_ / "t10k-labels-idx1-ubyte", idx_labels({0, 1, 3, 2}));
   EXPECT_EQ(
       refusal(folder_, StatusCode::corrupt_data),
-      quoted(folder_ / "t10k-images-idx3-ubyte") + ": the label of picture 2 is 3, expected one of 0 to 2");
+      quoted(folder_ / "t10k-labels-idx1-ubyte") + ": the label of picture 2 is 3, expected one of 0 to 2");
 }
 
 TEST_F(TablesTest, AClassWithoutATrainingPictureIsNoted) {
