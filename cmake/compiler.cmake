@@ -27,7 +27,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
   set(gradstab_false_alarms -Wno-array-bounds -Wno-stringop-overread -Wno-stringop-overflow)
 endif()
 
-# Fast math takes it that there is no NaN, and with it goes every policy for gradients that are not finite. Engines are
+# Fast math assumes that there is no NaN, and with it goes every policy for gradients that are not finite. Engines are
 # built with it, and projects inside them inherit the flag: here it is taken back. The options of a target come last on the
 # line. GCC's -fno-fast-math leaves alone what was asked for by its own name.
 set(gradstab_exact_math "")

@@ -1,4 +1,4 @@
-// The sources of the library refuse a compiler that takes it that there is no NaN.
+// The sources of the library refuse a compiler that assumes that there is no NaN.
 #ifdef GRADSTAB_MUST_NOT_COMPILE
 #define __FAST_MATH__ 1  // as -ffast-math does
 #endif

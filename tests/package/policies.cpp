@@ -1,5 +1,5 @@
-// An engine that is built with fast math, and lets the library watch for NaN and Inf. It looks at bits itself:
-// its own compiler takes it that there is no NaN.
+// An engine that is built with fast math, and lets the library watch for NaN and Inf. It looks at bits
+// itself: its own compiler assumes that there is no NaN.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -35,7 +35,8 @@ gradstab::TensorRef ref(std::vector<float>& values, const std::vector<std::int64
   return {.data = values.data(), .sizes = sizes, .strides = {}};
 }
 
-/// What is wrong with a step of `optimizer` whose second gradient holds a value of these bits; empty if nothing.
+/// What is wrong with a step of `optimizer` whose second gradient holds a value of these bits; empty if
+/// nothing.
 std::string wrong_with(gradstab::Optimizer optimizer, gradstab::NonFinitePolicy policy, std::uint32_t bits) {
   const std::vector<std::int64_t> sizes = {static_cast<std::int64_t>(kSize)};
   const std::vector<gradstab::Parameter> names = {{"first", sizes}, {"second", sizes}};
@@ -46,8 +47,7 @@ std::string wrong_with(gradstab::Optimizer optimizer, gradstab::NonFinitePolicy 
   const std::vector<gradstab::TensorRef> gradients = {ref(gradient, sizes), ref(bad, sizes)};
   const auto report = optimizer.step(parameters, gradients);
   if (!all_finite(first) || !all_finite(second)) return "a parameter is not finite";
-  if (policy == gradstab::NonFinitePolicy::raise)
-    return report ? "no error" : std::string();
+  if (policy == gradstab::NonFinitePolicy::raise) return report ? "no error" : std::string();
   if (!report) return "an error: " + std::string(report.status().message());
   if (report->nonfinite != 1) return "nonfinite is " + std::to_string(report->nonfinite);
   if (report->skip_step != (policy == gradstab::NonFinitePolicy::skip_step)) return "skip_step is wrong";
@@ -62,9 +62,10 @@ int main() {
        {NonFinitePolicy::skip_tensor, NonFinitePolicy::skip_step, NonFinitePolicy::raise}) {
     for (const std::uint32_t bits : {kNan, kInfinity, kMinusInfinity}) {
       for (const char* transform : {"stabilize", "clip_by_global_norm(max_norm=1)", "zclip+stabilize"}) {
-        const std::string wrong = wrong_with(
-            gradstab::Optimizer(gradstab::AdamOptions::adamw(), gradstab::transform_from_text(transform).value()),
-            policy, bits);
+        const std::string wrong =
+            wrong_with(gradstab::Optimizer(gradstab::AdamOptions::adamw(),
+                                           gradstab::transform_from_text(transform).value()),
+                       policy, bits);
         if (wrong.empty()) continue;
         std::printf("%s, policy %d, bits %08x: %s\n", transform, static_cast<int>(policy),
                     static_cast<unsigned>(bits), wrong.c_str());
