@@ -41,8 +41,8 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
   const JsonReader json(header, name);
   const Json& settings = json["settings"].object();
   if (json.status().ok() && !are_settings_of(options, settings))
-    return {StatusCode::shape_mismatch,
-            fmt::format("{} has other settings: {}", name, differences(settings, to_json(options)))};
+    return Status(StatusCode::shape_mismatch,
+                  fmt::format("{} has other settings: {}", name, differences(settings, to_json(options))));
   ResumedProgress resumed;
   resumed.progress = progress_from_json(json["progress"], info, steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());
