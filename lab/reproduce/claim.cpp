@@ -1,8 +1,25 @@
 #include "lab/reproduce/claim.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "lab/reproduce/arms.hpp"
+#include "lab/reproduce/claims.hpp"
 
 namespace gradstab::lab {
+
+std::span<const Margin> all_margins() {
+  static constexpr std::array kMargins = {
+      Margin{kNats, 0.02, "0.02 nats"}, Margin{kPoints, 0.5, "0.5 percentage points"},
+      Margin{kMse, 0.002, "an MSE of 0.002"}, Margin{kReturn, 100.0, "a return of 100"}};
+  return kMargins;
+}
+
+double margin_of(std::string_view unit) {
+  const auto margins = all_margins();
+  const auto found = std::ranges::find(margins, unit, &Margin::unit);
+  return found == margins.end() ? kNoValue : found->value;
+}
 
 Effect compared(Measure measure, const std::string& arm, const std::string& rival, const std::string& label,
                 const Settings& where) {

@@ -8,6 +8,12 @@
 
 namespace gradstab::lab {
 
+// Units of effects that several files of claims have.
+inline constexpr const char* kNats = "nats per token";
+inline constexpr const char* kPoints = "percentage points of top-1 lost";
+inline constexpr const char* kMse = "MSE";
+inline constexpr const char* kReturn = "return lost";
+
 // Names of arms (arms.hpp) that many claims compare.
 inline constexpr const char* kMethod = "stabilize";
 /// The clipping methods of the paper's tables.

@@ -3,7 +3,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kMse = "MSE";
 const std::vector<std::string> kControls = {"normalize", "beta2", "robust"};
 
 Settings at_level(const std::string& level) {

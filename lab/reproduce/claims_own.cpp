@@ -4,8 +4,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kNats = "nats per token";
-
 /// A disturbance and the contexts that have it.
 struct Disturbance {
   std::string key;

@@ -3,7 +3,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kReturn = "return lost";
 /// The recipe's own clip is none of the paper's six.
 const std::vector<std::string> kBeside = {"clip_half", "normalize", "beta2", "robust"};
 

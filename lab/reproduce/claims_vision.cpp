@@ -4,7 +4,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kPoints = "percentage points of top-1 lost";
 const std::vector<std::string> kControls = {"normalize", "scale", "robust"};
 
 Settings at(const std::string& model, const std::string& weight_decay) {

@@ -52,6 +52,7 @@ struct Plan {
   std::string task;  ///< what all of them train: "llm"
   std::vector<Part> parts;
   int seeds = 3;
+  std::vector<int> looks = {};  ///< see Records::looks
 };
 
 /// Contexts that differ in one setting.

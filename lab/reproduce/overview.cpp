@@ -96,11 +96,14 @@ std::string verdict_table(const std::vector<ClaimResult>& results, const std::ve
   return table;
 }
 
-/// Mean and deviation over seeds, and the verdict where there is one.
+/// Mean and deviation over seeds, and the verdict; of what is undecided, between which numbers it is.
 std::string effect_text(const EffectResult& effect, int digits) {
   std::string text = signed_decimals(effect.mean, digits);
   if (std::isfinite(effect.deviation)) text += fmt::format(" ± {}", decimals(effect.deviation, digits));
-  if (effect.verdict != Verdict::undecided) text += fmt::format(", {}", to_string(effect.verdict));
+  if (effect.verdict != Verdict::undecided) return text + fmt::format(", {}", to_string(effect.verdict));
+  if (effect.interval.is_known())
+    text += fmt::format(", undecided between {} and {}", signed_decimals(effect.interval.low, digits),
+                        signed_decimals(effect.interval.high, digits));
   return text;
 }
 
@@ -199,6 +202,7 @@ std::string section_of(const Records& records) {
                       item.name, item.name, records.scale, records.runs.size(), machine_text(records));
   for (const std::string& horizon : horizons)
     text += fmt::format(" {}: {}.", horizon, horizon_text(records, horizon));
+  if (const std::string rule = rule_of_looks(records.looks); !rule.empty()) text += " " + rule;
   return text + "\n\n" + verdict_table(results, horizons) + "\n" +
          effect_table(results, horizons, records.measures) + "\n" + score_table(records, horizons);
 }
@@ -242,8 +246,8 @@ std::string render_overview(const std::vector<Records>& reproductions) {
     definitions.push_back(measure_definitions(records.measures));
   }
   text += fmt::format(
-      "\n## How to read it\n{1}\n\nEffects are mean ± standard deviation over seeds, with the verdict where "
-      "there is one. "
+      "\n## How to read it\n{1}\n\nEffects are mean ± standard deviation over seeds, with the verdict; of an "
+      "undecided one the ends of its interval. "
       "Controls do not count in a verdict. A {0} is the mean ± standard deviation over the seeds whose {0} "
       "is "
       "finite.\n\n{2}\n",
