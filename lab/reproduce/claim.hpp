@@ -31,11 +31,12 @@ struct Effect {
 struct Margin {
   std::string_view unit;  ///< of effects
   double value = 0.0;
+  bool relative = false;  ///< a share of the mean score without any method, whose scale depends on the data
   std::string_view text;  ///< "0.02 nats"
 };
 std::span<const Margin> all_margins();
-/// NaN for a unit that has none.
-double margin_of(std::string_view unit);
+/// `reference` is that mean score. NaN for a unit that has no margin.
+double margin_of(std::string_view unit, double reference);
 
 /// The source of a claim that is not the paper's.
 inline constexpr const char* kOurs = "ours, not the paper's";

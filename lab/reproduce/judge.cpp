@@ -51,6 +51,14 @@ bool has_runs(const Effect& effect, const Records& records, const std::string& h
   });
 }
 
+/// Mean over all contexts and seeds of the arm without a method; NaN without any.
+double score_without_method(const Records& records, const std::string& horizon) {
+  std::vector<double> scores;
+  for (const ItemRun& run : records.runs)
+    if (run.horizon == horizon && run.arm == "none") scores.push_back(run.judged_score());
+  return spread_of(scores).mean;
+}
+
 /// What the interval says of an effect, given the margin within which it does not matter.
 Verdict verdict_by(const Interval& interval, double margin) {
   if (interval.low > -margin && interval.high < margin) return Verdict::no_difference;
@@ -61,7 +69,7 @@ Verdict verdict_by(const Interval& interval, double margin) {
   return Verdict::undecided;
 }
 
-EffectResult judge_effect(const Effect& effect, const Claim& claim, const Records& records,
+EffectResult judge_effect(const Effect& effect, double margin, const Records& records,
                           const std::string& horizon, const std::set<int>& seeds) {
   EffectResult result;
   result.label = effect.label;
@@ -79,7 +87,7 @@ EffectResult judge_effect(const Effect& effect, const Claim& claim, const Record
                         ? interval_of_mean(spread.mean, spread.deviation, spread.finite, kErrorRate)
                         : interval_over_looks(values, records.looks);
   // A limit is not a difference, of which a margin speaks.
-  result.verdict = verdict_by(result.interval, effect.offset == 0.0 ? margin_of(claim.unit) : kNoValue);
+  result.verdict = verdict_by(result.interval, effect.offset == 0.0 ? margin : kNoValue);
   return result;
 }
 
@@ -133,9 +141,10 @@ std::vector<ClaimResult> judge(const std::vector<Claim>& claims, const Records& 
     for (const std::string& horizon : horizons_in_order(records)) {
       HorizonResult at;
       at.horizon = horizon;
+      at.margin = margin_of(claim.unit, score_without_method(records, horizon));
       for (const Effect& effect : claim.effects) {
         if (has_runs(effect, records, horizon))
-          at.effects.push_back(judge_effect(effect, claim, records, horizon, seeds));
+          at.effects.push_back(judge_effect(effect, at.margin, records, horizon, seeds));
       }
       if (std::ranges::all_of(at.effects, &EffectResult::control)) continue;
       at.verdict = verdict_of(at.effects);
@@ -203,12 +212,14 @@ Json to_json(const std::vector<ClaimResult>& results) {
                            {"detectable", number_or_null(effect.detectable)},
                            {"verdict", to_string(effect.verdict)}});
       }
-      horizons.push_back({{"horizon", at.horizon}, {"verdict", to_string(at.verdict)}, {"effects", effects}});
+      horizons.push_back({{"horizon", at.horizon},
+                          {"margin", number_or_null(at.margin)},
+                          {"verdict", to_string(at.verdict)},
+                          {"effects", effects}});
     }
     list.push_back({{"claim", result.claim.text},
                     {"source", result.claim.source},
                     {"unit", result.claim.unit},
-                    {"margin", number_or_null(margin_of(result.claim.unit))},
                     {"verdict", to_string(result.verdict)},
                     {"horizons", horizons}});
   }

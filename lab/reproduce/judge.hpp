@@ -39,6 +39,7 @@ struct EffectResult {
 
 struct HorizonResult {
   std::string horizon;
+  double margin = kNoValue;           ///< of the claim's unit; NaN where it has none
   std::vector<EffectResult> effects;  ///< those for which there are runs
   Verdict verdict = Verdict::undecided;
 };

@@ -161,6 +161,22 @@ TEST(JudgeTest, WhatLiesWithinTheMarginMakesNoDifference) {
   EXPECT_EQ(judged(runs, claim).verdict, Verdict::reproduced);
 }
 
+TEST(JudgeTest, TheMarginOfAnMseIsAShareOfIt) {
+  Claim claim = lower_loss();
+  claim.unit = "MSE";
+  for (const double scale : {1.0, 0.01}) {
+    const auto of = [&](double difference) {
+      std::vector<ItemRun> runs;
+      const double none = 2.0 * scale, less = difference * scale;
+      add_pair(runs, {none - 0.99 * less, none - less, none - 1.01 * less}, {none, none, none});
+      return judged(runs, claim).verdict;
+    };
+    // The interval of differences 0.99 d, d and 1.01 d reaches (1 + 0.01 * 4.3027 / sqrt(3)) d = 1.0248 d.
+    EXPECT_EQ(of(0.0195), Verdict::no_difference) << scale;
+    EXPECT_EQ(of(0.0196), Verdict::reproduced) << scale;
+  }
+}
+
 TEST(JudgeTest, OneEffectWithoutADifferenceIsEnoughForTheClaim) {
   Claim claim = lower_loss();
   claim.effects.push_back(compared(mean_score, "stabilize", "clip", "against clip"));
