@@ -74,13 +74,16 @@ class RlTask final : public Task {
   }
   std::int64_t updates_per_cycle() const noexcept override { return updates_per_epoch(); }
 
-  torch::Tensor training_loss(std::uint64_t index) override {
+  void prepare(std::uint64_t index) override {
     if (index % updates_per_collect_ == 0) {
       collector_.collect(policy(), draws_of(Place::action, index), learner_.rollout()).check();
       learner_.begin_collect(model_);
     }
     if (index % updates_per_pass_ == 0) learner_.begin_pass(model_);
     done_ = index + 1;
+  }
+
+  torch::Tensor training_loss(std::uint64_t index) override {
     const std::uint64_t pass = index / updates_per_pass_;
     const Minibatch batch = learner_.minibatch(mix64(key_of(seed_, Place::order) ^ pass),
                                                static_cast<std::int64_t>(index % updates_per_pass_));

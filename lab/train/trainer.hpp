@@ -9,6 +9,7 @@
 
 #include "gradstab/status.hpp"
 #include "lab/run/run_directory.hpp"
+#include "lab/train/processes.hpp"
 #include "lab/train/task.hpp"
 #include "lab/train/train_options.hpp"
 
@@ -31,8 +32,14 @@ struct TrainRequest {
   std::string name;                 ///< of the run in reports
   std::string command;              ///< how it was started, for run.json
   bool force = false;               ///< replace an existing run
-  /// The run to continue, if it is not a new one; the options must be those it was started with.
+  /// Whether the run in `directory` is continued; the options must be those it was started with.
+  bool resume = false;
+  /// That run, where this process is the first.
   std::optional<RunDirectory> resumed;
+  /// The processes that train together; null: this one alone. Each computes every size()-th micro-batch of an
+  /// update, so that the batch of an update is the same for any number of them. The first evaluates and
+  /// writes; the others read the checkpoint of a resumed run from `directory`.
+  Processes* processes = nullptr;
   /// Told what the user must know before the first update and what stops nothing.
   std::function<void(const std::string&)> on_warning;
   std::function<void(const TrainProgress&)> on_step;
@@ -45,7 +52,7 @@ enum class TrainOutcome { finished, interrupted };
 
 struct TrainResult {
   TrainOutcome outcome = TrainOutcome::finished;
-  Json summary;         ///< as written to summary.json
+  Json summary;         ///< as written to summary.json; empty where another process writes it
   std::string warning;  ///< of the task (Task::warning)
 };
 
