@@ -33,10 +33,17 @@ constexpr std::array kLaunchers = {
     Launcher{"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_ID"},
 };
 
+/// Nothing where there is no text, or no number in it.
+std::optional<std::int64_t> whole_number(const char* text) {
+  if (text == nullptr) return {};
+  const auto value = parse_number<std::int64_t>(text);
+  return value ? std::optional(*value) : std::nullopt;
+}
+
 Result<std::int64_t> number_in(const Variables& variable, const char* name, std::int64_t least,
                                std::int64_t most) {
   const char* const text = variable(name);
-  const auto value = text == nullptr ? std::nullopt : parse_number<std::int64_t>(text);
+  const auto value = whole_number(text);
   if (value && *value >= least && *value <= most) return *value;
   return Status(StatusCode::invalid_argument,
                 fmt::format("the environment variable {} must be a number from {} to {}, got {}", name, least,
@@ -65,7 +72,7 @@ Result<ProcessPlace> place_by(const Launcher& launcher, const Variables& variabl
   if (place.size == 1) return place;
   // Slurm's has the form "2(x4)" for several machines.
   const char* const local = variable(launcher.local_size);
-  const auto here = local == nullptr ? std::nullopt : parse_number<std::int64_t>(local);
+  const auto here = whole_number(local);
   place.local_size = here.value_or(place.size);
   if (const char* const address = variable(kAddress); address != nullptr && *address != '\0') {
     place.address = address;

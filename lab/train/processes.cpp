@@ -8,7 +8,9 @@
 
 // Debian's LibTorch has Gloo and its headers come in a package of their own; PyTorch's wheels have none.
 #if defined(GRADSTAB_GLOO)
+#ifndef USE_C10D_GLOO
 #define USE_C10D_GLOO
+#endif
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #endif
@@ -61,6 +63,7 @@ Status Processes::sum(const at::Tensor& tensor) {
     std::vector<at::Tensor> tensors = {tensor};
     group_->gloo->allreduce(tensors)->wait();
   } catch (const std::exception& error) {
+    lost_ = true;
     return {StatusCode::io_error,
             fmt::format("process {} of {} has lost another one: {}", rank(), size(), reason(error))};
   }

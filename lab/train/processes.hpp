@@ -28,6 +28,8 @@ class Processes {
   std::int64_t size() const noexcept { return place_.size; }
   bool is_first() const noexcept { return place_.is_first(); }
   bool alone() const noexcept { return place_.size == 1; }
+  /// Whether another process was found to be gone, so that no more can be agreed on.
+  bool lost() const noexcept { return lost_; }
 
   /// Replaces every number by its sum over all processes, the same bits in each. The tensor is contiguous and
   /// in host memory.
@@ -45,6 +47,7 @@ class Processes {
 
   ProcessPlace place_;
   std::unique_ptr<Group> group_;
+  bool lost_ = false;
 };
 
 }  // namespace gradstab::lab

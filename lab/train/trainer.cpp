@@ -89,6 +89,7 @@ class Run {
 
  private:
   Json describe() const;
+  Result<TrainResult> train_here();
   Status begin();
   Status restore();
   Status check_alike();
@@ -500,9 +501,19 @@ Status Run::check_alike() {
   return {};
 }
 
+/// The processes end together, since launchers stop the others once one has ended, and the first may still be
+/// writing.
 Result<TrainResult> Run::train() {
-  GRADSTAB_RETURN_IF_ERROR(processes_.agreed(begin()));
+  auto result = train_here();
+  if (!processes_.lost()) GRADSTAB_RETURN_IF_ERROR(processes_.agreed(result.status()));
+  return result;
+}
+
+Result<TrainResult> Run::train_here() {
+  // Before a folder is made, and again with what a resumed run has read.
   GRADSTAB_RETURN_IF_ERROR(check_alike());
+  GRADSTAB_RETURN_IF_ERROR(processes_.agreed(begin()));
+  if (request_.resume) GRADSTAB_RETURN_IF_ERROR(check_alike());
   while (progress_.step < length_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
