@@ -206,7 +206,7 @@ std::vector<Tensor> statistics(Processes& processes, std::int64_t count, bool sh
       model->forward(input);
       if (shared) norms.end_micro_batch(i, count);
     }
-    if (shared) EXPECT_TRUE(norms.end_update(processes, count).ok());
+    if (shared) norms.end_update(processes, count).check();
   }
   const auto* const norm = model[0]->as<torch::nn::BatchNorm2d>();
   return {norm->running_mean, norm->running_var, norm->num_batches_tracked};
