@@ -76,7 +76,8 @@ class RlTask final : public Task {
 
   void prepare(std::uint64_t index) override {
     if (index % batches_per_collect_ == 0) {
-      collector_.collect(policy(), draws_of(Place::action, index / accumulation_), learner_.rollout()).check();
+      collector_.collect(policy(), draws_of(Place::action, index / accumulation_), learner_.rollout())
+          .check();
       learner_.begin_collect(model_);
     }
     if (index % batches_per_pass_ == 0) learner_.begin_pass(model_);

@@ -113,6 +113,39 @@ Result<std::vector<std::string>> Processes::texts(const std::string& text) {
   return all;
 }
 
+namespace {
+
+/// "settings: lr is 0.02, expected 0.01; step is 4, expected 5": objects within are compared key by key.
+std::string what_differs(const Json& found, const Json& expected) {
+  std::string text;
+  for (const auto& [key, value] : expected.items()) {
+    const Json other = found.value(key, Json());
+    if (other == value) continue;
+    if (!text.empty()) text += "; ";
+    text += value.is_object() && other.is_object()
+                ? fmt::format("{}: {}", key, differences(other, value))
+                : fmt::format("{} is {}, expected {}", key, shown(other), shown(value));
+  }
+  return text;
+}
+
+}  // namespace
+
+Status Processes::alike(const Json& object) {
+  const auto all = texts(object.dump());
+  if (!all) return all.status();
+  for (std::size_t i = 1; i < all->size(); ++i) {
+    if ((*all)[i] == all->front()) continue;
+    const auto expected = parse_json_object(all->front(), ""), found = parse_json_object((*all)[i], "");
+    if (!expected) return expected.status();
+    if (!found) return found.status();
+    return {StatusCode::failed_precondition,
+            fmt::format("process {} of {} trains something else than the first one: {}", i, size(),
+                        what_differs(*found, *expected))};
+  }
+  return {};
+}
+
 Status Processes::agreed(const Status& status) {
   if (alone()) return status;
   // The code as a letter, then the message; an empty text where all is well.

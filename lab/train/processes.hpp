@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gradstab/status.hpp"
+#include "lab/support/json.hpp"
 #include "lab/train/process_place.hpp"
 
 namespace gradstab::lab {
@@ -40,6 +41,10 @@ class Processes {
 
   /// Ok where it is in every process; else, in all of them, the error of the first that has one.
   Status agreed(const Status& status);
+
+  /// Ok where the object is the same in every process. Else, in all of them, failed_precondition with the
+  /// first process that has another than the first, and with the keys and values that differ.
+  Status alike(const Json& object);
 
  private:
   struct Group;

@@ -468,37 +468,17 @@ Status Run::begin() {
   return {};
 }
 
-/// Whether all processes train the same. Errors: the first that does not, and what differs.
+/// Whether all processes train the same.
 Status Run::check_alike() {
   if (processes_.alone()) return {};
   Json mine = describe();
   mine["version"] = mine["environment"].value("version", Json());
+  // What they are called and run on may differ, and the number of threads changes only the last digits.
   for (const char* own : {"name", "command", "environment"}) mine.erase(own);
   mine["settings"].erase("threads");
   mine["weights"] = weights_checksum(task_.model());
   mine["step"] = progress_.step;
-  const auto texts = processes_.texts(mine.dump());
-  if (!texts) return texts.status();
-  const auto first = parse_json_object(texts->front(), "");
-  if (!first) return first.status();
-  for (std::size_t i = 1; i < texts->size(); ++i) {
-    if ((*texts)[i] == texts->front()) continue;
-    const auto other = parse_json_object((*texts)[i], "");
-    if (!other) return other.status();
-    std::string what;
-    for (const auto& [key, value] : first->items()) {
-      const Json theirs = other->value(key, Json());
-      if (theirs == value) continue;
-      what += (what.empty() ? "" : "; ") +
-              (value.is_object() && theirs.is_object()
-                   ? fmt::format("{}: {}", key, differences(theirs, value))
-                   : fmt::format("{} is {}, expected {}", key, shown(theirs), shown(value)));
-    }
-    return {
-        StatusCode::failed_precondition,
-        fmt::format("process {} of {} trains something else than the first one: {}", i, texts->size(), what)};
-  }
-  return {};
+  return processes_.alike(mine);
 }
 
 /// The processes end together, since launchers stop the others once one has ended, and the first may still be
@@ -570,6 +550,10 @@ Result<TrainResult> train(Task& task, TrainRequest request) {
   const auto length = run_length(request.options, task.updates_per_epoch());
   if (!length) return length.status();
   GRADSTAB_RETURN_IF_ERROR(can_be_shared(request));
+  if (request.resumed) {
+    request.resume = true;
+    request.directory = request.resumed->path();
+  }
   try {
     return Run(task, std::move(request), *length).train();
   } catch (const Error& error) {

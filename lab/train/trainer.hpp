@@ -32,10 +32,11 @@ struct TrainRequest {
   std::string name;                 ///< of the run in reports
   std::string command;              ///< how it was started, for run.json
   bool force = false;               ///< replace an existing run
-  /// Whether the run in `directory` is continued; the options must be those it was started with.
-  bool resume = false;
-  /// That run, where this process is the first.
+  /// The run to continue, if it is not a new one; the options must be those it was started with.
   std::optional<RunDirectory> resumed;
+  /// Of several processes all but the first, which holds that run: whether they continue the one in
+  /// `directory`.
+  bool resume = false;
   /// The processes that train together; null: this one alone. Each computes every size()-th micro-batch of an
   /// update, so that the batch of an update is the same for any number of them. The first evaluates and
   /// writes; the others read the checkpoint of a resumed run from `directory`.

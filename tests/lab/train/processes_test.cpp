@@ -104,6 +104,18 @@ TEST_F(ProcessesTest, TheFirstErrorIsThatOfAll) {
   });
 }
 
+TEST_F(ProcessesTest, WhatIsNotAlikeIsNamed) {
+  together(3, [](Processes& processes) {
+    Json mine = {{"settings", {{"lr", 0.5}, {"seed", 1}}}, {"step", 4}};
+    EXPECT_TRUE(processes.alike(mine).ok());
+    if (processes.rank() == 2) mine["settings"]["lr"] = 0.25;
+    const Status status = processes.alike(mine);
+    EXPECT_EQ(status.code(), StatusCode::failed_precondition);
+    EXPECT_EQ(status.message(),
+              "process 2 of 3 trains something else than the first one: settings: lr is 0.25, expected 0.5");
+  });
+}
+
 TEST_F(ProcessesTest, OneThatIsGoneIsNoticed) {
   const auto begin = std::chrono::steady_clock::now();
   together(3, [](Processes& processes) {
