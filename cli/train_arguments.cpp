@@ -176,11 +176,18 @@ void add_train_task(CLI::App& train, const lab::TaskKind& kind, Action& action, 
   verb->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   verb->add_flag("--force", arguments->force, "replace an existing run in the output folder");
   CLI::Option* ignore_limits = add_ignore_limits(*verb, arguments->ignore_limits);
+  CLI::Option* timeout =
+      add_value(*verb, "--process-timeout", arguments->process_timeout,
+                "with several processes: seconds until one that does not answer ends the run; above "
+                "the time of an evaluation, for which the others wait")
+          ->capture_default_str()
+          ->check(CLI::Range(1, 1'000'000));
   verb->footer(
       fmt::format("\nExample: gradstab train {} {} --output runs/first", kind.name(), kind.example()));
-  verb->callback([&action, arguments, verb, resume, ignore_limits, run] {
+  verb->callback([&action, arguments, verb, resume, ignore_limits, timeout, run] {
     for (const CLI::Option* option : verb->get_options()) {
-      if (resume->count() == 0 || option == resume || option == ignore_limits || option->count() == 0)
+      if (resume->count() == 0 || option == resume || option == ignore_limits || option == timeout ||
+          option->count() == 0)
         continue;
       throw CLI::ValidationError(
           option->get_name(),

@@ -57,7 +57,8 @@ const RlSettings& rl_settings(const TrainOptions& options);
 
 /// Environment steps of a collect.
 std::int64_t samples_per_collect(const RlSettings& settings) noexcept;
-/// Minibatches of a pass, and of all passes over one collect: an epoch of the trainer.
+/// Updates of a pass, each of a minibatch of batch times accumulation samples, and of all passes over one
+/// collect: an epoch of the trainer.
 std::int64_t updates_per_pass(const TrainOptions& options);
 std::int64_t updates_per_collect(const TrainOptions& options);
 

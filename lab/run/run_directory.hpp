@@ -12,6 +12,11 @@
 
 namespace gradstab::lab {
 
+/// Where the checkpoint of the run in `directory` is.
+inline std::filesystem::path checkpoint_path(const std::filesystem::path& directory) {
+  return directory / "checkpoint.gsck";
+}
+
 /// Writes the files of a run, which it keeps other processes from doing. Every write is checked: a full disk
 /// is an error, not a gap.
 class RunDirectory {
@@ -29,7 +34,7 @@ class RunDirectory {
   Status go_back_to(std::int64_t step, std::int64_t evaluated, std::int64_t every);
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.gsck"; }
+  std::filesystem::path checkpoint_path() const { return lab::checkpoint_path(path_); }
   /// Empty; or, where nothing can keep other processes out, what the user must be told.
   const std::string& warning() const noexcept { return lock_.warning(); }
 

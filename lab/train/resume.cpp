@@ -1,33 +1,10 @@
 #include "lab/train/resume.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <string>
 #include <utility>
-#include <vector>
 
 namespace gradstab::lab {
-namespace {
-
-/// "lr is 0.01, expected 0.02; seed is missing, expected 1": the keys of two objects whose values differ.
-std::string differences(const Json& found, const Json& expected) {
-  std::vector<std::string> texts;
-  const auto value_in = [](const Json& object, const std::string& key) {
-    return object.contains(key) ? shown(object[key]) : "missing";
-  };
-  const auto compare = [&](const std::string& key) {
-    const std::string has = value_in(found, key), wanted = value_in(expected, key);
-    if (has != wanted) texts.push_back(fmt::format("{} is {}, expected {}", key, has, wanted));
-  };
-  for (const auto& [key, value] : expected.items()) compare(key);
-  for (const auto& [key, value] : found.items())
-    if (!expected.contains(key)) compare(key);
-  return fmt::format("{}", fmt::join(texts, "; "));
-}
-
-}  // namespace
-
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
                                          const TrainOptions& options, const TaskInfo& info, const Json& model,
                                          std::int64_t steps) {

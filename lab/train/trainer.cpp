@@ -24,6 +24,8 @@
 #include "lab/train/optimizer_factory.hpp"
 #include "lab/train/resume.hpp"
 #include "lab/train/run_length.hpp"
+#include "lab/train/setting_checks.hpp"
+#include "lab/train/shared_update.hpp"
 #include "lab/train/stored_state.hpp"
 #include "lab/train/task_kind.hpp"
 
@@ -73,10 +75,13 @@ class Run {
         device_(device_named(options_.device).value()),
         length_(length),
         injected_spikes_(parse_injected_spikes(options_.inject_spikes).value()),
-        optimizer_(make_optimizer(options_, task.model(), task.groups(), task.attention_heads())) {
+        optimizer_(make_optimizer(options_, task.model(), task.groups(), task.attention_heads())),
+        processes_(request_.processes != nullptr ? *request_.processes : alone_) {
     if (needs_loss_scaling(options_.number_format())) loss_scaler_.emplace(loss_scaler_options(options_));
-    if (options_.average_decay > 0.0) average_.emplace(task.model(), kAveragePrefix);
-    if (options_.select == "best") best_.emplace(task.model(), kBestPrefix);
+    if (!processes_.alone()) norm_statistics_.emplace(task.model());
+    // What is only evaluated and written is kept where that is done.
+    if (writes() && options_.average_decay > 0.0) average_.emplace(task.model(), kAveragePrefix);
+    if (writes() && options_.select == "best") best_.emplace(task.model(), kBestPrefix);
     task.model().train();
   }
 
@@ -84,10 +89,17 @@ class Run {
 
  private:
   Json describe() const;
+  Result<TrainResult> train_here();
+  Status begin();
   Status restore();
+  Status check_alike();
   Status checkpoint() const;
+  /// Evaluates and writes: the first of several processes.
+  bool writes() const noexcept { return processes_.is_first(); }
   Result<std::optional<double>> update();
   Result<torch::Tensor> backward();
+  Result<torch::Tensor> micro_batch_loss(std::int64_t i);
+  Result<torch::Tensor> with_the_others(const Result<torch::Tensor>& loss);
   const TaskInfo& info() const noexcept { return task_.info(); }
   /// The index of a micro-batch of the next update.
   std::uint64_t micro_batch(std::int64_t i) const {
@@ -113,6 +125,10 @@ class Run {
   RunLength length_;
   std::vector<InjectedSpike> injected_spikes_;
   std::unique_ptr<TrainingOptimizer> optimizer_;
+  Processes alone_;
+  Processes& processes_;
+  std::optional<SharedNormStatistics> norm_statistics_;  // with several processes
+  bool told_to_stop_ = false;                            // one of several processes was
   std::optional<LossScaler> loss_scaler_;
   std::optional<KeptWeights> average_;
   std::optional<KeptWeights> best_;
@@ -134,6 +150,7 @@ Json Run::describe() const {
 }
 
 Status Run::checkpoint() const {
+  if (!writes()) return {};
   CheckpointFiller filler;
   filler.header() = {{"progress", to_json(progress_, info())},
                      {"task", info().name},
@@ -164,11 +181,12 @@ Status Run::expect_weights(CheckpointLoader& loader) {
 /// Everything that the checkpoint holds is checked before any of it is loaded; only a task loads its own
 /// state earlier, and a run whose task refuses does not begin.
 Status Run::restore() {
-  const auto run = read_run_json(directory_->path());
+  const std::filesystem::path& directory = request_.directory;
+  const auto run = read_run_json(directory);
   if (!run) return run.status();
-  GRADSTAB_RETURN_IF_ERROR(check_same_data(run->value("data", Json()), task_.describe_data(),
-                                           directory_->path(), request_.on_warning));
-  const std::filesystem::path path = directory_->checkpoint_path();
+  GRADSTAB_RETURN_IF_ERROR(
+      check_same_data(run->value("data", Json()), task_.describe_data(), directory, request_.on_warning));
+  const std::filesystem::path path = checkpoint_path(directory);
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
     return Status(
@@ -176,7 +194,7 @@ Status Run::restore() {
         fmt::format(
             "'{}' has no {} to go on with: the run was stopped before its first checkpoint, or the file is "
             "lost; start it again with --force",
-            directory_->path().string(), path.filename().string()));
+            directory.string(), path.filename().string()));
   }
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();
@@ -208,24 +226,53 @@ Status Run::restore() {
   return {};
 }
 
-/// Scaled gradients of all micro-batches, accumulated. Returns the unscaled loss, a double on the device:
-/// whoever reads it waits for the device. An undefined tensor: told to stop between two of them.
+/// The part of the update's loss that is micro-batch `i` of it, after its backward; an undefined tensor where
+/// another process computes it.
+Result<torch::Tensor> Run::micro_batch_loss(std::int64_t i) {
+  try {
+    task_.prepare(micro_batch(i));
+    if (i % processes_.size() != processes_.rank()) return torch::Tensor();
+    if (norm_statistics_) norm_statistics_->begin_micro_batch();
+    const torch::Tensor loss =
+        task_.training_loss(micro_batch(i)) / static_cast<double>(options_.accumulation);
+    if (norm_statistics_) norm_statistics_->end_micro_batch(i, options_.accumulation);
+    // Gradients that others are still added to are not to be measured.
+    optimizer_->before_backward(processes_.alone() && i + 1 == options_.accumulation);
+    (loss_scaler_ ? loss * loss_scaler_->scale() : loss).backward();
+    return loss.detach();
+  } catch (const Error& error) {
+    return Status(error.code(), error.what());
+  }
+}
+
+/// Scaled gradients of the micro-batches that are computed here, accumulated. Returns the unscaled loss, a
+/// double on the device: whoever reads it waits for the device. An undefined tensor: told to stop between two
+/// of them.
 Result<torch::Tensor> Run::backward() {
   drop_gradients(task_.model());
+  if (norm_statistics_) norm_statistics_->begin_update();
   torch::Tensor loss = torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device_));
   for (std::int64_t i = 0; i < options_.accumulation; ++i) {
-    if (i > 0 && stopping()) return torch::Tensor();
-    torch::Tensor micro_loss;
-    try {
-      micro_loss = task_.training_loss(micro_batch(i)) / static_cast<double>(options_.accumulation);
-      optimizer_->before_backward(i + 1 == options_.accumulation);
-      (loss_scaler_ ? micro_loss * loss_scaler_->scale() : micro_loss).backward();
-    } catch (const Error& error) {
-      return Status(error.code(), error.what());
-    }
-    loss += micro_loss.detach();
+    // Several processes stop together, after the update.
+    if (i > 0 && processes_.alone() && stopping()) return torch::Tensor();
+    const auto of_one = micro_batch_loss(i);
+    if (!of_one) return of_one;
+    if (of_one->defined()) loss += *of_one;
   }
   return loss;
+}
+
+/// The loss and the gradients of all processes. Errors: those of any.
+Result<torch::Tensor> Run::with_the_others(const Result<torch::Tensor>& loss) {
+  UpdatePart here;
+  here.status = loss.status();
+  here.stop = stopping();
+  if (loss) here.loss = loss->item<double>();
+  const auto all = brought_together(processes_, task_.model(), here);
+  if (!all) return all.status();
+  GRADSTAB_RETURN_IF_ERROR(norm_statistics_->end_update(processes_, options_.accumulation));
+  told_to_stop_ = all->stop;
+  return torch::tensor(all->loss, torch::kDouble);
 }
 
 /// Brings the gradients back to the scale of the loss. False if they cannot be used.
@@ -254,7 +301,8 @@ Result<std::optional<double>> Run::update() {
   const auto failed = [&](const Status& status) {
     return Status(status.code(), fmt::format("update {}: {}", progress_.step + 1, status.message()));
   };
-  const auto loss_on_device = backward();
+  auto loss_on_device = backward();
+  if (!processes_.alone()) loss_on_device = with_the_others(loss_on_device);
   if (!loss_on_device) return failed(loss_on_device.status());
   if (!loss_on_device->defined()) return std::optional<double>();
   step_.skipped = !unscale();
@@ -292,7 +340,7 @@ Result<std::optional<double>> Run::update() {
   step_.grad_norm = step_.skipped ? kNoValue : report.raw_global_norm;
   progress_.spikes += static_cast<std::int64_t>(report.spikes);
   progress_.nonfinite += static_cast<std::int64_t>(report.nonfinite);
-  if (progress_.step % options_.metrics_every == 0) {
+  if (writes() && progress_.step % options_.metrics_every == 0) {
     GRADSTAB_RETURN_IF_ERROR(
         directory_->append_metrics(step_line(info(), progress_, step_, report, optimizer_->parameters())));
     progress_.spikes_written = progress_.spikes;
@@ -319,12 +367,13 @@ Result<Evaluation> Run::evaluation(Extent extent) {
 /// Evaluates the averaged weights where there are some. With `select` best every evaluation is quick, so that
 /// the scores that are compared are of one extent.
 Status Run::evaluate() {
+  progress_.evaluated = progress_.step;
+  if (!writes()) return {};
   full_values_ = progress_.step == length_.steps && !best_;
   if (average_) average_->exchange();
   auto found = evaluation(full_values_ ? Extent::full : Extent::quick);
   if (!found) return found.status();
   progress_.values = with_derived(info(), found->values);
-  progress_.evaluated = progress_.step;
   if (std::isnan(progress_.best_score()) ||
       is_better(info().score(), progress_.score(), progress_.best_score())) {
     progress_.best_values = progress_.values;
@@ -372,6 +421,7 @@ void Run::add_values(Json& json, const std::string& prefix, const std::vector<do
 Result<TrainResult> Run::finish(TrainOutcome outcome) {
   TrainResult result;
   result.outcome = outcome;
+  if (!writes()) return result;
   const bool finished = outcome == TrainOutcome::finished;
   std::vector<double> values = progress_.values;
   if (finished) {
@@ -399,19 +449,51 @@ Result<TrainResult> Run::finish(TrainOutcome outcome) {
   return result;
 }
 
-Result<TrainResult> Run::train() {
-  if (request_.resumed) {
-    directory_ = std::move(request_.resumed);
+/// The folder, and of a resumed run everything that was.
+Status Run::begin() {
+  if (request_.resume) {
     GRADSTAB_RETURN_IF_ERROR(restore());
+    if (!writes()) return {};
+    directory_ = std::move(request_.resumed);
     GRADSTAB_RETURN_IF_ERROR(
         directory_->go_back_to(progress_.step, progress_.evaluated, options_.metrics_every));
     if (request_.on_warning && !directory_->gap().empty()) request_.on_warning(directory_->gap());
-  } else {
+  } else if (writes()) {
     auto directory = RunDirectory::create(request_.directory, describe(), request_.force);
     if (!directory) return directory.status();
     directory_ = std::move(*directory);
   }
-  if (request_.on_warning && !directory_->warning().empty()) request_.on_warning(directory_->warning());
+  if (request_.on_warning && directory_ && !directory_->warning().empty())
+    request_.on_warning(directory_->warning());
+  return {};
+}
+
+/// Whether all processes train the same.
+Status Run::check_alike() {
+  if (processes_.alone()) return {};
+  Json mine = describe();
+  mine["version"] = mine["environment"].value("version", Json());
+  // What they are called and run on may differ, and the number of threads changes only the last digits.
+  for (const char* own : {"name", "command", "environment"}) mine.erase(own);
+  mine["settings"].erase("threads");
+  mine["weights"] = weights_checksum(task_.model());
+  mine["step"] = progress_.step;
+  return processes_.alike(mine);
+}
+
+/// The processes end together, since launchers stop the others once one has ended, and the first may still be
+/// writing.
+Result<TrainResult> Run::train() {
+  auto result = train_here();
+  if (!processes_.lost()) GRADSTAB_RETURN_IF_ERROR(processes_.agreed(result.status()));
+  return result;
+}
+
+Result<TrainResult> Run::train_here() {
+  // Before a folder is made, and again with what a resumed run has read.
+  GRADSTAB_RETURN_IF_ERROR(check_alike());
+  GRADSTAB_RETURN_IF_ERROR(processes_.agreed(begin()));
+  if (request_.resume) GRADSTAB_RETURN_IF_ERROR(check_alike());
   while (progress_.step < length_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
@@ -428,7 +510,7 @@ Result<TrainResult> Run::train() {
       request_.on_step({progress_.step, length_.steps, **loss, progress_.score(), step_.grad_norm, speed(),
                         static_cast<std::size_t>(progress_.spikes)});
     }
-    const bool stop = !done && stopping();
+    const bool stop = !done && (processes_.alone() ? stopping() : told_to_stop_);
     if (done || stop || progress_.step % length_.checkpoint_every == 0)
       GRADSTAB_RETURN_IF_ERROR(checkpoint());
     if (stop) return finish(TrainOutcome::interrupted);
@@ -439,6 +521,20 @@ Result<TrainResult> Run::train() {
     GRADSTAB_RETURN_IF_ERROR(checkpoint());
   }
   return finish(TrainOutcome::finished);
+}
+
+/// Whether there is work for all processes.
+Status can_be_shared(const TrainRequest& request) {
+  if (request.processes == nullptr || request.processes->alone()) return {};
+  const std::int64_t size = request.processes->size();
+  if (request.options.accumulation < size)
+    return invalid_setting(
+        "accumulation", fmt::format("at least {}, so that each process has a micro-batch of an update", size),
+        request.options.accumulation);
+  if (request.options.on_device())
+    return {StatusCode::unsupported,
+            "several processes train on the CPU only so far, and not on '" + request.options.device + "'"};
+  return {};
 }
 
 }  // namespace
@@ -453,6 +549,11 @@ Result<TrainResult> train(Task& task, TrainRequest request) {
   }
   const auto length = run_length(request.options, task.updates_per_epoch());
   if (!length) return length.status();
+  GRADSTAB_RETURN_IF_ERROR(can_be_shared(request));
+  if (request.resumed) {
+    request.resume = true;
+    request.directory = request.resumed->path();
+  }
   try {
     return Run(task, std::move(request), *length).train();
   } catch (const Error& error) {
