@@ -36,7 +36,7 @@ class PercentileClip final : public gradstab::NormMethod {
   }
 
  private:
-  /// Between two of the norms, in proportion.
+  /// Interpolates linearly between two of the norms.
   double limit() const {
     const double position = percentile_ / 100.0 * static_cast<double>(norms_.size() - 1);
     const auto below = static_cast<std::size_t>(position);
