@@ -126,7 +126,7 @@ class Machine {
   bool step(char code);
   bool push_global();
   bool push_tuple(std::vector<Item> items);
-  bool take_storage();
+  bool load_storage();
   bool call();
   bool rebuild_tensor(const ArchiveValue::List& arguments, const Storage& storage);
   bool put_items();
@@ -199,7 +199,7 @@ bool Machine::step(char code) {
       return push_tuple(std::move(items));
     }
     case 'Q':  // BINPERSID
-      return take_storage();
+      return load_storage();
     case 'R':  // REDUCE
       return call();
     case '\x81': {  // NEWOBJ: a class and no arguments
@@ -258,7 +258,7 @@ bool Machine::push_tuple(std::vector<Item> items) {
   return push_value({std::move(list)}, depth);
 }
 
-bool Machine::take_storage() {
+bool Machine::load_storage() {
   const auto id = pop_as<ArchiveValue::List>();
   const auto text = [&](std::size_t i) {
     const auto* const word = id && i < id->size() ? (*id)[i].as<std::string_view>() : nullptr;
