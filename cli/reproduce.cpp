@@ -309,12 +309,12 @@ void add_reproduce(CLI::App& app, Action& action) {
            "data to train on instead of the default of the task: a text or JSONL file, a series as "
            "CSV, or a folder of pictures");
   add_value(*verb, "--seeds", arguments->seeds,
-            "seeds per configuration [that of the item at this scale]; more can be added later, but not "
-            "because of what came out: --until-decided is for that")
+            "seeds per configuration [as the item has at this scale]; more can be added later, but do not "
+            "choose them because of the results: use --until-decided for that")
       ->check(CLI::Range(1, 1000));
   add_value(*verb, "--until-decided", arguments->until_decided,
-            "add seeds, for all methods alike, until every effect of the claims is decided, to this many at "
-            "most; intervals are wider, so that looking at them again and again does not decide by chance")
+            "add seeds, for all methods alike, until every effect of the claims is decided, up to this many; "
+            "intervals are wider, so that judging them several times does not decide by chance")
       ->check(CLI::Range(2, 1000))
       ->excludes("--seeds");
   add_value(*verb, "--jobs", arguments->jobs,

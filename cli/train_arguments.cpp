@@ -94,8 +94,9 @@ namespace {
 void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
   std::string help;
   for (const lab::Recipe& recipe : options.kind->recipes())
-    help += fmt::format("{}{} ({})", help.empty() ? "many settings at once, under those given here: " : "; ",
-                        recipe.name, recipe.summary);
+    help += fmt::format(
+        "{}{} ({})", help.empty() ? "many settings at once; settings that are given too override it: " : "; ",
+        recipe.name, recipe.summary);
   if (help.empty()) return;
   verb.add_option_function<std::string>(
       "--recipe",
@@ -106,7 +107,8 @@ void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
       help);
 }
 
-/// Lengths that were given count, over those of a recipe in the other unit. Both at once contradict.
+/// A length that was given overrides that of a recipe in the other unit. Both units at once contradict each
+/// other.
 void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
   for (const std::string& name : lab::setting_names(options)) {
     const std::string_view other = lab::other_length(name);
@@ -115,7 +117,8 @@ void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
         option != nullptr && option->count() > 0)
       throw CLI::ValidationError(
           lab::flag_of(name),
-          fmt::format("cannot be given beside {}, which says the same in another unit", lab::flag_of(other)));
+          fmt::format("cannot be given together with {}, which sets the same length in another unit",
+                      lab::flag_of(other)));
     lab::prefer_length(options, name);
   }
 }

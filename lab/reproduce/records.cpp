@@ -39,7 +39,7 @@ Json changed_settings(const TrainOptions& options) {
   return changed;
 }
 
-void take_figures(const RunRecord& record, ItemRun& run) {
+void copy_figures(const RunRecord& record, ItemRun& run) {
   const RunSummary& summary = *record.summary;
   run.diverged = summary.diverged;
   run.score = summary.score();
@@ -231,7 +231,7 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
                       "--output",
                       run.name, item));
     }
-    take_figures(*record, run);
+    copy_figures(*record, run);
     records.measures = record->measures;
     RunRecord& kept = finished.emplace_back();
     kept.name = run.name;

@@ -98,7 +98,7 @@ Result<Json> parse_json(std::string_view text, const std::string& name, std::siz
     // As Python writes them where it is not told otherwise.
     for (const std::string_view no_number : {"NaN", "Infinity"})
       if (error.byte > 0 && text.substr(std::min(error.byte - 1, text.size())).starts_with(no_number))
-        return corrupt(name, fmt::format("holds {} at {}, which is no number of JSON", no_number,
+        return corrupt(name, fmt::format("holds {} at {}, which is not a JSON number", no_number,
                                          place_of(text, error.byte)));
     return corrupt(
         name, fmt::format("expected JSON, but it does not parse from {} on", place_of(text, error.byte)));

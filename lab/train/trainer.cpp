@@ -189,12 +189,10 @@ Status Run::restore() {
   const std::filesystem::path path = checkpoint_path(directory);
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
-    return Status(
-        StatusCode::failed_precondition,
-        fmt::format(
-            "'{}' has no {} to go on with: the run was stopped before its first checkpoint, or the file is "
-            "lost; start it again with --force",
-            directory.string(), path.filename().string()));
+    return Status(StatusCode::failed_precondition,
+                  fmt::format("'{}' has no {} to continue from: the run was stopped before its first "
+                              "checkpoint, or the file is lost; start it again with --force",
+                              directory.string(), path.filename().string()));
   }
   const auto checkpoint = read_checkpoint(path);
   if (!checkpoint) return checkpoint.status();

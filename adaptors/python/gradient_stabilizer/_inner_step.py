@@ -45,7 +45,7 @@ def warn_of_line_search(optimizer: Optimizer, method: Method) -> None:
         return
     if any(group["line_search_fn"] is None for group in optimizer.param_groups):
         warnings.warn(
-            f"LBFGS takes the curvature from differences of gradients, whose norms {method} changes from one evaluation to "
+            f"LBFGS computes the curvature from differences of gradients, whose norms {method} changes from one evaluation to "
             'the next: without a line search it may diverge. Make it with line_search_fn="strong_wolfe"',
             UserWarning,
             stacklevel=4,
@@ -63,8 +63,8 @@ _wrappers: weakref.WeakKeyDictionary[Optimizer, weakref.ref[Any]] = weakref.Weak
 
 
 class _GuardedStep:
-    """Stands in the place of the bound method `optimizer.step`, and looks like one to torch's schedulers, which put
-    themselves around it. Holds the optimizer weakly, as they do."""
+    """Replaces the bound method `optimizer.step`, and looks like one to torch's schedulers, which wrap it. Holds the
+    optimizer weakly, as they do."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = weakref.ref(optimizer)
@@ -101,7 +101,7 @@ class _GuardedStep:
 
 
 def guard(optimizer: Optimizer, wrapper: Any) -> None:
-    """From now on `optimizer.step` is for `wrapper` alone, as long as that one is there."""
+    """From now on only `wrapper` may call `optimizer.step`, as long as the wrapper exists."""
     known = optimizer in _wrappers
     _wrappers[optimizer] = weakref.ref(wrapper)
     if not known:
@@ -110,7 +110,8 @@ def guard(optimizer: Optimizer, wrapper: Any) -> None:
 
 def refuse_scaler_that_unscaled(optimizer: Any) -> None:
     """To be called when GradScaler.step asks a wrapper of `optimizer` something: RuntimeError if that scaler was told
-    to unscale the gradients of `optimizer` itself. It keeps account by optimizer, and would unscale them again."""
+    to unscale the gradients of `optimizer` itself. The scaler keeps account by optimizer, and would unscale them
+    again."""
     scaler = sys._getframe(2).f_locals.get("self")
     states = getattr(scaler, "_per_optimizer_states", {})
     while isinstance(optimizer, Optimizer):

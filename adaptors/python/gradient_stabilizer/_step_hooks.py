@@ -1,5 +1,5 @@
 """What torch's Optimizer does around a step, for steps that are made in another way: hooks, and the mark that learning
-rate schedulers look for. Nobody else here knows these parts of torch, which are not public."""
+rate schedulers look for. Only this module uses these parts of torch, which are not public."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _OncePerStep:
 
 @contextlib.contextmanager
 def part_of_a_step(optimizer: Optimizer) -> Iterator[None]:
-    """While this is open, a step of `optimizer` is none of its own to the hooks of all optimizers."""
+    """While this is open, the hooks of all optimizers do not run for a step of `optimizer`."""
     for when in ("pre", "post"):
         hooks = _hooks_of_all(when)
         for key, hook in list(hooks.items()):

@@ -13,10 +13,9 @@ namespace {
 constexpr std::string_view kBuiltModule = GRADSTAB_MUJOCO_MODULE;
 
 Status missing(std::string_view reason) {
-  return {
-      StatusCode::failed_precondition,
-      fmt::format("cannot load MuJoCo: {} (apt-get install libmujoco-dev; nothing but environments needs it)",
-                  reason)};
+  return {StatusCode::failed_precondition,
+          fmt::format("cannot load MuJoCo: {} (apt-get install libmujoco-dev; only the environments need it)",
+                      reason)};
 }
 
 Result<const MujocoModule*> load_module() {

@@ -181,7 +181,7 @@ class NormMethodLink final : public UnitTransform {
       return named({StatusCode::failed_precondition, detail::concat(function, " failed: ", error.what())});
     } catch (...) {
       return named({StatusCode::failed_precondition,
-                    detail::concat(function, " failed with what is no std::exception")});
+                    detail::concat(function, " threw something that is not a std::exception")});
     }
   }
 
@@ -354,7 +354,7 @@ Status NormMethod::load_unit(std::size_t, std::span<const MethodValues> values, 
 }
 
 GradientTransform norm_method(std::unique_ptr<NormMethod> method) {
-  if (!method) return GradientTransform(Status(StatusCode::invalid_argument, "there is no method, but null"));
+  if (!method) return GradientTransform(Status(StatusCode::invalid_argument, "the method is null"));
   try {
     NormMethodNeeds needs = method->needs();
     return GradientTransform(std::make_unique<NormMethodLink>(std::move(method), std::move(needs)));
@@ -362,7 +362,7 @@ GradientTransform norm_method(std::unique_ptr<NormMethod> method) {
     return GradientTransform(Status(error.code(), error.what()));
   } catch (const std::exception& error) {
     return GradientTransform(Status(StatusCode::failed_precondition,
-                                    detail::concat("a method does not say what it is: ", error.what())));
+                                    detail::concat("a method failed to describe itself: ", error.what())));
   }
 }
 
