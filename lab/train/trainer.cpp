@@ -412,6 +412,7 @@ Result<TrainResult> Run::train() {
     directory_ = std::move(*directory);
   }
   if (request_.on_warning && !directory_->warning().empty()) request_.on_warning(directory_->warning());
+  if (options_.tensorboard) GRADSTAB_RETURN_IF_ERROR(directory_->also_write_events());
   while (progress_.step < length_.steps) {
     const auto loss = update();
     if (!loss) return loss.status();
