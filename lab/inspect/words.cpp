@@ -73,7 +73,7 @@ Section seen(const Findings& findings) {
   s.push_back(stride_sentence(findings));
   s.push_back(clipping_sentence(findings));
   s.push_back(optimizer_sentence(findings));
-  if (!facts.averaging.empty()) s.push_back(fmt::format("A norm is the mean over {}.", facts.averaging));
+  if (!facts.averaging.empty()) s.push_back(fmt::format("A norm is {}.", facts.averaging));
   if (o.nonfinite > 0) {
     s.push_back(
         fmt::format("{} no finite number. With loss scaling (fp16) single ones are its overflow check.",

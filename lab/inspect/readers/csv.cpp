@@ -124,9 +124,7 @@ std::string trimmed(std::string_view text) {
 bool looks_like_csv(std::string_view front) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (front.starts_with(kByteOrderMark)) front.remove_prefix(kByteOrderMark.size());
-  const std::size_t end = front.find('\n');
-  if (end == std::string_view::npos && front.find('\r') != std::string_view::npos) return false;
-  const std::string_view header = front.substr(0, end);
+  const std::string_view header = front.substr(0, front.find_first_of("\r\n"));
   const char separator = separator_of(header);
   if (separator == '\0') return false;
   Cells cells;

@@ -218,10 +218,11 @@ struct Damage {
 /// A SessionLog has some bytes and, of old versions of TensorFlow, the path of a checkpoint.
 constexpr std::size_t kLargestRestart = 4096;
 
-/// Gives the events of a file whose payload has up to `largest` bytes. `visit(event)` may say that no more
-/// are wanted, and may throw what protozero throws. False: no more of them.
+/// Gives the records of a file whose payload has up to `largest` bytes: `visit(payload, intact)`, where
+/// `intact()` compares its checksum. The visitor may say that no more are wanted, and may throw what
+/// protozero throws. False: no more of them.
 template <class Visit>
-Result<bool> read_events(const Source& source, std::uint64_t largest, Damage& damage, Visit visit) {
+Result<bool> read_records(const Source& source, std::uint64_t largest, Damage& damage, Visit visit) {
   auto bytes = source();
   if (!bytes) return bytes.status();
   Buffered buffered(**bytes);
@@ -242,12 +243,11 @@ Result<bool> read_events(const Source& source, std::uint64_t largest, Damage& da
     const std::string_view record = buffered.take(size + kFooterBytes);
     if (record.size() < size + kFooterBytes) break;
     const std::string_view payload = record.substr(0, size);
-    if (ByteReader(record.substr(size)).number<std::uint32_t>() != masked_checksum(payload)) {
-      ++damage.checksums;
-      continue;
-    }
+    const auto intact = [&] {
+      return ByteReader(record.substr(size)).number<std::uint32_t>() == masked_checksum(payload);
+    };
     try {
-      if (!visit(event_in(payload))) return false;
+      if (!visit(payload, intact)) return false;
     } catch (const protozero::exception&) {
       ++damage.messages;
     }
@@ -282,10 +282,12 @@ Result<Restarts> restarts_in(const std::vector<EventFile>& files) {
   Restarts restarts;
   for (const EventFile& file : files) {
     Damage ignored;
-    const auto read = read_events(file.source, kLargestRestart, ignored, [&](const Event& event) {
-      if (event.restart) restarts.add(event.step);
-      return true;
-    });
+    const auto read = read_records(file.source, kLargestRestart, ignored,
+                                   [&](std::string_view payload, const auto& intact) {
+                                     const Event event = event_in(payload);
+                                     if (event.restart && intact()) restarts.add(event.step);
+                                     return true;
+                                   });
     if (!read) return read.status();
   }
   restarts.complete();
@@ -304,7 +306,12 @@ Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSin
   std::int64_t in_void = 0;
   for (const EventFile& file : files) {
     Damage damage;
-    const auto more = read_events(file.source, kLargestRecord, damage, [&](const Event& event) {
+    const auto visit = [&](std::string_view payload, const auto& intact) {
+      if (!intact()) {
+        ++damage.checksums;
+        return true;
+      }
+      const Event event = event_in(payload);
       if (event.restart) restarts->pass();
       if (!event.summary) return true;
       if (restarts->make_void(event.step)) {
@@ -312,7 +319,8 @@ Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSin
         return true;
       }
       return give_row(event, sink);
-    });
+    };
+    const auto more = read_records(file.source, kLargestRecord, damage, visit);
     if (!more) return more.status();
     if (damage.checksums > 0) {
       facts.notes.push_back(fmt::format("In {} {} left out; the rest was read.", file.name,

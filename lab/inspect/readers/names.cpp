@@ -123,13 +123,18 @@ std::optional<int> fit_as_norm(std::string_view name) {
                                          "total_grad_norm", "grad_norm_total", "gnorm",    "grdn"};
   constexpr std::string_view kAlone[] = {"norm", "global_norm", "total_norm", "raw_norm"};
   constexpr std::string_view kOthers[] = {"param_norm", "weight_norm", "update_norm", "layer_norm",
-                                          "batch_norm", "vs_samples",  "ratio"};
+                                          "batch_norm", "vs_samples",  "ratio",       "max_grad",
+                                          "max_norm",   "clip_grad",   "clip_norm",   "norm_type"};
+  // A setting, not what was measured.
+  constexpr std::string_view kLimits[] = {"norm_clip", "norm_clipping", "norm_threshold", "norm_limit"};
   if (!tensor_prefix(name).empty()) return std::nullopt;
   const int thinned = thinning(name);
   const std::string_view metric = without_thinning(without_run(name));
   const std::string whole = plain(metric);
   const std::string last = last_part(metric);
   if (has_any(whole, kOthers) || has_word(whole, kOfEvaluation)) return std::nullopt;
+  if (std::ranges::any_of(kLimits, [&](std::string_view limit) { return whole.ends_with(limit); }))
+    return std::nullopt;
   const int clipped = has(whole, "clipped") || has(whole, "after_clip") ? 300 : 0;
   if (const auto place = place_in(kExact, last)) return 10 * *place + thinned + clipped;
   if (has(last, "grad") && has(last, "norm")) return 100 + thinned + clipped;
@@ -192,14 +197,21 @@ std::string_view tensor_prefix(std::string_view name) {
   return {};
 }
 
-Result<Columns> choose_columns(const std::vector<std::string>& names, const ColumnChoice& choice) {
+Result<Columns> choose_columns(const std::vector<std::string>& names, const std::vector<std::string>& beside,
+                               const ColumnChoice& choice) {
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.norm, "--norm"));
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.loss, "--loss"));
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.step, "--step"));
   Columns columns{choice.norm, choice.loss, choice.step, {}};
   if (columns.norm.empty()) best_fit(names, fit_as_norm, columns.norm);
-  if (columns.loss.empty()) best_fit(names, fit_as_loss, columns.loss);
-  if (columns.step.empty()) best_fit(names, fit_as_step, columns.step);
+  if (columns.loss.empty()) {
+    std::string other;
+    const auto best = best_fit(beside, fit_as_loss, columns.loss);
+    const auto anywhere = best_fit(names, fit_as_loss, other);
+    if (anywhere && (!best || *anywhere < *best)) columns.loss = other;
+  }
+  if (columns.step.empty() && !best_fit(beside, fit_as_step, columns.step))
+    best_fit(names, fit_as_step, columns.step);
   // Of several kinds of norms of tensors that of the most tensors.
   std::map<std::string_view, int> prefixes;
   for (const std::string& name : names)

@@ -41,9 +41,11 @@ bool says_squared(std::string_view name);
 /// single tensor.
 std::string_view tensor_prefix(std::string_view name);
 
-/// The columns of a log with these names, of which `choice` may fix some. Errors (invalid_argument): a name
-/// of the choice is not there, with the nearest one; (corrupt_data) none looks like a gradient norm, with
-/// some of those that are there.
-Result<Columns> choose_columns(const std::vector<std::string>& names, const ColumnChoice& choice);
+/// The columns of a log with these names, of which `choice` may fix some. `beside` are those that stand in
+/// rows with a norm: a step is one of them if any is, and of losses that fit as well one of them. Errors
+/// (invalid_argument): a name of the choice is not there, with the nearest one; (corrupt_data) none looks
+/// like a gradient norm, with some of those that are there.
+Result<Columns> choose_columns(const std::vector<std::string>& names, const std::vector<std::string>& beside,
+                               const ColumnChoice& choice);
 
 }  // namespace gradstab::lab::inspect

@@ -109,7 +109,7 @@ std::string_view first_line(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
   text.remove_prefix(begin);
-  return text.substr(0, text.find('\n'));
+  return text.substr(0, text.find_first_of("\r\n"));
 }
 
 /// Whether a text is one JSON document and not a line after the other.

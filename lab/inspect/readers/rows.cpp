@@ -46,20 +46,44 @@ class Survey : public RowSink {
   explicit Survey(const ColumnChoice& choice) : choice_(choice) {}
 
   void number(std::string_view name, double) override {
-    if (known_.size() >= kMostNames || known_.contains(name)) return;
-    known_.emplace(name, 0);
-    names.emplace_back(name);
-    has_norm_ = has_norm_ || (choice_.norm.empty() ? fit_as_norm(name).has_value() : name == choice_.norm);
-    has_loss_ = has_loss_ || (choice_.loss.empty() ? fit_as_loss(name).has_value() : name == choice_.loss);
+    auto found = known_.find(name);
+    if (found == known_.end()) {
+      if (known_.size() >= kMostNames) return;
+      Known known;
+      known.place = names.size();
+      known.norm = choice_.norm.empty() ? fit_as_norm(name).has_value() || !tensor_prefix(name).empty()
+                                        : name == choice_.norm;
+      names.emplace_back(name);
+      has_norm_ = has_norm_ || known.norm;
+      has_loss_ = has_loss_ || (choice_.loss.empty() ? fit_as_loss(name).has_value() : name == choice_.loss);
+      found = known_.emplace(name, known).first;
+    }
+    row_has_norm_ = row_has_norm_ || found->second.norm;
+    if (!found->second.beside) row_.push_back(&found->second);
   }
   void text(std::string_view, std::string_view) override {}
-  bool end_row() override { return !(++rows_ >= kEnoughRows && has_norm_ && has_loss_); }
+  bool end_row() override {
+    if (row_has_norm_)
+      for (Known* each : row_)
+        if (!std::exchange(each->beside, true)) beside.push_back(names[each->place]);
+    row_.clear();
+    row_has_norm_ = false;
+    return !(++rows_ >= kEnoughRows && has_norm_ && has_loss_);
+  }
 
   std::vector<std::string> names;
+  std::vector<std::string> beside;  ///< in a row with a norm
 
  private:
   const ColumnChoice& choice_;
-  ByName<int> known_;
+  struct Known {
+    std::size_t place = 0;
+    bool norm = false;
+    bool beside = false;
+  };
+  ByName<Known> known_;      // whose values stay where they are
+  std::vector<Known*> row_;  // that are beside no norm yet
+  bool row_has_norm_ = false;
   std::int64_t rows_ = 0;
   bool has_norm_ = false;
   bool has_loss_ = false;
@@ -164,7 +188,7 @@ Status read_rows(const ReadRows& rows, const ColumnChoice& choice, TraceFacts& f
   Survey survey(choice);
   TraceFacts of_survey;  // what it notes is noted again
   GRADSTAB_RETURN_IF_ERROR(rows(of_survey, survey));
-  auto columns = choose_columns(survey.names, choice);
+  auto columns = choose_columns(survey.names, survey.beside, choice);
   if (!columns) return columns.status();
   facts.norm_name = columns->norm.empty() ? columns->tensors + "*" : columns->norm;
   facts.loss_name = columns->loss;

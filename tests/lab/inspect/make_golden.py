@@ -186,7 +186,8 @@ def write_transformers(folder):
     with tempfile.TemporaryDirectory() as made:
         os.environ["TENSORBOARD_LOGGING_DIR"] = made + "/events"
         arguments = TrainingArguments(output_dir=made, max_steps=60, per_device_train_batch_size=8, logging_steps=1, use_cpu=True,
-                                      report_to=["tensorboard"], save_strategy="no", disable_tqdm=True, learning_rate=0.01, max_grad_norm=1.0, adam_beta2=0.95,
+                                      report_to=["tensorboard"], save_strategy="no", disable_tqdm=True,
+                                      learning_rate=0.01, max_grad_norm=1.0, adam_beta2=0.95,
                                       dataloader_drop_last=True, remove_unused_columns=False)
         trainer = InOrder(Model(), arguments, train_dataset=Data(), callbacks=[Expect()])
         trainer.train()

@@ -48,6 +48,39 @@ TEST(LogNumberTest, IsANumberAndNothingElse) {
     EXPECT_EQ(log_number(text), std::nullopt) << text;
 }
 
+/// Lines of a stream that gives so many bytes at a time.
+std::vector<std::string> lines_of(std::string_view text, std::size_t at_once) {
+  class Slow : public ByteStream {
+   public:
+    Slow(std::string_view text, std::size_t at_once) : text_(text), at_once_(at_once) {}
+    Result<std::size_t> read(std::span<char> into) override {
+      const std::size_t count = std::min({at_once_, into.size(), text_.size()});
+      std::copy_n(text_.data(), count, into.data());
+      text_.remove_prefix(count);
+      return count;
+    }
+
+   private:
+    std::string_view text_;
+    std::size_t at_once_;
+  } bytes(text, at_once);
+  LineReader lines(bytes);
+  std::vector<std::string> found;
+  while (const auto line = lines.next()) found.emplace_back(*line);
+  EXPECT_EQ(lines.number(), found.size());
+  return found;
+}
+
+TEST(LineReaderTest, EndsLinesInAllThreeWaysHoweverTheBytesCome) {
+  for (const std::size_t at_once : {1, 2, 3, 100}) {
+    SCOPED_TRACE(at_once);
+    EXPECT_THAT(lines_of("a\nb\r\nc\rd", at_once), ElementsAre("a", "b", "c", "d"));
+    EXPECT_THAT(lines_of("\r\n\r\r\n\n\r", at_once), ElementsAre("", "", "", "", ""));
+    EXPECT_THAT(lines_of("a\r", at_once), ElementsAre("a"));
+    EXPECT_THAT(lines_of("", at_once), ElementsAre());
+  }
+}
+
 TEST(ReadersTest, Megatron) {
   Kept kept;
   read_text(
@@ -169,6 +202,118 @@ TEST(ReadersTest, LerobotCountsInThousands) {
   Kept kept;
   read_text("INFO step:7K smpl:28K ep:17 epch:0.70 loss:0.186 grdn:0.190 lr:7.8e-05\n", kept);
   expect_records(kept, {7000}, {0.190}, {0.186});
+  // Five lines of a thousand have the same "1K".
+  Kept run;
+  read_text(
+      "INFO step:600 smpl:5K ep:31 epch:0.1 loss:0.5 grdn:9.5 lr:1e-05\nINFO step:800 smpl:6K ep:31 epch:0.1 "
+      "loss:0.25 grdn:8.5 lr:1e-05\nINFO step:1K smpl:8K ep:31 epch:0.1 loss:0.75 grdn:7.5 lr:1e-05\nINFO "
+      "step:1K smpl:10K ep:31 epch:0.1 loss:0.5 grdn:6.5 lr:1e-05\nINFO step:1K smpl:11K ep:31 epch:0.1 "
+      "loss:0.5 grdn:5.5 lr:1e-05\n",
+      run);
+  expect_records(run, {600, 800, 1000, 1200, 1400}, {9.5, 8.5, 7.5, 6.5, 5.5}, {0.5, 0.25, 0.75, 0.5, 0.5});
+  EXPECT_EQ(run.facts.repeated, 0);
+  EXPECT_EQ(run.facts.step_name, "step");
+  EXPECT_THAT(run.facts.notes, ElementsAre(HasSubstr("they were counted on, 200 from one line to the next")));
+}
+
+TEST(ReadersTest, SwinHasValuesBeforeTheirMeans) {
+  Kept kept;
+  read_text(
+      "[2022-01-01 net] (main.py 226): INFO Train: [0/300][1250/1251]\teta 0:10:52 lr 0.0007\ttime 0.5 "
+      "(0.75)\tloss 6.5 (6.25)\tgrad_norm 6.75 (10.5)\tmem 14764MB\n"
+      "[2022-01-01 net] (main.py 226): INFO Train: [1/300][ 10/1251]\teta 0:10:45 lr 0.0007\t wd 0.05\ttime "
+      "0.5 "
+      "(0.75)\tloss 5.5 (6.25)\tgrad_norm inf (inf)\tloss_scale 65536.0000 (65536.0000)\tmem 14764MB\n",
+      kept);
+  expect_records(kept, {1250, 1261}, {6.75, kInfinity}, {6.5, 5.5});
+  EXPECT_EQ(kept.facts.format, "Swin text log");
+  EXPECT_EQ(kept.facts.averaging, "");
+}
+
+TEST(ReadersTest, MetricLoggerShowsMedians) {
+  Kept kept;
+  read_text(
+      "Epoch: [0]  [ 90/100]  eta: 0:01:00  lr: 0.1  closs: 2.5 (2.25)  grad_norm: 0.5 (1.25)  time: 0.5  "
+      "data: "
+      "0.1  max mem: 5\n"
+      "Epoch: [0] Total time: 0:01:00\n"
+      "Averaged stats: lr: 0.1  closs: 2.5 (2.25)  grad_norm: 7.5 (1.25)\n"
+      "Epoch: [1/30]  [  0/100]  eta: 0:01:00  lr: 0.1  closs: 2.25 (2.25)  grad_norm: 0.75 (1.25)  time: "
+      "0.5  "
+      "data: 0.1  max mem: 5\n",
+      kept);
+  expect_records(kept, {90, 100}, {0.5, 0.75}, {2.5, 2.25});
+  EXPECT_EQ(kept.facts.loss_name, "closs");
+  EXPECT_THAT(kept.facts.averaging, HasSubstr("the median of the last 20 iterations"));
+}
+
+TEST(ReadersTest, OlmoHasTheStepOnALineBefore) {
+  Kept kept;
+  read_text(
+      "2024-01-01 host:0 olmo.train:908 INFO [step=1/7000,epoch=0]\n    optim/total_grad_norm=231.5\n    "
+      "train/CrossEntropyLoss=12.5\n    train/Perplexity=195,153\n"
+      "2024-01-01 host:0 olmo.train:908 INFO [step=2/7000,epoch=0]\n    train/CrossEntropyLoss=11.5\n    "
+      "optim/total_grad_norm=2.5\n"
+      "2024-01-01 host:0 olmo.train:908 INFO [step=3/7000,epoch=0]\n    throughput/total_tokens=5\n",
+      kept);
+  expect_records(kept, {1, 2}, {231.5, 2.5}, {12.5, 11.5});
+  EXPECT_EQ(kept.facts.step_name, "step");
+}
+
+TEST(ReadersTest, MmcvByIterationsAndFairseqByEpochs) {
+  Kept kept;
+  read_text(
+      "2024-01-01 - mmdet - INFO - Iter [16100/87900]\tlr: 1e-04, eta: 1 day, 18:40:26, loss_cls: 1.0, loss: "
+      "21.5, "
+      "grad_norm: 45.5\n",
+      kept);
+  expect_records(kept, {16100}, {45.5}, {21.5});
+  Kept summary;
+  read_text(
+      "| epoch 027 | loss 4.25 | nll_loss 2.5 | num_updates 8835 | lr 0.0003 | gnorm 0.75 | clip 0.000\n"
+      "| epoch 027 | valid on 'valid' subset | loss 9.5 | num_updates 8835\n",
+      summary);
+  expect_records(summary, {8835}, {0.75}, {4.25});
+  EXPECT_THAT(summary.facts.averaging, HasSubstr("the mean over an epoch"));
+}
+
+TEST(ReadersTest, OtherTextLogs) {
+  Kept capitals;
+  read_text("Epoch 1 | Step    100 | Param Norm: 30.5 | Loss: 4.5 | LR: 1e-4 | Grad Norm: 0.75\n", capitals);
+  expect_records(capitals, {100}, {0.75}, {4.5});
+  Kept words;
+  read_text("iteration 3/149 | val_loss: 9.5 | reduced_train_loss: 1.25 | optim/grad_norm_total: 2.5\n",
+            words);
+  expect_records(words, {3}, {2.5}, {1.25});
+  EXPECT_EQ(words.facts.loss_name, "reduced_train_loss");
+  EXPECT_EQ(words.facts.norm_name, "optim/grad_norm_total");
+  Kept prime;
+  read_text("12:00:00 [INFO] [Rank 0] step: 1, loss: 10.5, grad_norm: 1.5\n", prime);
+  expect_records(prime, {1}, {1.5}, {10.5});
+  EXPECT_EQ(prime.facts.clipping, "") << "not everything with a step is torchtitan's";
+  // What is printed first are settings; once a name was found, no other counts.
+  Kept settings;
+  read_text(
+      "max_grad_norm: 1.0\ngrad_norm_clip=1.0\nnorm: 5\nstep 1 loss 2.5\nstep 1 | loss: 2.5 | gradnorm: 0.5\n"
+      "val loss: 7.5, weight norm: 30.5\nstep 2 | val loss: 9.5 | loss: 2.25 | gradnorm: 0.75\n",
+      settings);
+  expect_records(settings, {1, 2}, {0.5, 0.75}, {2.5, 2.25});
+  Kept alone;
+  read_text("grad_norm: 1.5\ngrad_norm: 2.5\n", alone);
+  EXPECT_THAT(alone.norms, ElementsAre(1.5, 2.5)) << "neither a step nor a loss anywhere";
+}
+
+TEST(ReadersTest, ProgressBarsWriteOverTheirLine) {
+  Kept kept;
+  read_text(
+      "Epoch 0:   1%|  | 1/9 [loss=3.5, global_step=1.0, grad_norm=0.5]\rEpoch 0:   2%|  | 2/9 [loss=3.25, "
+      "global_step=2.0, grad_norm=0.75]\r\nEpoch 0:   3%|  | 3/9 [loss=3.0, global_step=3.0, "
+      "grad_norm=1.5]\r",
+      kept);
+  expect_records(kept, {1, 2, 3}, {0.5, 0.75, 1.5}, {3.5, 3.25, 3.0});
+  Kept mac;
+  read_text("step,grad_norm,loss\r1,0.5,2.5\r2,0.75,2.25\r", mac);
+  expect_records(mac, {1, 2}, {0.5, 0.75}, {2.5, 2.25});
 }
 
 TEST(ReadersTest, PatternOfTheUser) {
@@ -319,6 +464,22 @@ TEST(ReadersTest, TrainerStateWithBareNan) {
   Kept list;
   read_text("[{\"step\": 1, \"grad_norm\": 2}, {\"step\": 2, \"grad_norm\": 3}]", list);
   EXPECT_THAT(list.norms, ElementsAre(2.0, 3.0)) << list.status.message();
+}
+
+TEST(ReadersTest, TheStepOfTheTrainerIsThatOfItsRecords) {
+  Kept kept;
+  read_text(
+      "{\n  \"epoch\": 1.0,\n  \"global_step\": 30,\n  \"log_history\": [\n    {\"grad_norm\": 1.5, "
+      "\"loss\": 2.5, "
+      "\"step\": 10},\n    {\"grad_norm\": 1.75, \"loss\": 2.25, \"step\": 20}\n  ],\n  \"max_steps\": "
+      "30\n}\n",
+      kept);
+  expect_records(kept, {10, 20}, {1.5, 1.75}, {2.5, 2.25});
+  EXPECT_EQ(kept.facts.step_name, "step") << "and not the global_step beside the list";
+  // A loss beside the norms goes before one that fits as well, such as that of an evaluation.
+  Kept table;
+  read_text("train/loss,grad_norm,loss,global_step\n,0.5,2.5,1\n9.5,,,1\n,0.75,2.25,2\n", table);
+  expect_records(table, {1, 2}, {0.5, 0.75}, {2.5, 2.25});
 }
 
 TEST(ReadersTest, StepsThatFallAndLossesBetweenNorms) {
