@@ -79,7 +79,9 @@ Section seen(const Findings& findings) {
         fmt::format("{} no finite number. With loss scaling (fp16) single ones are its overflow check.",
                     count_of(o.nonfinite, "norm is", "norms are")));
   }
-  if (o.zeros > 0) s.push_back(fmt::format("{} zero.", count_of(o.zeros, "norm is", "norms are")));
+  if (o.zeros > 0)
+    s.push_back(
+        fmt::format("{} zero; medians are those of the others.", count_of(o.zeros, "norm is", "norms are")));
   if (facts.fell_back > 0) {
     s.push_back(
         fmt::format("The steps fall back {}: the run went on from an earlier one. Records are taken in the "

@@ -45,34 +45,37 @@ class Survey : public RowSink {
  public:
   explicit Survey(const ColumnChoice& choice) : choice_(choice) {}
 
-  void number(std::string_view name, double) override {
+  void number(std::string_view name, double value) override {
     auto found = known_.find(name);
     if (found == known_.end()) {
       if (known_.size() >= kMostNames) return;
       Known known;
-      known.place = names.size();
+      known.place = names.all.size();
       known.norm = choice_.norm.empty() ? fit_as_norm(name).has_value() || !tensor_prefix(name).empty()
                                         : name == choice_.norm;
-      names.emplace_back(name);
+      names.all.emplace_back(name);
       has_norm_ = has_norm_ || known.norm;
       has_loss_ = has_loss_ || (choice_.loss.empty() ? fit_as_loss(name).has_value() : name == choice_.loss);
       found = known_.emplace(name, known).first;
     }
     row_has_norm_ = row_has_norm_ || found->second.norm;
+    if (!found->second.no_step && !step_of(value)) {
+      found->second.no_step = true;
+      names.not_steps.emplace_back(name);
+    }
     if (!found->second.beside) row_.push_back(&found->second);
   }
   void text(std::string_view, std::string_view) override {}
   bool end_row() override {
     if (row_has_norm_)
       for (Known* each : row_)
-        if (!std::exchange(each->beside, true)) beside.push_back(names[each->place]);
+        if (!std::exchange(each->beside, true)) names.beside_norm.push_back(names.all[each->place]);
     row_.clear();
     row_has_norm_ = false;
     return !(++rows_ >= kEnoughRows && has_norm_ && has_loss_);
   }
 
-  std::vector<std::string> names;
-  std::vector<std::string> beside;  ///< in a row with a norm
+  NamesInLog names;
 
  private:
   const ColumnChoice& choice_;
@@ -80,6 +83,7 @@ class Survey : public RowSink {
     std::size_t place = 0;
     bool norm = false;
     bool beside = false;
+    bool no_step = false;
   };
   ByName<Known> known_;      // whose values stay where they are
   std::vector<Known*> row_;  // that are beside no norm yet
@@ -188,13 +192,19 @@ Status read_rows(const ReadRows& rows, const ColumnChoice& choice, TraceFacts& f
   Survey survey(choice);
   TraceFacts of_survey;  // what it notes is noted again
   GRADSTAB_RETURN_IF_ERROR(rows(of_survey, survey));
-  auto columns = choose_columns(survey.names, survey.beside, choice);
+  auto columns = choose_columns(survey.names, choice);
   if (!columns) return columns.status();
   facts.norm_name = columns->norm.empty() ? columns->tensors + "*" : columns->norm;
   facts.loss_name = columns->loss;
   facts.step_name = columns->step == kRecordStep ? "step" : columns->step;
   facts.squared = columns->squared;
-  if (is_of_mmengine(survey.names)) facts.averaging = kAveragingOfMmengine;
+  if (!columns->clipping.empty()) facts.clipping = columns->clipping;
+  if (columns->average) facts.averaging = "an average, as its name says";
+  if (is_of_mmengine(survey.names.all)) facts.averaging = kAveragingOfMmengine;
+  if (!columns->other_norms.empty()) {
+    facts.notes.push_back(fmt::format("It also has {}; --norm NAME reads another one, or one of another run.",
+                                      some_of(columns->other_norms)));
+  }
   if (columns->norm.ends_with("__MAX") || columns->norm.ends_with("__MIN"))
     facts.notes.emplace_back("The chart was thinned: each value is an extreme of several steps.");
   Mapper mapper(*columns, facts, sink, null_is_nan);

@@ -287,6 +287,9 @@ TEST(ReadersTest, OtherTextLogs) {
   expect_records(words, {3}, {2.5}, {1.25});
   EXPECT_EQ(words.facts.loss_name, "reduced_train_loss");
   EXPECT_EQ(words.facts.norm_name, "optim/grad_norm_total");
+  Kept blanks;
+  read_text("  Step  10,000 | loss 2.5 | lr 0.02480 | gnorm 0.25 | 94s elapsed\n", blanks);
+  expect_records(blanks, {10000}, {0.25}, {2.5});
   Kept prime;
   read_text("12:00:00 [INFO] [Rank 0] step: 1, loss: 10.5, grad_norm: 1.5\n", prime);
   expect_records(prime, {1}, {1.5}, {10.5});
@@ -385,6 +388,30 @@ TEST(ReadersTest, ColumnsByName) {
             "'log': --norm: it has no 'grad_nrm'; the nearest name in it is 'grad_norm'");
   EXPECT_THAT(refusal("a,b\n1,2\n"),
               HasSubstr("nothing in it looks like a gradient norm; it has a, b; --norm NAME chooses one"));
+}
+
+TEST(ReadersTest, WhatNamesSay) {
+  Kept clipped;
+  read_text("step,train/grad_norm_after_clip,train/grad_norm_before_clip\n1,1,5\n2,1,6\n", clipped);
+  EXPECT_THAT(clipped.norms, ElementsAre(5, 6));
+  EXPECT_EQ(clipped.facts.clipping, "before clipping, as its name says");
+  EXPECT_THAT(clipped.facts.notes, ElementsAre()) << "the norm after clipping is no other one";
+  Kept after;
+  read_text("step,clipped_grad_norm\n1,1\n", after);
+  EXPECT_EQ(after.facts.clipping, "after clipping, as its name says");
+  Kept average;
+  read_text("step,grad_norm_avg,grad_norm_last\n1,1,5\n2,1,6\n", average);
+  EXPECT_EQ(average.facts.norm_name, "grad_norm_last");
+  EXPECT_EQ(average.facts.averaging, "");
+  Kept mean;
+  read_text("step,mean_grad_norm\n1,1\n", mean);
+  EXPECT_EQ(mean.facts.averaging, "an average, as its name says");
+  Kept several;
+  read_text("step,max_grad_norm,actor_grad_norm,critic_grad_norm\n1,9,1,5\n", several);
+  EXPECT_THAT(several.norms, ElementsAre(1));
+  EXPECT_THAT(
+      several.facts.notes,
+      ElementsAre("It also has critic_grad_norm; --norm NAME reads another one, or one of another run."));
 }
 
 TEST(ReadersTest, JsonLines) {
@@ -492,6 +519,67 @@ TEST(ReadersTest, StepsThatFallAndLossesBetweenNorms) {
   EXPECT_EQ(kept.facts.repeated, 1);
   EXPECT_EQ(kept.facts.without_norm, 2);
   EXPECT_THAT(kept.losses.back(), Optional(9.0)) << "the loss logged since the norm before";
+}
+
+TEST(ReadersTest, WhatTheCellsOfANotebookPrinted) {
+  const std::string notebook = R"({
+ "cells": [
+  {"cell_type": "markdown", "source": ["{'loss': 9.5, 'grad_norm': 9.5}"]},
+  {"cell_type": "code", "source": ["{'loss': 8.5, 'grad_norm': 8.5}"], "outputs": [
+    {"output_type": "stream", "text": ["{'loss': 2.5, 'grad_norm': 1.5}\n", "{'loss': 2.25, 'grad_norm': 1.75}\n"]},
+    {"output_type": "execute_result", "data": {"text/plain": "{'loss': 2.0, 'grad_norm': 3.5}", "image/png": "x"}}]}
+ ],
+ "nbformat": 4
+})";
+  Kept kept;
+  read_text(notebook, kept);
+  expect_records(kept, {1, 2, 3}, {1.5, 1.75, 3.5}, {2.5, 2.25, 2.0});
+  EXPECT_EQ(kept.facts.format, "output of a Jupyter notebook, text log");
+  Kept pattern;
+  read_text(notebook, pattern, {.pattern = "loss': (?P<norm>[0-9.]+)"});
+  EXPECT_THAT(pattern.norms, ElementsAre(2.5, 2.25, 2.0));
+  EXPECT_THAT(refusal(R"({"cells": [{"cell_type": "code", "outputs": [{"text": 5}, 7, {"data": []}]}, 3]})"),
+              HasSubstr("of what the cells of the notebook printed, no line has a gradient norm"));
+  EXPECT_THAT(refusal("{\n\"cells\": [{\"cell_type\": \"code\""), HasSubstr("the notebook"));
+}
+
+TEST(ReadersTest, DecimalCommasBetweenSemicolons) {
+  Kept kept;
+  read_text("step;grad_norm;loss\n1;1,5;2,25\n2;1.234,5;2\n3;0,125;1,5e-3\n4;1,234.5;2.5\n", kept);
+  expect_records(kept, {1, 2, 3, 4}, {1.5, 1234.5, 0.125, 1234.5}, {2.25, 2.0, 1.5e-3, 2.5});
+  Kept commas;
+  read_text("step\tgrad_norm\n1\t1,234\n2\t\"2,345.5\"\n", commas);
+  EXPECT_THAT(commas.norms, ElementsAre(1234.0, 2345.5)) << "elsewhere they are between groups of three";
+}
+
+TEST(ReadersTest, AColumnOfFractionsCountsNoSteps) {
+  Kept kept;
+  read_text("step,grad_norm\n0.5,1\n1.0,2\n1.5,3\n", kept);
+  ASSERT_TRUE(kept.status.ok()) << kept.status.message();
+  EXPECT_THAT(kept.steps, ElementsAre(1, 2, 3));
+  EXPECT_EQ(kept.facts.step_name, "");
+  EXPECT_EQ(kept.facts.fell_back, 0);
+  Kept other;
+  read_text("global_step,iteration,grad_norm\n-1,10,1\n0,20,2\n", other);
+  EXPECT_THAT(other.steps, ElementsAre(10, 20)) << "another column does";
+  EXPECT_EQ(refusal("step,grad_norm\n0.5,1\n", {.columns = {.step = "step"}}),
+            "'log': --step: 'step' counts no steps: it has fractions or negative numbers");
+  Kept alone;
+  read_text("grad_norm\n1.5\n2.5\n", alone);
+  EXPECT_THAT(alone.norms, ElementsAre(1.5, 2.5)) << "a single column";
+}
+
+TEST(BadInputTest, WhatHoldsALogIsNamed) {
+  EXPECT_EQ(refusal(std::string("PK\x03\x04\0\0\0\0rest", 12)),
+            "'log' is a zip archive, expected the log itself: take it out of there first");
+  EXPECT_THAT(refusal("\xfd"
+                      "7zXZ\1"),
+              HasSubstr("is packed with xz"));
+  EXPECT_THAT(refusal("\x28\xb5\x2f\xfd rest"), HasSubstr("is packed with zstd"));
+  EXPECT_THAT(refusal("PAR1 rest"), HasSubstr("is a Parquet file"));
+  std::string tar(512, '\0');
+  tar.replace(257, 5, "ustar");
+  EXPECT_THAT(refusal(tar), HasSubstr("is a tar archive"));
 }
 
 TEST(BadInputTest, OneClearLine) {
