@@ -87,6 +87,7 @@ constexpr std::string_view kOfEvaluation[] = {"eval",       "evaluation", "val",
                                               "validation", "test",       "dev"};
 /// How much worse the norm after clipping fits than any other.
 constexpr int kClippedNorm = 300;
+constexpr std::string_view kSecondNorm[] = {"l2"};
 constexpr std::string_view kAverages[] = {"avg", "mean", "average", "ema", "smooth", "smoothed", "median"};
 constexpr std::string_view kSmallest = "__MIN";
 constexpr std::string_view kLargest = "__MAX";
@@ -145,7 +146,7 @@ std::optional<int> fit_as_norm(std::string_view name) {
                       (place_of_clipping(whole) == Clipping::before_norm ? kClippedNorm : 0);
   if (const auto place = place_in(kExact, last)) return 10 * *place + penalty;
   if (has(last, "grad") && has(last, "norm")) return 100 + penalty;
-  if (has(whole, "grad") && has(whole, "norm")) return 110 + penalty;
+  if (has(whole, "grad") && (has(whole, "norm") || has_word(whole, kSecondNorm))) return 110 + penalty;
   if (const auto place = place_in(kAlone, last)) return 200 + 10 * *place + penalty;
   return std::nullopt;
 }
@@ -179,6 +180,8 @@ std::optional<int> fit_as_step(std::string_view name) {
                                          "update",
                                          "updates",
                                          "batches",
+                                         "training_iteration",
+                                         "global_step_max_steps",
                                          "_step"};
   if (name == kRecordStep) return -1;
   return place_in(kExact, plain(name));
@@ -248,6 +251,9 @@ Result<Columns> choose_columns(const NamesInLog& in_log, const ColumnChoice& cho
     most = count;
     columns.tensors = prefix;
   }
+  const auto there = [&](std::string_view name) { return std::ranges::find(names, name) != names.end(); };
+  if (columns.norm.empty() && columns.tensors.empty() && there("Wall time") && there(kValueOfDownload))
+    columns.norm = kValueOfDownload;
   if (columns.norm.empty() && columns.tensors.empty()) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("nothing in it looks like a gradient norm; it has {}; --norm NAME chooses one",

@@ -20,6 +20,10 @@ struct ColumnChoice {
 /// The step that a format gives every value, whatever it is called by users.
 inline constexpr std::string_view kRecordStep = "(step)";
 
+/// What a download from TensorBoard calls its one scalar, beside "Wall time" and "Step". Of such a table it
+/// is taken for the norm.
+inline constexpr std::string_view kValueOfDownload = "Value";
+
 /// The columns, keys or tags that are read.
 struct Columns {
   std::string norm;           ///< empty: the norms of tensors make it

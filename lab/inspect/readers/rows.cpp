@@ -40,6 +40,14 @@ bool is_evaluation(std::string_view name, std::string_view value) {
   return value == "val" || value == "eval" || value == "test" || value == "validation" || value == "valid";
 }
 
+/// The step in "2/4389", of as many in all, where the name is that of a step.
+std::optional<double> step_of_total(std::string_view name, std::string_view value) {
+  const std::size_t slash = value.find('/');
+  if (slash == std::string_view::npos || !fit_as_step(name)) return std::nullopt;
+  const auto step = log_number(value.substr(0, slash));
+  return step && step_of(*step) && log_number(value.substr(slash + 1)) ? step : std::nullopt;
+}
+
 /// Reads names, until they are enough.
 class Survey : public RowSink {
  public:
@@ -65,7 +73,9 @@ class Survey : public RowSink {
     }
     if (!found->second.beside) row_.push_back(&found->second);
   }
-  void text(std::string_view, std::string_view) override {}
+  void text(std::string_view name, std::string_view value) override {
+    if (const auto step = step_of_total(name, value)) number(name, *step);
+  }
   bool end_row() override {
     if (row_has_norm_)
       for (Known* each : row_)
@@ -117,6 +127,8 @@ class Mapper : public RowSink {
 
   void text(std::string_view name, std::string_view value) override {
     if (is_evaluation(name, value)) evaluation_ = true;
+    if (name == columns_.step)
+      if (const auto step = step_of_total(name, value)) return number(name, *step);
     if (name == kLargestTensor) largest_ = value;
     if (value == kNull && null_is_nan_) return number(name, std::numeric_limits<double>::quiet_NaN());
     if (name != columns_.norm || value.empty() || value == "None" || value == kNull) return;
@@ -198,6 +210,9 @@ Status read_rows(const ReadRows& rows, const ColumnChoice& choice, TraceFacts& f
   facts.loss_name = columns->loss;
   facts.step_name = columns->step == kRecordStep ? "step" : columns->step;
   facts.squared = columns->squared;
+  if (columns->norm == kValueOfDownload && choice.norm.empty())
+    facts.notes.emplace_back(
+        "A download from TensorBoard does not say what it holds; it is taken for the norms.");
   if (!columns->clipping.empty()) facts.clipping = columns->clipping;
   if (columns->average) facts.averaging = "an average, as its name says";
   if (is_of_mmengine(survey.names.all)) facts.averaging = kAveragingOfMmengine;

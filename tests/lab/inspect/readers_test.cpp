@@ -434,6 +434,29 @@ TEST(ReadersTest, JsonLines) {
   EXPECT_EQ(refusal("{\"grad_norm\": 1}\n{\"grad_norm\": x}\n{}\n"), "'log': line 2 is no JSON object");
 }
 
+TEST(ReadersTest, JsonLinesWithStepsOfATotal) {
+  Kept kept;
+  read_text(
+      "{\"loss\": 2.5, \"grad_norm\": 0.5, \"global_step/max_steps\": \"5/4389\"}\n"
+      "{\"loss\": 2.25, \"grad_norm\": 0.75, \"global_step/max_steps\": \"10/4389\"}\n",
+      kept);
+  expect_records(kept, {5, 10}, {0.5, 0.75}, {2.5, 2.25});
+  Kept console;
+  read_text("{'loss': 2.5, 'grad_norm': 0.5, 'epoch': 0.0, 'global_step/max_steps': '5/3766'}\n", console);
+  expect_records(console, {5}, {0.5}, {2.5});
+  Kept rllib;
+  read_text(
+      "{\"info\": {\"learner\": {\"default_policy\": {\"learner_stats\": {\"grad_gnorm\": 40.5, "
+      "\"total_loss\": 9.5}}}}, "
+      "\"training_iteration\": 3}\n",
+      rllib);
+  expect_records(rllib, {3}, {40.5}, {9.5});
+  Kept composer;
+  read_text("step,l2_norm/grad/layer.a,l2_norm/grad/layer.b,l2_norm/grad/global\n1,3,4,5\n", composer);
+  EXPECT_THAT(composer.norms, ElementsAre(5.0));
+  EXPECT_THAT(composer.facts.tensors, ElementsAre("layer.a", "layer.b"));
+}
+
 TEST(ReadersTest, JsonLinesOfMmengineAreMeans) {
   Kept kept;
   read_text(
@@ -541,6 +564,16 @@ TEST(ReadersTest, WhatTheCellsOfANotebookPrinted) {
   EXPECT_THAT(refusal(R"({"cells": [{"cell_type": "code", "outputs": [{"text": 5}, 7, {"data": []}]}, 3]})"),
               HasSubstr("of what the cells of the notebook printed, no line has a gradient norm"));
   EXPECT_THAT(refusal("{\n\"cells\": [{\"cell_type\": \"code\""), HasSubstr("the notebook"));
+}
+
+TEST(ReadersTest, ADownloadFromTensorBoardHoldsOneScalar) {
+  Kept kept;
+  read_text("Wall time,Step,Value\n1700000000.5,10,1.5\n1700000001.5,20,1.75\n", kept);
+  ASSERT_TRUE(kept.status.ok()) << kept.status.message();
+  EXPECT_THAT(kept.steps, ElementsAre(10, 20));
+  EXPECT_THAT(kept.norms, ElementsAre(1.5, 1.75));
+  EXPECT_THAT(kept.facts.notes, ElementsAre(HasSubstr("it is taken for the norms")));
+  EXPECT_THAT(refusal("Step,Value\n1,2\n"), HasSubstr("nothing in it looks like a gradient norm"));
 }
 
 TEST(ReadersTest, DecimalCommasBetweenSemicolons) {
