@@ -215,6 +215,27 @@ std::string some_of(const std::vector<std::string>& names) {
   return text;
 }
 
+namespace {
+
+bool is_among(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+/// The other names of norms before clipping. Of a thinned chart one stands for all of its columns.
+std::vector<std::string> norms_beside(const std::string& norm, const std::vector<std::string>& names) {
+  std::vector<std::string> others;
+  for (const std::string& name : names) {
+    const auto fit = fit_as_norm(name);
+    if (!fit || *fit >= kClippedNorm || without_thinning(name) == without_thinning(norm)) continue;
+    const bool has_better =
+        name.ends_with(kSmallest) || (thinning(name) == 1 && is_among(names, name + std::string(kLargest)));
+    if (!has_better) others.push_back(name);
+  }
+  return others;
+}
+
+}  // namespace
+
 Result<Columns> choose_columns(const NamesInLog& in_log, const ColumnChoice& choice) {
   const std::vector<std::string>& names = in_log.all;
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.norm, "--norm"));
@@ -251,8 +272,8 @@ Result<Columns> choose_columns(const NamesInLog& in_log, const ColumnChoice& cho
     most = count;
     columns.tensors = prefix;
   }
-  const auto there = [&](std::string_view name) { return std::ranges::find(names, name) != names.end(); };
-  if (columns.norm.empty() && columns.tensors.empty() && there("Wall time") && there(kValueOfDownload))
+  if (columns.norm.empty() && columns.tensors.empty() && is_among(names, "Wall time") &&
+      is_among(names, kValueOfDownload))
     columns.norm = kValueOfDownload;
   if (columns.norm.empty() && columns.tensors.empty()) {
     return Status(StatusCode::corrupt_data,
@@ -265,12 +286,7 @@ Result<Columns> choose_columns(const NamesInLog& in_log, const ColumnChoice& cho
   if (clipping == Clipping::after_norm) columns.clipping = "before clipping, as its name says";
   if (clipping == Clipping::before_norm) columns.clipping = "after clipping, as its name says";
   columns.average = has_word(plain(without_thinning(without_run(read))), kAverages);
-  for (const std::string& name : names) {
-    const auto fit = fit_as_norm(name);
-    const bool same_chart = without_thinning(name) == without_thinning(columns.norm);
-    if (!columns.norm.empty() && fit && *fit < kClippedNorm && !same_chart)
-      columns.other_norms.push_back(name);
-  }
+  if (!columns.norm.empty()) columns.other_norms = norms_beside(columns.norm, names);
   return columns;
 }
 

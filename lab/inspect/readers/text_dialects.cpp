@@ -159,7 +159,7 @@ const std::vector<Dialect>& dialects() {
       {.name = "Megatron text log",
        .marks = {"iteration ", "|"},
        .norm = {"grad norm"},
-       .loss = {"lm loss", "loss"},
+       .loss = {"lm loss", "lm-loss", "loss"},
        .step = {"iteration"},
        .clipping = "before clipping, as Megatron logs it"},
       {.name = "torchtitan text log",
@@ -230,6 +230,13 @@ const std::vector<Dialect>& dialects() {
        .step = {"step"},
        .averaging = "the mean over the steps since the last line, as lerobot logs it",
        .clipping = "before clipping, as lerobot logs it"},
+      // It numbers batches of an epoch, and says nowhere how many there are.
+      {.name = "ESPnet text log",
+       .marks = {"epoch:train:", "batch: "},
+       .norm = {"grad_norm"},
+       .loss = {"loss"},
+       .averaging = "the mean over the steps since the last line, as ESPnet logs it",
+       .clipping = "before clipping, as ESPnet logs it"},
       {.name = "llm.c text log", .marks = {"trl:"}, .norm = {"norm"}, .loss = {"trl"}, .step = {"s"}},
       {.name = "nanoGPT text log",
        .marks = {"step", "| norm:", "tok/sec"},
@@ -297,7 +304,8 @@ namespace {
 bool fits(std::string_view line, const Dialect& dialect, Beside beside) {
   Names names;
   if (!norm_in(line, dialect, names)) return false;
-  if (!dialect.step_before.empty() || step_in(line, dialect, names)) return true;
+  const bool has_steps = dialect.find_step != nullptr || !dialect.step.empty();
+  if (!has_steps || step_in(line, dialect, names)) return true;
   return dialect.general && dialect.separator == Separator::needed &&
          (beside == Beside::nothing || loss_in(line, dialect, names));
 }

@@ -52,7 +52,9 @@ class StepCounter {
     }
     counted_ = true;
     if (spacing_ == 0) return std::nullopt;
-    return last_ = *last_ + spacing_;
+    const auto counted = step_of(static_cast<double>(*last_) + static_cast<double>(spacing_));
+    if (counted) last_ = counted;
+    return counted;
   }
   /// Some were counted on.
   bool counted() const { return counted_; }

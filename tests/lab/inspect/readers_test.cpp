@@ -99,6 +99,17 @@ TEST(ReadersTest, Megatron) {
   EXPECT_THAT(kept.facts.clipping, HasSubstr("before clipping"));
 }
 
+TEST(ReadersTest, MegatronWithDeepSpeed) {
+  Kept kept;
+  read_text(
+      " iteration        1/    1000 | consumed samples:         1024 | lm-loss: 1.2500E+01 | loss scale: "
+      "-1.0 | grad "
+      "norm: 0.500 | num zeros: 0.0 |\n",
+      kept);
+  expect_records(kept, {1}, {0.5}, {12.5});
+  EXPECT_EQ(kept.facts.loss_name, "lm-loss");
+}
+
 TEST(ReadersTest, TorchtitanWithColoursAndCommasAndTwoRanks) {
   const std::string line =
       "[rank0]:[titan] 2025-01-01 00:00:00,000 - root - INFO - \x1b[31mstep: {}  \x1b[32mloss: 11.75  "
@@ -247,6 +258,22 @@ TEST(ReadersTest, MetricLoggerShowsMedians) {
   EXPECT_THAT(kept.facts.averaging, HasSubstr("the median of the last 20 iterations"));
 }
 
+TEST(ReadersTest, EspnetNumbersBatchesOfAnEpoch) {
+  Kept kept;
+  read_text(
+      "[host] 2023-01-01 12:00:00,339 (trainer:732) INFO: 8epoch:train:2901-3000batch: iter_time=0.070, "
+      "si_snr_loss=-17.5, loss=-17.25, grad_norm=37.5, clip=100.000, loss_scale=1.000, optim0_lr0=3.765e-04\n"
+      "[host] 2023-01-01 12:00:00,339 (trainer:338) INFO: 8epoch results: [train] loss=-17.0, "
+      "grad_norm=36.5, "
+      "[valid] loss=-15.5\n"
+      "[host] 2023-01-01 12:00:00,339 (trainer:732) INFO: 9epoch:train:1-100batch: loss=-18.25, "
+      "grad_norm=inf\n",
+      kept);
+  expect_records(kept, {1, 2}, {37.5, kInfinity}, {-17.25, -18.25});
+  EXPECT_EQ(kept.facts.step_name, "");
+  EXPECT_THAT(kept.facts.averaging, HasSubstr("ESPnet"));
+}
+
 TEST(ReadersTest, OlmoHasTheStepOnALineBefore) {
   Kept kept;
   read_text(
@@ -281,6 +308,10 @@ TEST(ReadersTest, OtherTextLogs) {
   Kept capitals;
   read_text("Epoch 1 | Step    100 | Param Norm: 30.5 | Loss: 4.5 | LR: 1e-4 | Grad Norm: 0.75\n", capitals);
   expect_records(capitals, {100}, {0.75}, {4.5});
+  Kept algoperf;
+  read_text("I0101 12:00:00 submission_runner.py:1] 100) global_step=100, grad_norm=0.25, loss=9.5\n",
+            algoperf);
+  expect_records(algoperf, {100}, {0.25}, {9.5});
   Kept words;
   read_text("iteration 3/149 | val_loss: 9.5 | reduced_train_loss: 1.25 | optim/grad_norm_total: 2.5\n",
             words);
@@ -364,6 +395,20 @@ TEST(ReadersTest, CsvChartOfWandbIsReadByItsLargestValues) {
   EXPECT_THAT(kept.norms, ElementsAre(7.5, 2.5));
   EXPECT_THAT(kept.steps, ElementsAre(100, 200));
   EXPECT_EQ(kept.facts.norm_name, "run - a - train/grad_norm__MAX");
+}
+
+TEST(ReadersTest, ChartOfTwoRunsIsReadByTheFirst) {
+  const std::string chart =
+      "\"Step\",\"a - grad_norm\",\"a - grad_norm__MIN\",\"a - grad_norm__MAX\",\"b - grad_norm\",\"b - "
+      "grad_norm__MIN\",\"b - grad_norm__MAX\"\n\"100\",\"1.0\",\"0.5\",\"7.5\",\"2.0\",\"1.5\",\"3.5\"\n";
+  Kept kept;
+  read_text(chart, kept);
+  EXPECT_THAT(kept.norms, ElementsAre(7.5));
+  EXPECT_THAT(kept.facts.notes,
+              ::testing::Contains(HasSubstr("It also has b - grad_norm__MAX; --norm NAME")));
+  Kept other;
+  read_text(chart, other, {.columns = {.norm = "b - grad_norm__MAX"}});
+  EXPECT_THAT(other.norms, ElementsAre(3.5));
 }
 
 TEST(ReadersTest, CsvWithMarksQuotesAndLineEndsInCells) {
