@@ -90,6 +90,7 @@ struct TrainOptions {
   std::int64_t eval_every = 100;
   std::int64_t checkpoint_every = 100;
   std::int64_t metrics_every = 1;
+  bool tensorboard = false;
   std::string device = "cpu";
   int threads = 0;
 
@@ -184,6 +185,8 @@ void for_each_setting(Options& options, Visit visit) {
   visit("metrics_every", options.metrics_every,
         "updates from one line of metrics.jsonl to the next; a line describes one update, and counts the "
         "spikes of all since the line before");
+  visit("tensorboard", options.tensorboard,
+        "write the same numbers to a TensorBoard event file in the folder of the run; not in a sweep");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }

@@ -463,6 +463,7 @@ Status Run::begin() {
   }
   if (request_.on_warning && directory_ && !directory_->warning().empty())
     request_.on_warning(directory_->warning());
+  if (directory_ && options_.tensorboard) GRADSTAB_RETURN_IF_ERROR(directory_->also_write_events());
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "lab/inspect/readers/csv.hpp"
 #include "lab/inspect/readers/event_files.hpp"
 #include "lab/inspect/readers/json_rows.hpp"
+#include "lab/inspect/readers/notebook.hpp"
 #include "lab/inspect/readers/rows.hpp"
 #include "lab/inspect/readers/run_facts.hpp"
 #include "lab/inspect/readers/source.hpp"
@@ -104,12 +105,34 @@ bool is_utf16(std::string_view front) {
   return front.starts_with("\xff\xfe") || front.starts_with("\xfe\xff");
 }
 
+/// What a file is that holds a log at best, by its first bytes; empty for anything else.
+std::string_view container(std::string_view front) {
+  constexpr std::size_t kTar = 257;
+  if (front.size() > kTar && front.substr(kTar).starts_with("ustar")) return "a tar archive";
+  struct Kind {
+    std::string_view front, name;
+  };
+  constexpr Kind kKinds[] = {{"PK\x03\x04", "a zip archive"},
+                             {"\x28\xb5\x2f\xfd", "packed with zstd"},
+                             {"\xfd"
+                              "7zXZ",
+                              "packed with xz"},
+                             {"BZh", "packed with bzip2"},
+                             {"7z\xbc\xaf", "a 7z archive"},
+                             {"PAR1", "a Parquet file"},
+                             {"\x89HDF", "an HDF5 file"},
+                             {"SQLite format 3", "an SQLite database"}};
+  for (const Kind& kind : kKinds)
+    if (front.starts_with(kind.front)) return kind.name;
+  return {};
+}
+
 /// The first line of a text; all of it where it has one line alone.
 std::string_view first_line(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
   text.remove_prefix(begin);
-  return text.substr(0, text.find('\n'));
+  return text.substr(0, text.find_first_of("\r\n"));
 }
 
 /// Whether a text is one JSON document and not a line after the other.
@@ -132,11 +155,34 @@ class Nothing : public RowSink {
   bool end_row() override { return true; }
 };
 
+/// What reads the output of a notebook like any other text.
+Read reader_of_notebook(const Source& source, const std::string& pattern) {
+  return [source, pattern](TraceFacts& facts, TraceSink& sink) -> Status {
+    const auto output = output_of_notebook(source);
+    if (!output) return output.status();
+    const Source text = source_of(*output);
+    const Status read =
+        pattern.empty() ? read_text_log(text, facts, sink) : read_pattern_log(text, pattern, facts, sink);
+    facts.format = fmt::format("output of a Jupyter notebook, {}", facts.format);
+    if (read.ok()) return read;
+    return {read.code(), fmt::format("of what the cells of the notebook printed, {}", read.message())};
+  };
+}
+
+/// A text without its byte order mark.
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
 /// What reads a log that begins with `front`, told by that.
 Result<Read> reader_of(const Source& source, std::string_view front, const std::string& file_name,
                        const ReadOptions& options) {
   const ColumnChoice& choice = options.columns;
   if (front.empty()) return unknown("is empty");
+  const std::string_view text = without_mark(front);
+  if (looks_like_notebook(text)) return reader_of_notebook(source, options.pattern);
   if (!options.pattern.empty()) {
     GRADSTAB_RETURN_IF_ERROR(check_pattern(options.pattern));
     return Read([source, pattern = options.pattern](TraceFacts& facts, TraceSink& sink) {
@@ -150,12 +196,11 @@ Result<Read> reader_of(const Source& source, std::string_view front, const std::
   }
   if (looks_like_event_file(front)) return reader_of_events({{file_name, source}}, choice);
   if (is_utf16(front)) return unknown("is text in UTF-16, expected UTF-8");
+  if (const std::string_view kind = container(front); !kind.empty())
+    return unknown(fmt::format("is {}, expected the log itself: take it out of there first", kind));
   if (front.find('\0') != std::string_view::npos)
     return unknown(
         "holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file");
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  std::string_view text = front;
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   const std::string_view line = first_line(text);
   if (line.empty()) return unknown("holds nothing but blanks");
   if (is_json_document(line, text)) {
@@ -279,7 +324,7 @@ void add_runs_in(const fs::path& directory, const ReadOptions& options, int dept
 }
 
 Status in_file(const std::string& path, const Status& status) {
-  if (status.ok() || status.message().find(path) != std::string::npos) return status;
+  if (status.ok() || status.message().find(fmt::format("'{}'", path)) != std::string::npos) return status;
   // "is empty" and "has ..." go on from the name; anything else stands behind a colon.
   const bool goes_on = status.message().starts_with("is ") || status.message().starts_with("holds ");
   return {status.code(), fmt::format("'{}'{} {}", path, goes_on ? "" : ":", status.message())};
