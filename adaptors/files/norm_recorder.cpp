@@ -79,7 +79,7 @@ struct NormRecorder::Impl {
 
   void learn_dtypes(std::span<const TensorRef> gradients) {
     for (std::size_t i = 0; i < gradients.size(); ++i)
-      if (gradients[i].data != nullptr) dtypes[i] = to_string(gradients[i].dtype);
+      if (gradients[i].data != nullptr && dtypes[i].empty()) dtypes[i] = to_string(gradients[i].dtype);
   }
 
   files::RecordingFile file;
