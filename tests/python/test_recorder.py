@@ -184,6 +184,18 @@ def test_sparse_gradients(path: pathlib.Path) -> None:
     check_step(Recording(path).steps[0], expected(embedding.named_parameters()))
 
 
+def test_lazy_parameters_have_their_shape_when_they_have_gradients(path: pathlib.Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that they are new in torch
+        model = nn.LazyLinear(2)
+        with gs.NormRecorder(path, model) as recorder:
+            model(torch.ones(1, 3)).sum().backward()
+            recorder.record()
+    recording = Recording(path)
+    assert recording.tensors == [("weight", 6, "float32"), ("bias", 2, "float32")]
+    check_step(recording.steps[0], expected(model.named_parameters()))
+
+
 def test_a_recording_is_continued(path: pathlib.Path) -> None:
     model = make_model()
     for run in range(2):

@@ -89,9 +89,16 @@ constexpr std::size_t bitmap_bytes(std::size_t tensors) noexcept {
 }
 
 template <class T>
-void put_norms(std::span<const double> norms, std::vector<std::byte>& bytes) {
-  for (const double norm : norms)
-    if (norm != kNoGradient) put(bytes, static_cast<T>(norm));
+void put_norms(std::span<const double> norms, std::size_t present, std::vector<std::byte>& bytes) {
+  const std::size_t begin = bytes.size();
+  bytes.resize(begin + present * sizeof(T));
+  std::byte* at = bytes.data() + begin;
+  for (const double norm : norms) {
+    if (norm == kNoGradient) continue;
+    const T stored = static_cast<T>(norm);
+    std::memcpy(at, &stored, sizeof stored);
+    at += sizeof stored;
+  }
 }
 
 }  // namespace
@@ -172,7 +179,7 @@ Status RecordingEncoder::step(std::int64_t step, std::optional<double> loss, std
     for (std::size_t i = 0; i < norms.size(); ++i)
       if (norms[i] != kNoGradient) bytes[bitmap + i / 8] |= std::byte{1} << i % 8;
   }
-  wide ? put_norms<double>(norms, bytes) : put_norms<float>(norms, bytes);
+  wide ? put_norms<double>(norms, present, bytes) : put_norms<float>(norms, present, bytes);
   put(bytes, crc32(from(bytes, begin)));
   return {};
 }
