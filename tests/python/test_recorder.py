@@ -418,6 +418,7 @@ def test_a_full_disk_is_a_warning_and_training_goes_on(path: pathlib.Path) -> No
         signal.signal(signal.SIGXFSZ, handler)
     assert len(caught) == 1
     assert not same_bits(before, values(model))
+    gs.NormRecorder(path, model).close()  # the file is let go
     recorder.close()
     assert Recording(path).numbers() == [1, 2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 import weakref
@@ -65,7 +66,7 @@ class NormRecorder:
         *,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self.every = every
         #: The loss of the next step that is recorded: a number, or a tensor of one. It is used once.
         self.loss: Any = None
@@ -181,6 +182,8 @@ class NormRecorder:
             work()
         except Exception as error:
             self._open = False
+            with contextlib.suppress(RuntimeError):
+                self._native.close()
             warnings.warn(
                 f"no more norms are recorded to {self.path!r}; training goes on: {error}", RuntimeWarning, stacklevel=4
             )
