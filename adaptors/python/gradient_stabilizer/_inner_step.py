@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 import warnings
 import weakref
-from typing import Any
+from typing import Any, Callable
 
 from torch.optim import LBFGS, Optimizer
 
+from ._step_hooks import StepInPlace
 from .methods import Method
 
 #: Ways past `step` in which sharpness-aware optimizers are driven.
@@ -62,42 +62,20 @@ def takes_closure(optimizer: Optimizer) -> bool:
 _wrappers: weakref.WeakKeyDictionary[Optimizer, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 
 
-class _GuardedStep:
-    """Replaces the bound method `optimizer.step`, and looks like one to torch's schedulers, which wrap it. Holds the
-    optimizer weakly, as they do."""
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that is for a wrapper alone."""
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = weakref.ref(optimizer)
-        step: Any = optimizer.step
-        if getattr(step, "__self__", None) is optimizer:
-            function = step.__func__
-        else:  # a scheduler, or somebody else, has replaced it
-            function = functools.wraps(step)(lambda _, *arguments, **settings: step(*arguments, **settings))
+    def step(optimizer: Optimizer, *arguments: Any, **settings: Any) -> Any:
+        reference = _wrappers.get(optimizer)
+        wrapper = None if reference is None else reference()
+        if wrapper is not None and not wrapper._steps_inner:
+            raise RuntimeError(
+                f"{type(optimizer).__name__} was stepped past its wrapper, so that its gradients would not have been "
+                "transformed; call step() of what wrap() returned, and give GradScaler that one too"
+            )
+        return function(optimizer, *arguments, **settings)
 
-        @functools.wraps(function)
-        def guarded(optimizer: Optimizer, *arguments: Any, **settings: Any) -> Any:
-            reference = _wrappers.get(optimizer)
-            wrapper = None if reference is None else reference()
-            if wrapper is not None and not wrapper._steps_inner:
-                raise RuntimeError(
-                    f"{type(optimizer).__name__} was stepped past its wrapper, so that its gradients would not have been "
-                    "transformed; call step() of what wrap() returned, and give GradScaler that one too"
-                )
-            return function(optimizer, *arguments, **settings)
-
-        self.__func__ = guarded
-
-    @property
-    def __self__(self) -> Any:
-        return self._optimizer()
-
-    def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        return self.__func__(self._optimizer(), *arguments, **settings)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "__func__":
-            raise AttributeError(name)
-        return getattr(self.__func__, name)  # marks that schedulers leave
+    return step
 
 
 def guard(optimizer: Optimizer, wrapper: Any) -> None:
@@ -105,7 +83,7 @@ def guard(optimizer: Optimizer, wrapper: Any) -> None:
     known = optimizer in _wrappers
     _wrappers[optimizer] = weakref.ref(wrapper)
     if not known:
-        optimizer.step = _GuardedStep(optimizer)  # type: ignore[method-assign,assignment]
+        optimizer.step = StepInPlace(optimizer, _guarded)  # type: ignore[method-assign,assignment]
 
 
 def refuse_scaler_that_unscaled(optimizer: Any) -> None:

@@ -233,10 +233,10 @@ def part_like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 def _gradients(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple[list[int], list[torch.Tensor]]:
     """The parts of the gradients that are here, and of which parameters they are."""
     where = [index for index, tensor in enumerate(tensors) if tensor.grad is not None]
-    return where, [_local(tensors[index].grad, names[index]) for index in where]
+    return where, [local_part(tensors[index].grad, names[index]) for index in where]
 
 
-def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:
+def local_part(gradient: torch.Tensor, name: str) -> torch.Tensor:
     """The part of a gradient that is here."""
     if not is_dtensor(gradient):
         return gradient

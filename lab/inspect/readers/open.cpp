@@ -11,6 +11,7 @@
 #include "lab/inspect/readers/event_files.hpp"
 #include "lab/inspect/readers/json_rows.hpp"
 #include "lab/inspect/readers/notebook.hpp"
+#include "lab/inspect/readers/recording.hpp"
 #include "lab/inspect/readers/rows.hpp"
 #include "lab/inspect/readers/run_facts.hpp"
 #include "lab/inspect/readers/source.hpp"
@@ -32,6 +33,8 @@ constexpr std::uintmax_t kMostUnpacked = kGiB;
 /// Folders inside of folders that are looked into for runs.
 constexpr int kDeepestFolder = 3;
 constexpr std::size_t kMostRuns = 10'000;
+/// By which recordings of norms are found in a folder.
+constexpr std::string_view kRecordingEnding = ".gsnorms";
 
 Status unknown(std::string message) {
   return {StatusCode::corrupt_data, std::move(message)};
@@ -189,6 +192,11 @@ Result<Read> reader_of(const Source& source, std::string_view front, const std::
       return read_pattern_log(source, pattern, facts, sink);
     });
   }
+  if (looks_like_recording(front)) {
+    return Read([source, choice](TraceFacts& facts, TraceSink& sink) {
+      return read_recording(source, choice, facts, sink);
+    });
+  }
   if (looks_like_wandb(front)) {
     return reader_of_rows(
         "W&B run file",
@@ -200,7 +208,8 @@ Result<Read> reader_of(const Source& source, std::string_view front, const std::
     return unknown(fmt::format("is {}, expected the log itself: take it out of there first", kind));
   if (front.find('\0') != std::string_view::npos)
     return unknown(
-        "holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file");
+        "holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file, "
+        "nor a recording of norms");
   const std::string_view line = first_line(text);
   if (line.empty()) return unknown("holds nothing but blanks");
   if (is_json_document(line, text)) {
@@ -313,6 +322,9 @@ void add_runs_in(const fs::path& directory, const ReadOptions& options, int dept
   const auto add_file = [&](const fs::path& file) {
     if (auto trace = trace_of_file(file, options)) traces.push_back(*std::move(trace));
   };
+  // Who has recorded norms, of each tensor, wants those.
+  for (const fs::path& file : listing.files)
+    if (file.extension() == kRecordingEnding) add_file(file);
   for (const char* name : {"trainer_state.json", "metrics.csv"})
     if (traces.size() == before && is_there(directory / name)) add_file(directory / name);
   if (traces.size() == before && !events.empty())
@@ -348,8 +360,8 @@ Result<std::vector<Trace>> open_traces(const fs::path& path, const ReadOptions& 
     if (traces.empty()) {
       return Status(
           StatusCode::corrupt_data,
-          fmt::format("'{}' holds no log that is known by its name: no run of gradstab, event files, "
-                      "trainer_state.json, metrics.csv or .wandb file; name the log itself",
+          fmt::format("'{}' holds no log that is known by its name: no run of gradstab, .gsnorms file, "
+                      "event files, trainer_state.json, metrics.csv or .wandb file; name the log itself",
                       path.string()));
     }
   } else if (path.filename() == "metrics.jsonl" && is_there(path.parent_path() / "run.json")) {

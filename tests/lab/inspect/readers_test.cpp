@@ -667,7 +667,8 @@ TEST(BadInputTest, OneClearLine) {
       refusal(std::string("\x7f"
                           "ELF\0\0\0\0\0\0\0\0\0\0",
                           14)),
-      "'log' holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file");
+      "'log' holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file, "
+      "nor a recording of norms");
   EXPECT_EQ(refusal("\xff\xfe"
                     "a"),
             "'log' is text in UTF-16, expected UTF-8");
