@@ -113,12 +113,14 @@ def report(times: dict[tuple[int, int, str], list[float]], cores: int) -> None:
             measured = paired(times[size, short, algorithm], times[sizes[0], short, algorithm])
             cells += [str(steps), f"{growth:.0f}", f"{growth * crowd(size) / crowd(sizes[0]):.0f}", measured]
         print(f"| {size} | " + " | ".join(cells) + " |")
-    print(f"\n| processes | ring, {long:,} numbers / {short} | doubling, {long:,} / {short} | doubling, {short} / {one} | ring / doubling, {short} |")
-    print("|" + "---|" * 5)
+    lengths = f"ring, {long:,} numbers / {short} | doubling, {long:,} / {short} | doubling, {short} / {one}"
+    print(f"\n| processes | {lengths} | ring / doubling, {short} | model |")
+    print("|" + "---|" * 6)
     for size in sizes:
         cells = [paired(times[size, long, algorithm], times[size, short, algorithm]) for algorithm in ALGORITHMS]
         cells.append(paired(times[size, short, "doubling"], times[size, one, "doubling"]))
         cells.append(paired(times[size, short, "ring"], times[size, short, "doubling"]))
+        cells.append(f"{steps_of('ring', size) / steps_of('doubling', size):.1f}")
         print(f"| {size} | " + " | ".join(cells) + " |")
     print()
     for algorithm in ALGORITHMS:
@@ -131,8 +133,8 @@ def report(times: dict[tuple[int, int, str], list[float]], cores: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--processes", type=int, default=32, help="the largest number, a power of two")
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--budget", type=float, default=0.2, help="seconds of work per case and round, about")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--budget", type=float, default=0.1, help="seconds of work per case and round, about")
     arguments = parser.parse_args()
     if arguments.processes < 2 or arguments.processes & (arguments.processes - 1):
         parser.error(f"--processes is {arguments.processes}, expected a power of two from 2")

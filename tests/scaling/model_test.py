@@ -134,6 +134,26 @@ class ModelTest(unittest.TestCase):
             self.assertEqual(shown, fitting)
             self.assertTrue(math.isfinite(model.step_time(shape, 8, a)))
 
+    def test_what_the_page_says_of_its_tables(self):
+        a = model.Assumptions()
+        stabilize, _, clip, zclip = model.METHODS
+        cases = [(shape, gpus) for shape in model.SHAPES for gpus in model.GPUS if model.fits(shape, gpus, a)]
+        for shape, gpus in cases:
+            step = model.step_time(shape, gpus, a)
+            ours = model.cost(shape, gpus, stabilize, a)
+            totals = [ours.total, model.cost(shape, gpus, clip, a).total, model.cost(shape, gpus, zclip, a).total]
+            self.assertEqual(totals, sorted(totals))
+            self.assertLess(totals[2], 1e-2 * step)
+            if step >= 1:
+                self.assertLess(totals[2], 2e-4 * step)
+            if gpus == 8:
+                self.assertAlmostEqual(totals[0] / totals[1], 1 / 3, delta=0.01)
+            one = model.all_reduce(model.DOUBLE, gpus, model.nodes_of(gpus, a), a)
+            self.assertLess(ours.collective - one, 5e-6)
+        slow = dataclasses.replace(a, tree_base=10 * a.tree_base, tree_link=10 * a.tree_link, tree_network=10 * a.tree_network)
+        shape = model.SHAPES[3]
+        self.assertLess(model.cost(shape, 16384, zclip, slow).total, 3e-4 * model.step_time(shape, 16384, slow))
+
 
 sys.path.insert(0, sys.argv.pop(1))
 import scaling_model as model  # noqa: E402
