@@ -393,7 +393,8 @@ def main() -> int:
     for method in METHODS:
         of = cost(shape, arguments.gpus, method, a)
         rows.append((method.name, *(seconds(part) for part in (of.memory, of.collective, of.wait, of.total)), share(of.total, step)))
-    print(f"{shape.name}, {arguments.gpus:,} GPUs, step {seconds(step)}\n")
+    room = "" if fits(shape, arguments.gpus, a) else ", whose memory is too small for parameters, gradients and moments"
+    print(f"{shape.name}, {arguments.gpus:,} GPUs{room}, step {seconds(step)}\n")
     print(table(("method", "memory", "collective", "wait", "together", "of a step"), rows))
     return 0
 
