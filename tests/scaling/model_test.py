@@ -6,6 +6,7 @@ import dataclasses
 import io
 import math
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -126,6 +127,13 @@ class ModelTest(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 model.with_tables(text, a)
 
+    def test_state_is_that_of_the_header(self):
+        header = (TOOLS.parent / "include/gradstab/decide.hpp").read_text(encoding="utf-8")
+        moments = re.search(r"struct NormMoments \{(.*?)\n\};", header, re.S).group(1)
+        kinds = re.findall(r"^  (double|std::int64_t|std::int32_t) \w+ = ", moments, re.M)
+        size = sum({"double": 8, "std::int64_t": 8, "std::int32_t": 4}[kind] for kind in kinds)
+        self.assertEqual((len(kinds), size), (8, model.STATE_PER_TENSOR))
+
     def test_only_what_fits_is_shown(self):
         a = model.Assumptions()
         for shape in model.SHAPES:
@@ -155,7 +163,8 @@ class ModelTest(unittest.TestCase):
         self.assertLess(model.cost(shape, 16384, zclip, slow).total, 3e-4 * model.step_time(shape, 16384, slow))
 
 
-sys.path.insert(0, sys.argv.pop(1))
+TOOLS = pathlib.Path(sys.argv.pop(1)).resolve()
+sys.path.insert(0, str(TOOLS))
 import scaling_model as model  # noqa: E402
 
 if __name__ == "__main__":
