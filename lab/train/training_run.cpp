@@ -3,6 +3,7 @@
 
 #include "lab/run/formats.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/setting_checks.hpp"
 #include "lab/train/weights_checksum.hpp"
 
 namespace gradstab::lab {
