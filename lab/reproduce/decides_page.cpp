@@ -60,6 +60,12 @@ json dot(double x, double y, const std::string& name) {
   return {rounded(x), rounded(y), name};
 }
 
+/// Chart.js looks for dots by their place.
+json from_left_to_right(std::vector<json> dots) {
+  std::ranges::stable_sort(dots, {}, [](const json& each) { return each[0].get<double>(); });
+  return dots;
+}
+
 json line_of(std::string_view arm) {
   return {{"label", label_of(arm)},
           {"arm", arm},
@@ -84,6 +90,7 @@ json chart_of_number(const Factor& factor, const std::string& domain, const Task
   std::vector<double> places;
   for (const std::string_view arm : kShown) {
     json line = line_of(arm);
+    std::vector<json> of_arm;
     for (std::size_t i = 0; i < factor.members.size(); ++i) {
       const Comparison& each = *factor.members[i];
       const ArmGain* const gain = each.find(arm);
@@ -93,11 +100,13 @@ json chart_of_number(const Factor& factor, const std::string& domain, const Task
         placeless += arm == kMethod ? 1 : 0;
         continue;
       }
-      line["mean"].push_back(dot(x, gain->mean(), each.name()));
+      of_arm.push_back(dot(x, gain->mean(), each.name()));
       if (arm == kMethod) places.push_back(x);
     }
-    dots = std::max(dots, line["mean"].size());
-    if (!line["mean"].empty()) chart["lines"].push_back(std::move(line));
+    if (of_arm.empty()) continue;
+    dots = std::max(dots, of_arm.size());
+    line["mean"] = from_left_to_right(std::move(of_arm));
+    chart["lines"].push_back(std::move(line));
   }
   if (placeless > 0)
     chart["caption"] = fmt::format("{} {} of {} configurations had norms that are not finite, and no place.",
