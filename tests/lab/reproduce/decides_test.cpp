@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <regex>
 #include <vector>
 
 #include "lab/reproduce/decides_page.hpp"
@@ -21,6 +22,7 @@ constexpr FileKind kPage{"a kept page", 16 * kMiB};
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr std::size_t kUpdates = 100;
@@ -264,6 +266,29 @@ TEST(KeptResultsTest, ThePageOfWhatDecidesIsThatOfTheRecords) {
   EXPECT_THAT(kept, HasSubstr("page-data"));
   EXPECT_EQ(without_chart_js(kept) == without_chart_js(fresh), true)
       << "write it again: build/gradstab reproduce --overview docs/results";
+}
+
+/// Gains and counts in the paragraph of a document that links to the page, and that the page does not have.
+std::vector<std::string> unfounded(const std::string& document, const std::string& page) {
+  const std::size_t link = document.find(kDecidesName);
+  if (link == std::string::npos) return {"no link"};
+  const std::size_t begin = document.rfind("\n\n", link);
+  const std::string paragraph = document.substr(begin, document.find("\n\n", link) - begin);
+  static const std::regex figure(R"([+]\d\.\d{3}|\d+ of \d+)");
+  std::vector<std::string> found;
+  for (std::sregex_iterator match(paragraph.begin(), paragraph.end(), figure), end; match != end; ++match)
+    if (page.find(match->str()) == std::string::npos) found.push_back(match->str());
+  return found;
+}
+
+TEST(KeptResultsTest, TheReadmesGainsAreThoseOfThePage) {
+  const std::string readme = read_file(GRADSTAB_README, kPage).value();
+  const std::string page = render_decides_page({ladder()});
+  const std::string kept = read_file(std::filesystem::path(GRADSTAB_RESULTS) / kDecidesName, kPage).value();
+  EXPECT_THAT(unfounded(readme, kept.substr(0, kept.find("page-data"))), IsEmpty());
+  // The control: one digit off.
+  EXPECT_THAT(unfounded("\n\nwhat-decides.html +0.300 and +0.301, 2 of 3 and 3 of 3\n\n+0.999", page),
+              ElementsAre("+0.301", "3 of 3"));
 }
 
 }  // namespace
