@@ -12,6 +12,7 @@
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
 #include "cli/values.hpp"
+#include "lab/reproduce/decides_page.hpp"
 #include "lab/reproduce/items.hpp"
 #include "lab/reproduce/looks.hpp"
 #include "lab/reproduce/names.hpp"
@@ -160,14 +161,19 @@ int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
   return verdicts ? kExitOk : exit_code_for(verdicts.status());
 }
 
-/// README.md of a folder of reproductions.
+/// README.md of a folder of reproductions, and the page over all of them.
 int write_overview(const std::string& folder) {
   const auto reproductions = lab::read_reproductions(folder);
   if (!reproductions) return exit_code_for(reproductions.status());
-  const auto file = std::filesystem::path(folder) / lab::kOverviewName;
-  const Status written = lab::write_file_atomically(file, lab::render_overview(*reproductions));
-  if (!written.ok()) return exit_code_for(written);
-  print("overview {}\n", std::filesystem::absolute(file).string());
+  const std::pair<const char*, std::string> pages[] = {
+      {lab::kOverviewName, lab::render_overview(*reproductions)},
+      {lab::kDecidesName, lab::render_decides_page(*reproductions)}};
+  for (const auto& [name, content] : pages) {
+    const auto file = std::filesystem::path(folder) / name;
+    const Status written = lab::write_file_atomically(file, content);
+    if (!written.ok()) return exit_code_for(written);
+    print("overview {}\n", std::filesystem::absolute(file).string());
+  }
   return kExitOk;
 }
 
@@ -326,7 +332,8 @@ void add_reproduce(CLI::App& app, Action& action) {
       add_path(*verb, "--records", arguments->records,
                "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
   add_path(*verb, "--overview", arguments->overview,
-           "judge the records in every folder of this one, and write its README.md; trains nothing");
+           "judge the records in every folder of this one, and write its README.md and "
+           "what-decides.html; trains nothing");
   verb->add_flag("--force", arguments->force, "replace the verdicts and the page of earlier records")
       ->needs(records);
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");

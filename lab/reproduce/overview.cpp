@@ -26,11 +26,13 @@ constexpr std::string_view kIntroduction =
     "[Reproducing the paper](../reproduction.md) says what is asked, at which scale, and how to run it "
     "again. The page of "
     "an item has\n"
-    "its charts. Results on a GPU: [gpu](gpu/README.md).\n"
+    "its charts; [what decides whether it helps](what-decides.html) is a page over all of them. Results on a "
+    "GPU: [gpu](gpu/README.md).\n"
     "\n"
-    "This file is written by `gradstab reproduce --overview docs/results` from the records beside it; a test "
-    "compares it "
-    "with them.\n";
+    "This file and that page are written by `gradstab reproduce --overview docs/results` from the records "
+    "beside them; a "
+    "test "
+    "compares both with the records.\n";
 
 /// The records in a folder, packed or not; an empty path if there are none.
 std::filesystem::path records_in(const std::filesystem::path& folder) {
