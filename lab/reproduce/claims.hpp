@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lab/reproduce/arms.hpp"
 #include "lab/reproduce/claim.hpp"
 
 namespace gradstab::lab {
@@ -15,7 +16,6 @@ inline constexpr const char* kMse = "MSE";
 inline constexpr const char* kReturn = "return lost";
 
 // Names of arms (arms.hpp) that many claims compare.
-inline constexpr const char* kMethod = "stabilize";
 /// The clipping methods of the paper's tables.
 inline const std::vector<std::string> kClips = {"clip_by_value", "clip", "adaptive_clip", "zclip"};
 /// Every other row of them.

@@ -7,12 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "lab/reproduce/arms.hpp"
 #include "lab/reproduce/records.hpp"
 
 namespace gradstab::lab {
-
-/// Whose gain decides; the others stand beside it.
-inline constexpr std::string_view kMethod = "stabilize";
 
 /// By how much a run without a method costs more than one with it.
 struct ArmGain {
