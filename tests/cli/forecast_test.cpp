@@ -176,7 +176,7 @@ TEST_F(ForecastTest, UpdatesThatAreGivenCountOverTheEpochsOfARecipe) {
   EXPECT_EQ(file("x/run.json").at("settings").at("epochs"), 0);
   EXPECT_EQ(file("x/summary.json").at("step"), 3);
   EXPECT_THAT(run(train("y", {"--steps", "3", "--epochs", "1"}), 2).err,
-              HasSubstr("--steps: cannot be given beside"));
+              HasSubstr("--steps: cannot be given together with --epochs"));
   run({"sweep", "forecast", "--recipe", "cpu", "--data", "hours.csv", "--over", "steps=3,4", "--threads", "1",
        "--output", "lengths"});
   const json results = file("lengths/results.json").at("runs");
