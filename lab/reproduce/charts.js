@@ -62,10 +62,11 @@
     return items.filter((item) => item.name === nearestOne.name);
   };
 
-  function tooltipFor(figure, xLabel) {
+  function tooltipFor(figure, { x: xLabel, scatter }) {
     const box = shell.tooltipOf(figure);
     return ({ chart, tooltip }) => {
-      const items = [...(tooltip.dataPoints ?? [])].sort((a, b) => a.raw.y - b.raw.y);
+      // Of gains the highest is best, and stands first.
+      const items = [...(tooltip.dataPoints ?? [])].sort((a, b) => (scatter ? b.raw.y - a.raw.y : a.raw.y - b.raw.y));
       box.hidden = tooltip.opacity === 0 || items.length === 0;
       if (box.hidden) return;
       const table = document.createElement("table");
@@ -156,7 +157,7 @@
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
         interaction: { mode: chart.scatter ? "sameName" : "atX", intersect: false }, hover: { mode: null }, layout: { padding: { right: 6 } },
-        plugins: { legend: { display: false }, tooltip: { enabled: false, external: tooltipFor(figure, chart.x), animation: false } },
+        plugins: { legend: { display: false }, tooltip: { enabled: false, external: tooltipFor(figure, chart), animation: false } },
         scales,
       },
     });
