@@ -1,9 +1,13 @@
 #include "rows.hpp"
 
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -26,6 +30,32 @@ struct Transform {
 
   Workload* workload;
   GradientTransform transform;
+};
+
+/// Norms of a workload on their way to a file, which goes with this.
+class Recorder {
+ public:
+  Recorder(Workload& on, unsigned threads, const std::string& backend)
+      : path_(std::filesystem::temp_directory_path() /
+              ("gradstab_bench_" + std::to_string(::getpid()) + "_" + std::to_string(on.elements()))),
+        workload_(on),
+        recorder_(NormRecorder::open(path_.string(), on.parameters(),
+                                     {.backend = backend, .executor = thread_pool(threads).value()})
+                      .value()) {}
+  ~Recorder() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  void step() { recorder_.record(workload_.gradients(), {}, 2.5).check(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  Workload& workload_;
+  NormRecorder recorder_;
 };
 
 /// LibTorch's view of the same gradients.
@@ -88,6 +118,31 @@ void verify_scales(Transform& timed, const std::string& name) {
     require(tensor.factor != 1.0, name + ": nothing to scale");
 }
 
+/// A step that is recorded has the norms that a transform measures, as exactly as float32 has them.
+void verify_recorder(Recorder& recorder, Transform& observe, const std::string& name) {
+  struct Last final : RecordingSink {
+    void header(const RecordingHeader&) override {}
+    bool step(const RecordedStep& step) override {
+      norms.assign(step.norms.begin(), step.norms.end());
+      return true;
+    }
+    std::vector<double> norms;
+  };
+  observe.workload->restore();
+  recorder.step();
+  const StepReport report = observe.step();
+  std::ifstream file(recorder.path(), std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  Last last;
+  RecordingReader reader;
+  reader.feed(std::as_bytes(std::span(bytes)), last).value();
+  require(last.norms.size() == report.tensors.size(), name + ": recorded tensors");
+  for (std::size_t t = 0; t < report.tensors.size(); ++t) {
+    const double norm = report.tensors[t].raw_norm;
+    require(std::fabs(last.norms[t] - norm) <= 0x1p-24 * norm, name + ": recorded norm " + std::to_string(t));
+  }
+}
+
 void verify_torch(TorchModel& model, Workload& workload, Transform& clip) {
   workload.restore();
   const double norm = model.clip_grad_norm(kMaxNorm);
@@ -138,6 +193,7 @@ void Run::llama() {
   Transform stabilize_f16 = make(stabilize(), f16);
   Transform clip = make(clip_by_global_norm(kMaxNorm), f32);
   Transform observe = make(record_norms(), f32);
+  Recorder recorder(f32, threads_, settings_.backend);
   TorchModel model(f32);
 
   at::set_num_threads(static_cast<int>(threads_));
@@ -146,6 +202,7 @@ void Run::llama() {
   verify(stabilize_f16, "stabilize, float16");
   verify(clip, "clip_by_global_norm");
   verify(observe, "record_norms");
+  verify_recorder(recorder, observe, "NormRecorder");
   for (Transform* each : {&stabilize_f32, &stabilize_bf16, &stabilize_f16, &clip})
     verify_scales(*each, "llama");
   verify_torch(model, f32, clip);
@@ -158,6 +215,7 @@ void Run::llama() {
   experiment.add("f16", fresh(f16), [&] { stabilize_f16.step(); });
   experiment.add("clip", fresh(f32), [&] { clip.step(); });
   experiment.add("observe", fresh(f32), [&] { observe.step(); });
+  experiment.add("record", fresh(f32), [&] { recorder.step(); });
   experiment.add("torch", fresh(f32), [&] { model.clip_grad_norm(kMaxNorm); });
   experiment.run(settings_.repeats);
 
@@ -179,6 +237,10 @@ void Run::llama() {
           {"read", "read-write"}, Better::lower, 1.15, "clip", f32.bytes());
   add_row(experiment, "llama f32: record_norms / streaming read", {"observe"}, {"read"}, Better::lower, 1.10,
           "observe", f32.bytes());
+  add_row(experiment, "llama f32: NormRecorder, to a file / streaming read", {"record"}, {"read"},
+          Better::lower, 1.10, "record", f32.bytes());
+  add_row(experiment, "llama f32: NormRecorder, to a file / record_norms", {"record"}, {"observe"},
+          Better::lower, 0.0, "record", f32.bytes());
   add_row(experiment, "llama bf16: stabilize / the same in f32", {"bf16"}, {"f32"}, Better::lower, 0.62,
           "bf16", bf16.bytes());
   add_row(experiment, "llama f16: stabilize / the same in f32", {"f16"}, {"f32"}, Better::lower, 0.62, "f16",
@@ -195,10 +257,13 @@ void Run::many_tensors(const std::string& name, ParameterSet parameters, double 
   Workload workload(std::move(parameters), DType::float32);
   Transform stabilizer = make(stabilize(), workload);
   Transform clip = make(clip_by_global_norm(kMaxNorm), workload);
+  Transform observe = make(record_norms(), workload);
+  Recorder recorder(workload, threads_, settings_.backend);
   TorchModel model(workload);
   at::set_num_threads(static_cast<int>(threads_));
   verify(stabilizer, name);
   verify(clip, name);
+  verify_recorder(recorder, observe, name);
   verify_scales(stabilizer, name);
   verify_scales(clip, name);
   verify_torch(model, workload, clip);
@@ -214,6 +279,10 @@ void Run::many_tensors(const std::string& name, ParameterSet parameters, double 
   experiment.add(
       "clip", fresh(workload), [&] { clip.step(); }, kCalls);
   experiment.add(
+      "observe", fresh(workload), [&] { observe.step(); }, kCalls);
+  experiment.add(
+      "record", fresh(workload), [&] { recorder.step(); }, kCalls);
+  experiment.add(
       "torch", fresh(workload), [&] { model.clip_grad_norm(kMaxNorm); }, kCalls);
   experiment.run(settings_.repeats);
   add_row(experiment, name + ": torch clip_grad_norm_ / stabilize", {"torch"}, {"stabilize"}, Better::higher,
@@ -224,6 +293,10 @@ void Run::many_tensors(const std::string& name, ParameterSet parameters, double 
           Better::lower, 0.0, "stabilize", workload.bytes());
   add_row(experiment, name + ": torch clip_grad_norm_ / (read + read-write)", {"torch"},
           {"read", "read-write"}, Better::higher, 0.0, "torch", workload.bytes());
+  add_row(experiment, name + ": NormRecorder, to a file / streaming read", {"record"}, {"read"},
+          Better::lower, 0.0, "record", workload.bytes());
+  add_row(experiment, name + ": NormRecorder, to a file / record_norms", {"record"}, {"observe"},
+          Better::lower, 0.0, "record", workload.bytes());
 }
 
 }  // namespace
