@@ -104,16 +104,20 @@ Status MetricsReader::finish(RunRecord& run) {
   return last.empty() ? Status() : add_line(last, /*cut_off=*/true, run);
 }
 
-Json last_metrics_line(const std::filesystem::path& metrics) {
+Json last_metrics_line(const std::filesystem::path& metrics, std::string_view kind) {
   constexpr std::size_t kTailBytes = 16 * 1024;  // several lines
   const auto read = read_end_of_file(metrics, kTailBytes);
-  const std::string tail = read ? *read : std::string();
-  const std::size_t end = tail.rfind('\n');
-  if (end == std::string::npos) return Json::object();
-  const std::size_t previous = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
-  const std::size_t start = previous == std::string::npos ? 0 : previous + 1;
-  auto line = parse_json_object(std::string_view(tail).substr(start, end - start), "");
-  return line ? *std::move(line) : Json::object();
+  std::string_view tail = read ? std::string_view(*read) : std::string_view();
+  tail = tail.substr(0, tail.rfind('\n') == std::string_view::npos ? 0 : tail.rfind('\n'));
+  while (!tail.empty()) {
+    const std::size_t previous = tail.rfind('\n');
+    const std::size_t start = previous == std::string_view::npos ? 0 : previous + 1;
+    auto line = parse_json_object(tail.substr(start), "");
+    if (kind.empty()) return line ? *std::move(line) : Json::object();
+    if (line && line->value("kind", Json()) == kind) return *std::move(line);
+    tail = tail.substr(0, start == 0 ? 0 : start - 1);
+  }
+  return Json::object();
 }
 
 }  // namespace gradstab::lab

@@ -32,8 +32,8 @@ class MetricsReader {
   std::string waiting_;
 };
 
-/// The last whole line of a metrics.jsonl, of whatever kind, without reading what lies before it. An empty
-/// object where there is none, or where it is no JSON.
-Json last_metrics_line(const std::filesystem::path& metrics);
+/// The last whole line of a metrics.jsonl, or the last of that kind among the last few, without reading what
+/// lies before them. An empty object where there is none.
+Json last_metrics_line(const std::filesystem::path& metrics, std::string_view kind = {});
 
 }  // namespace gradstab::lab

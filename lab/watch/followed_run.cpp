@@ -121,11 +121,11 @@ void FollowedRun::look_at_metrics() {
     standing_.loss = kNoValue;
     return;
   }
-  const Json line = last_metrics_line(folder_ / kMetricsName);
+  Json line = last_metrics_line(folder_ / kMetricsName);
   if (const auto step = as_whole(line.value("step", Json()))) standing_.step = *step;
   // A line of an evaluation has no loss of a batch.
-  if (line.value("kind", Json()) == "step")
-    standing_.loss = as_number(line.value("loss", Json())).value_or(kNoValue);
+  if (line.value("kind", Json()) != "step") line = last_metrics_line(folder_ / kMetricsName, "step");
+  standing_.loss = as_number(line.value("loss", Json())).value_or(kNoValue);
 }
 
 void FollowedRun::look_at_work() {

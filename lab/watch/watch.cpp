@@ -27,10 +27,6 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto kLookEvery = seconds(1);
-constexpr auto kSearchEvery = seconds(2);
-/// Of the time, at most one part in so many is spent with looking at files.
-constexpr int kLookPatience = 100;
 constexpr auto kMostReading = milliseconds(500);
 /// Points that nobody has looked at for so long are forgotten.
 constexpr auto kForgetAfter = seconds(60);
@@ -124,7 +120,7 @@ std::optional<Choice> read_choice(std::string_view key, std::string_view value) 
   return std::nullopt;
 }
 
-Result<std::unique_ptr<Watch>> Watch::open(const fs::path& path) {
+Result<std::unique_ptr<Watch>> Watch::open(const fs::path& path, const Pace& pace) {
   std::error_code error;
   const auto status = fs::status(path, error);
   if (!fs::exists(status))
@@ -133,7 +129,7 @@ Result<std::unique_ptr<Watch>> Watch::open(const fs::path& path) {
     return Status(StatusCode::io_error, fmt::format("'{}' is neither a folder nor a file", path.string()));
   fs::path root = path.lexically_normal();
   if (!root.has_filename() && root.has_relative_path()) root = root.parent_path();  // "runs/" is "runs"
-  return std::unique_ptr<Watch>(new Watch(std::move(root)));
+  return std::unique_ptr<Watch>(new Watch(std::move(root), pace));
 }
 
 void Watch::note_change(Followed& followed) {
@@ -170,7 +166,7 @@ void Watch::look() {
   if (begin >= next_search_) {
     find_new();
     const auto end = Clock::now();
-    next_search_ = end + std::max<Clock::duration>(kSearchEvery, kLookPatience * (end - begin));
+    next_search_ = end + std::max<Clock::duration>(pace_.search, pace_.patience * (end - begin));
   }
   const auto middle = Clock::now();
   const std::int64_t now = nanoseconds_since_1970();
@@ -181,7 +177,7 @@ void Watch::look() {
   }
   forget_unused();
   const auto end = Clock::now();
-  next_look_ = end + std::max<Clock::duration>(kLookEvery, kLookPatience * (end - middle));
+  next_look_ = end + std::max<Clock::duration>(pace_.look, pace_.patience * (end - middle));
 }
 
 void Watch::forget_unused() {
@@ -275,10 +271,14 @@ std::string Watch::row(std::size_t number) const {
   if (!standing.trouble.empty()) state += fmt::format("<small>{}</small>", breakable_html(standing.trouble));
   if (each.run && each.last_shown != Clock::time_point() && each.run->part_read() < 1.0)
     state += fmt::format("<small>reading, {:.0f} %</small>", 100.0 * each.run->part_read());
-  std::string verdicts;
+  std::string below;
+  // Charts and tables call it by its own name.
+  if (each.run && !each.run->record().name.empty() &&
+      each.run->record().name != each.run->folder().filename())
+    below += fmt::format("<small>{}</small>", breakable_html(each.run->record().name));
   if (each.log) {
     for (const inspect::Inspected& inspected : each.log->inspected())
-      verdicts += fmt::format("<small>{}</small>", escape_html(inspected.verdict.headline));
+      below += fmt::format("<small>{}</small>", escape_html(inspected.verdict.headline));
   }
   const std::string step = standing.step == 0 && standing.steps == 0 ? std::string(kNothing)
                            : standing.steps > 0
@@ -291,8 +291,7 @@ std::string Watch::row(std::size_t number) const {
   return fmt::format(
              "<th scope=\"row\"><label><input type=\"checkbox\" data-number=\"{}\"></label> <a "
              "href=\"{}\">{}</a>{}</th>",
-             number, Choice{Choice::What::these, {number}}.address("/"), breakable_html(each.name),
-             verdicts) +
+             number, Choice{Choice::What::these, {number}}.address("/"), breakable_html(each.name), below) +
          table_cell(state) + table_cell(step) + table_cell(significant(standing.loss)) +
          table_cell(moment(standing.changed)) + table_cell(more);
 }

@@ -1,6 +1,7 @@
 // Everything that is followed below a folder, and the page that shows it. Knows nothing of HTTP.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -60,17 +61,24 @@ struct View {
   nlohmann::json told_parts, told_data;
 };
 
+/// How often files are looked at.
+struct Pace {
+  std::chrono::milliseconds look = std::chrono::seconds(1);    ///< at those that are known
+  std::chrono::milliseconds search = std::chrono::seconds(2);  ///< for new ones
+  int patience = 100;  ///< looking takes at most one part in so many of the time
+};
+
 /// May be used by several threads at a time.
 class Watch {
  public:
   /// Errors: there is no such folder or file.
-  static Result<std::unique_ptr<Watch>> open(const std::filesystem::path& path);
+  static Result<std::unique_ptr<Watch>> open(const std::filesystem::path& path, const Pace& pace = {});
 
   /// Whether there are such runs and logs.
   bool has(const Choice& choice);
 
-  /// The whole page. Looks at the files, at most once a second, and reads what is new, for half a second at
-  /// most: the rest of a long run follows with the messages.
+  /// The whole page. Looks at the files, as often as the pace says, and reads what is new, for half a second
+  /// at most: the rest of a long run follows with the messages.
   std::string page(Choice choice);
 
   /// What has changed since the last message for this view, the first time everything; nothing where nothing
@@ -89,7 +97,7 @@ class Watch {
     const Standing& standing() const { return run ? run->standing() : log->standing(); }
   };
 
-  explicit Watch(std::filesystem::path root) : root_(std::move(root)) {}
+  Watch(std::filesystem::path root, const Pace& pace) : root_(std::move(root)), pace_(pace) {}
   void look();
   void note_change(Followed& followed);
   void find_new();
@@ -105,6 +113,7 @@ class Watch {
   std::string counts() const;
 
   const std::filesystem::path root_;
+  const Pace pace_;
   std::mutex mutex_;
   std::vector<Followed> followed_;
   std::vector<std::string> rows_;                 // HTML, by number
