@@ -11,7 +11,8 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr std::size_t kMarkBytes = 64;
+/// Several lines of most logs: the last one alone may be the same in another run.
+constexpr std::size_t kMarkBytes = 2048;
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
 
 FileStamp stamp_from(const struct stat& info) {
