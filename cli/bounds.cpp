@@ -103,7 +103,7 @@ void print_text(const lab::BoundsSummary& summary) {
 
   print(
       "\nBound at each step: the least upper bound of rho over all gradients so far.\n"
-      "The paper form has no bias correction; the released form, the default, has.\n\n");
+      "The released form (the default) has bias correction, the paper form has none.\n\n");
   print_steps(summary.step_bounds);
 
   print("\nSpike at each step: rho of an arbitrarily large norm after constant ones");

@@ -57,15 +57,16 @@ void add_options(CLI::App& verb, const lab::TaskKind& kind, Action& action) {
 
 void add_data(CLI::App& app, Action& action) {
   CLI::App* data = app.add_subcommand(
-      "data", "prepare the data of a task and print their size; without a task, those of the first");
+      "data", "prepare the data of a task and print their size; without a task, those of the first task");
   bool first = true;
   for (const lab::TaskEntry& entry : lab::all_tasks()) {
     const lab::TaskKind& kind = *entry.kind;
     if (kind.data_settings().empty()) continue;
     // As older versions had it, which knew one task.
     if (std::exchange(first, false)) add_options(*data, kind, action);
-    add_options(*data->add_subcommand(std::string(kind.name()), fmt::format("of train {}", kind.name())),
-                kind, action);
+    add_options(
+        *data->add_subcommand(std::string(kind.name()), fmt::format("the data of train {}", kind.name())),
+        kind, action);
   }
 }
 

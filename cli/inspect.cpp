@@ -144,10 +144,10 @@ void add_inspect(CLI::App& app, Action& action) {
   CLI::App* verb =
       app.add_subcommand("inspect", "would this have anything to do on that run? Answers from its log");
   auto arguments = std::make_shared<InspectArguments>();
-  verb->add_option("logs", arguments->logs,
-                   "logs, or folders with some: a run of gradstab, CSV, JSON lines, trainer_state.json, "
-                   "TensorBoard event "
-                   "files, .wandb files, text logs")
+  verb->add_option(
+          "logs", arguments->logs,
+          "logs, or folders with some: a run of gradstab, a recording of norms (.gsnorms), CSV, JSON "
+          "lines, trainer_state.json, TensorBoard event files, .wandb files, text logs")
       ->required();
   verb->add_option("--norm", arguments->reading.columns.norm,
                    "column, key or tag of the gradient norm [found by its name]");

@@ -12,7 +12,9 @@
 #include "cli/terminal.hpp"
 #include "cli/training_program.hpp"
 #include "cli/values.hpp"
+#include "lab/reproduce/decides_page.hpp"
 #include "lab/reproduce/items.hpp"
+#include "lab/reproduce/looks.hpp"
 #include "lab/reproduce/names.hpp"
 #include "lab/reproduce/outputs.hpp"
 #include "lab/reproduce/overview.hpp"
@@ -32,6 +34,7 @@ struct ReproduceArguments {
   std::string records;
   std::string overview;
   int seeds = 0;
+  int until_decided = 0;
   int jobs = 0;
   bool on_cpu = false;
   bool force = false;
@@ -117,17 +120,19 @@ void print_verdicts(const std::vector<lab::ClaimResult>& results) {
     std::string horizons;
     for (const auto& at : result.horizons)
       horizons += fmt::format("{}{}: {}", horizons.empty() ? "" : ", ", at.horizon, to_string(at.verdict));
-    print("{:<15} {}{}\n", to_string(result.verdict), result.claim.text,
+    print("{:<26} {}{}\n", to_string(result.verdict), result.claim.text,
           horizons.empty() ? std::string(" (no runs of it at this scale)") : fmt::format(" ({})", horizons));
   }
 }
 
-Status judge_and_write(const lab::Item& item, const lab::Records& records, const std::string& output) {
-  const auto verdicts = lab::judge(item.claims(), records);
+/// The verdicts.
+Result<std::vector<lab::ClaimResult>> judge_and_write(const lab::Item& item, const lab::Records& records,
+                                                      const std::string& output) {
+  auto verdicts = lab::judge(item.claims(), records);
   GRADSTAB_RETURN_IF_ERROR(lab::write_outputs(item, records, verdicts, output));
   print_verdicts(verdicts);
   print("report   {}\n", (std::filesystem::absolute(output) / lab::kPageName).string());
-  return {};
+  return verdicts;
 }
 
 /// Verdicts and page of runs that were recorded before, here or elsewhere.
@@ -152,18 +157,23 @@ int judge_again(const lab::Item& item, const ReproduceArguments& arguments) {
     if (const Status free = check_not_there(file, "--output", arguments.force); !free.ok())
       return exit_code_for(free);
   }
-  const Status written = judge_and_write(item, *records, arguments.output);
-  return written.ok() ? kExitOk : exit_code_for(written);
+  const auto verdicts = judge_and_write(item, *records, arguments.output);
+  return verdicts ? kExitOk : exit_code_for(verdicts.status());
 }
 
-/// README.md of a folder of reproductions.
+/// README.md of a folder of reproductions, and the page over all of them.
 int write_overview(const std::string& folder) {
   const auto reproductions = lab::read_reproductions(folder);
   if (!reproductions) return exit_code_for(reproductions.status());
-  const auto file = std::filesystem::path(folder) / lab::kOverviewName;
-  const Status written = lab::write_file_atomically(file, lab::render_overview(*reproductions));
-  if (!written.ok()) return exit_code_for(written);
-  print("overview {}\n", std::filesystem::absolute(file).string());
+  const std::pair<const char*, std::string> pages[] = {
+      {lab::kOverviewName, lab::render_overview(*reproductions)},
+      {lab::kDecidesName, lab::render_decides_page(*reproductions)}};
+  for (const auto& [name, content] : pages) {
+    const auto file = std::filesystem::path(folder) / name;
+    const Status written = lab::write_file_atomically(file, content);
+    if (!written.ok()) return exit_code_for(written);
+    print("overview {}\n", std::filesystem::absolute(file).string());
+  }
   return kExitOk;
 }
 
@@ -179,60 +189,102 @@ lab::Json pinned_settings(const lab::TrainOptions& options) {
   return pinned;
 }
 
-int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
-  const auto scale = *lab::scale_named(arguments.scale);
-  lab::Plan plan = lab::plan_of(item, scale);
-  const auto kind = lab::task_named(plan.task);
-  if (!kind) return exit_code_for(kind.status());
-  if (const Status ready = check_scale(arguments, scale, **kind); !ready.ok()) return exit_code_for(ready);
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const bool gpu = on_gpu(arguments, scale, **kind);
-  const int jobs = arguments.jobs > 0 ? arguments.jobs : gpu ? kJobsOnGpu : static_cast<int>(cores);
-  const std::string output =
-      arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
-  if (arguments.seeds > 0) plan.seeds = arguments.seeds;
-  lab::Settings common;
-  if (!arguments.data.empty()) {
-    const auto settings = (*kind)->data_settings();
-    if (settings.empty())
-      return exit_code_for(invalid(fmt::format("--data: task {} reads no data", (*kind)->name())));
-    common.emplace_back(settings.front(), arguments.data);
-  }
-  if (gpu) common.emplace_back("device", kGpu);
-  const auto planned = lab::planned_runs(plan, common);
+/// What all runs of a reproduction have in common.
+struct Reproduction {
+  const lab::Item& item;
+  lab::Scale scale;
+  lab::Settings common = {};
+  int jobs = 1;
+  bool gpu = false;
+  std::string output = {};
+  bool ignore_limits = false;
+};
+
+/// The folder, locked. Errors: other runs are in it.
+Result<lab::SweepDirectory> open_folder(const Reproduction& reproduction, const lab::Plan& plan,
+                                        const lab::TrainOptions& options) {
+  nlohmann::ordered_json description = {{"format", 1},
+                                        {"kind", "reproduction"},
+                                        {"item", reproduction.item.name},
+                                        {"scale", lab::to_string(reproduction.scale)},
+                                        {"settings", pinned_settings(options)}};
+  // Looks that were not planned are errors that nobody has counted.
+  if (!plan.looks.empty()) description["until_decided"] = plan.looks.back();
+  auto directory = lab::SweepDirectory::open(reproduction.output, description);
+  if (directory && !directory->warning().empty()) print_warning(directory->warning());
+  return directory;
+}
+
+/// Trains what is missing of the seeds of the plan, and judges all of them. `decided`: more seeds would
+/// change nothing.
+int run_seeds(const Reproduction& reproduction, const lab::Plan& plan, bool& decided) {
+  const lab::Item& item = reproduction.item;
+  const auto planned = lab::planned_runs(plan, reproduction.common);
   if (!planned) return exit_code_for(planned.status());
   std::vector<lab::SweepPoint> points;
   for (const lab::PlannedRun& run : *planned) points.push_back(run.point);
-  if (!arguments.ignore_limits) {
-    const Status fits = lab::check_machine(points, lab::Machine::here(), jobs);
+  if (!reproduction.ignore_limits) {
+    const Status fits = lab::check_machine(points, lab::Machine::here(), reproduction.jobs);
     if (!fits.ok()) return exit_code_for(fits);
   }
-
-  const nlohmann::ordered_json description = {{"format", 1},
-                                              {"kind", "reproduction"},
-                                              {"item", item.name},
-                                              {"scale", arguments.scale},
-                                              {"settings", pinned_settings(points.front().options)}};
-  const auto directory = lab::SweepDirectory::open(output, description);
+  const auto directory = open_folder(reproduction, plan, points.front().options);
   if (!directory) return exit_code_for(directory.status());
-  if (!directory->warning().empty()) print_warning(directory->warning());
-  print("{}: {}\n{}\n", item.name, item.title, item.says);
-  print("{} runs, {} at a time, {} seed{}; {} -> {}\n", points.size(), jobs, plan.seeds,
-        plan.seeds == 1 ? "" : "s", expected_time(*planned, cores, jobs, gpu), output);
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  print("{} runs, {} at a time, {} seed{}{}; {} -> {}\n", points.size(), reproduction.jobs, plan.seeds,
+        plan.seeds == 1 ? "" : "s",
+        plan.looks.empty() ? "" : fmt::format(" of at most {}", plan.looks.back()),
+        expected_time(*planned, cores, reproduction.jobs, reproduction.gpu), reproduction.output);
   flush_output();
 
-  const auto results = run_with_progress(*directory, points, jobs, arguments.ignore_limits);
+  const auto results = run_with_progress(*directory, points, reproduction.jobs, reproduction.ignore_limits);
   if (!results) return exit_code_for(results.status());
   for (const lab::SweepPoint& point : points) directory->drop_checkpoint(point);
   if (interrupted()) {
     print("interrupted; the same command continues\n");
     return kExitInterrupted;
   }
-  const auto records = lab::collect_records(item.name, scale, plan, *planned, *results, *directory);
+  const auto records =
+      lab::collect_records(item.name, reproduction.scale, plan, *planned, *results, *directory);
   if (!records) return exit_code_for(records.status());
-  if (const Status written = judge_and_write(item, *records, output); !written.ok())
-    return exit_code_for(written);
-  return exit_code_of_runs(*results, output);
+  const auto verdicts = judge_and_write(item, *records, reproduction.output);
+  if (!verdicts) return exit_code_for(verdicts.status());
+  decided = lab::all_decided(*verdicts);
+  return exit_code_of_runs(*results, reproduction.output);
+}
+
+int reproduce(const lab::Item& item, const ReproduceArguments& arguments) {
+  Reproduction reproduction{.item = item, .scale = *lab::scale_named(arguments.scale)};
+  lab::Plan plan = lab::plan_of(item, reproduction.scale);
+  const auto kind = lab::task_named(plan.task);
+  if (!kind) return exit_code_for(kind.status());
+  if (const Status ready = check_scale(arguments, reproduction.scale, **kind); !ready.ok())
+    return exit_code_for(ready);
+  reproduction.gpu = on_gpu(arguments, reproduction.scale, **kind);
+  const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  reproduction.jobs = arguments.jobs > 0 ? arguments.jobs : reproduction.gpu ? kJobsOnGpu : cores;
+  reproduction.output = arguments.output.empty() ? folder_of(item.name, arguments.scale) : arguments.output;
+  reproduction.ignore_limits = arguments.ignore_limits;
+  if (!arguments.data.empty()) {
+    const auto settings = (*kind)->data_settings();
+    if (settings.empty())
+      return exit_code_for(invalid(fmt::format("--data: task {} reads no data", (*kind)->name())));
+    reproduction.common.emplace_back(settings.front(), arguments.data);
+  }
+  if (reproduction.gpu) reproduction.common.emplace_back("device", kGpu);
+  print("{}: {}\n{}\n", item.name, item.title, item.says);
+  bool decided = false;
+  if (arguments.until_decided == 0) {
+    if (arguments.seeds > 0) plan.seeds = arguments.seeds;
+    return run_seeds(reproduction, plan, decided);
+  }
+  plan.looks = lab::looks_up_to(std::max(plan.seeds, 2), arguments.until_decided);
+  for (const int seeds : plan.looks) {
+    plan.seeds = seeds;
+    const int code = run_seeds(reproduction, plan, decided);
+    if (code != kExitOk || decided) return code;
+  }
+  print("not everything is decided after {} seeds\n", plan.seeds);
+  return kExitOk;
 }
 
 int run_reproduce_verb(const ReproduceArguments& arguments) {
@@ -263,8 +315,14 @@ void add_reproduce(CLI::App& app, Action& action) {
            "data to train on instead of the default of the task: a text or JSONL file, a series as "
            "CSV, or a folder of pictures");
   add_value(*verb, "--seeds", arguments->seeds,
-            "seeds per configuration [that of the item at this scale]; more can be added later")
+            "seeds per configuration [as the item has at this scale]; more can be added later, but do not "
+            "choose them because of the results: use --until-decided for that")
       ->check(CLI::Range(1, 1000));
+  add_value(*verb, "--until-decided", arguments->until_decided,
+            "add seeds, for all methods alike, until every effect of the claims is decided, up to this many; "
+            "intervals are wider, so that judging them several times does not decide by chance")
+      ->check(CLI::Range(2, 1000))
+      ->excludes("--seeds");
   add_value(*verb, "--jobs", arguments->jobs,
             "runs at the same time [the number of cores; 4 on a GPU, which they share]")
       ->check(CLI::Range(1, 1024));
@@ -274,7 +332,8 @@ void add_reproduce(CLI::App& app, Action& action) {
       add_path(*verb, "--records", arguments->records,
                "judge the runs in this records.jsonl, packed with gzip or not, and train nothing");
   add_path(*verb, "--overview", arguments->overview,
-           "judge the records in every folder of this one, and write its README.md; trains nothing");
+           "judge the records in every folder of this one, and write its README.md and "
+           "what-decides.html; trains nothing");
   verb->add_flag("--force", arguments->force, "replace the verdicts and the page of earlier records")
       ->needs(records);
   verb->footer("\nExample: gradstab reproduce figure-1 --scale cpu");

@@ -46,13 +46,13 @@ int exit_code_after(const Status& status) {
   return status.ok() ? kExitOk : exit_code_for(status);
 }
 
-/// Numbers of another MuJoCo are right, and other ones.
+/// Another version of MuJoCo is right too, but gives other numbers.
 void mention_other_version() {
   const auto module = rl::mujoco_module();
   if (!module || (*module)->version() == rl::kRecordedMujoco) return;
-  print_warning(
-      fmt::format("this is MuJoCo {}; the environments were checked against {}, from which numbers differ",
-                  (*module)->version(), rl::kRecordedMujoco));
+  print_warning(fmt::format(
+      "this is MuJoCo {}; the environments were checked against {}, and this version gives other numbers",
+      (*module)->version(), rl::kRecordedMujoco));
 }
 
 /// Before anything is computed that could then not be kept.
@@ -178,7 +178,7 @@ int run_policies(const RolloutArguments& arguments) {
   }
   if (arguments.checkpoints.size() > lab::kMostPosedRollouts) {
     return exit_code_for(
-        {StatusCode::invalid_argument, fmt::format("--checkpoint can be given {} times, got {}",
+        {StatusCode::invalid_argument, fmt::format("--checkpoint can be given at most {} times, got {}",
                                                    lab::kMostPosedRollouts, arguments.checkpoints.size())});
   }
   const auto actors = read_actors(arguments);
@@ -256,7 +256,7 @@ void add_rollout(CLI::App& app, Action& action) {
   add_value(*rollout, "--episodes", arguments->episodes, "episodes of each policy")
       ->capture_default_str()
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{100'000}));
-  add_value(*rollout, "--seed", arguments->seed, "of the episodes' starts")->capture_default_str();
+  add_value(*rollout, "--seed", arguments->seed, "seed of the episodes' starts")->capture_default_str();
   rollout->add_flag("--sample", arguments->sample,
                     "sample actions, as in training, instead of taking their mean");
   add_value(*rollout, "--width", arguments->width, "of the film, in pixels")

@@ -34,10 +34,12 @@ std::string bar(double fraction) {
 }
 
 /// Why standard output could not be written; 0: it could.
+bool is_quiet = false;
 int output_error = 0;
 
 /// Progress and errors: where they cannot be shown, there is nobody to tell.
 void print_to_stderr(std::string_view text) {
+  if (is_quiet) return;
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
 }
@@ -89,7 +91,12 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
+void set_quiet(bool quiet) noexcept {
+  is_quiet = quiet;
+}
+
 void print_raw(std::string_view text) {
+  if (is_quiet) return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && output_error == 0)
     output_error = errno;
 }

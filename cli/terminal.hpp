@@ -61,6 +61,9 @@ void print_error(const std::string& message);
 /// "warning: message" on standard error.
 void print_warning(const std::string& message);
 
+/// While quiet, nothing is printed, as by all processes of a run but the first.
+void set_quiet(bool quiet) noexcept;
+
 /// Prints the message; usage (2) for an invalid argument, failure (1) for anything else.
 int exit_code_for(const Status& status);
 

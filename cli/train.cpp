@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <new>
 #include <optional>
 #include <thread>
@@ -18,6 +20,8 @@
 #include "lab/train/allocation_failure.hpp"
 #include "lab/train/device.hpp"
 #include "lab/train/environment.hpp"
+#include "lab/train/process_place.hpp"
+#include "lab/train/processes.hpp"
 #include "lab/train/trainer.hpp"
 
 namespace gradstab::cli {
@@ -57,9 +61,10 @@ std::string values_text(const lab::TaskInfo& info, const lab::JsonReader& summar
 }
 
 /// What run_training does, LibTorch's exceptions aside.
-int train_and_report(TrainArguments arguments, const std::string& command_line) {
+int train_and_report(TrainArguments arguments, const std::string& command_line,
+                     const lab::ProcessPlace& place, lab::Processes& processes) {
   const bool resume = !arguments.resume.empty();
-  if (Status status = complete(arguments); !status.ok()) return exit_code_for(status);
+  if (Status status = processes.agreed(complete(arguments)); !status.ok()) return exit_code_for(status);
   const auto has_finished = [&] {
     if (!resume || !lab::is_finished(arguments.resume)) return false;
     print("'{}' has already finished; there is nothing to resume\n", arguments.resume);
@@ -67,25 +72,29 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   };
   if (has_finished()) return kExitOk;
   std::optional<lab::RunDirectory> resumed;
-  if (resume) {
+  Status opened;
+  if (resume && processes.is_first()) {
     // From here on, so that nobody else goes on with it while the data is prepared.
     auto directory = lab::RunDirectory::open(arguments.resume);
-    if (!directory) return exit_code_for(directory.status());
-    resumed = *std::move(directory);
-    if (has_finished()) return kExitOk;  // by whoever was at work in it until now
+    opened = directory.status();
+    if (directory) resumed = *std::move(directory);
   }
+  opened = processes.agreed(opened);
+  if (!opened.ok()) return exit_code_for(opened);
+  if (has_finished()) return kExitOk;  // by whoever was at work in it until now
   const lab::TrainOptions& options = arguments.options;
   // Before the data, which can take minutes to prepare.
   const auto device = lab::device_named(options.device);
   if (!device) return exit_code_for(device.status());
 
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  at::set_num_threads(options.threads > 0 ? options.threads : static_cast<int>(cores));
+  const int share = std::max(1, static_cast<int>(cores) / static_cast<int>(place.local_size));
+  at::set_num_threads(options.threads > 0 ? options.threads : share);
   if (const auto blas = lab::loaded_blas(); !blas.warning.empty() && !options.on_device())
     print_warning(blas.warning);
 
   auto task = make_task(options);
-  if (!task) return exit_code_for(task.status());
+  if (const Status made = processes.agreed(task.status()); !made.ok()) return exit_code_for(made);
   const lab::TaskInfo& info = (*task)->info();
   const auto data = (*task)->describe_data();
   if (const std::string source = lab::JsonReader(data, "")["source"].text_or(""); !source.empty())
@@ -98,6 +107,7 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   if (lab::has_16_bit_activations(options.number_format()) && !options.on_device())
     print("format   {}, simulated: computed in f32 and rounded, which is slower than fp32\n",
           options.precision);
+  if (!processes.alone()) print("together {} processes, by {}\n", processes.size(), place.launcher);
   print("run      {} -> {}\n", arguments.name, arguments.output);
   flush_output();
 
@@ -111,7 +121,9 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   request.name = arguments.name;
   request.command = command_line;
   request.force = arguments.force;
+  request.resume = resume;
   request.resumed = std::move(resumed);
+  request.processes = &processes;
   request.on_warning = print_warning;
   request.should_stop = interrupted;
   request.on_step = [&](const lab::TrainProgress& progress) {
@@ -123,7 +135,13 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
   };
   const auto result = lab::train(**task, std::move(request));
   line.finish();
-  if (!result) return exit_code_for(result.status());
+  if (!result) {
+    // The first may be the one that is gone.
+    if (processes.lost()) set_quiet(false);
+    return exit_code_for(result.status());
+  }
+  if (!processes.is_first())
+    return result->outcome == lab::TrainOutcome::interrupted ? kExitInterrupted : kExitOk;
   if (!result->warning.empty()) print_warning(result->warning);
   const lab::JsonReader summary(result->summary, "");
   const std::int64_t step = summary["step"].whole();
@@ -150,8 +168,13 @@ int train_and_report(TrainArguments arguments, const std::string& command_line) 
 }  // namespace
 
 int run_training(TrainArguments arguments, const std::string& command_line) {
+  const auto place = lab::process_place([](const char* name) { return std::getenv(name); });
+  if (!place) return exit_code_for(place.status());
+  auto processes = lab::Processes::join(*place, std::chrono::seconds(arguments.process_timeout));
+  if (!processes) return exit_code_for(processes.status());
+  set_quiet(!processes->is_first());
   try {
-    return train_and_report(std::move(arguments), command_line);
+    return train_and_report(std::move(arguments), command_line, *place, *processes);
   } catch (const c10::Error& error) {
     return exit_code_for(lab::status_of(error));
   } catch (const std::bad_alloc& error) {

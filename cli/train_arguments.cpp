@@ -94,8 +94,9 @@ namespace {
 void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
   std::string help;
   for (const lab::Recipe& recipe : options.kind->recipes())
-    help += fmt::format("{}{} ({})", help.empty() ? "many settings at once, under those given here: " : "; ",
-                        recipe.name, recipe.summary);
+    help += fmt::format(
+        "{}{} ({})", help.empty() ? "many settings at once; settings that are given too override it: " : "; ",
+        recipe.name, recipe.summary);
   if (help.empty()) return;
   verb.add_option_function<std::string>(
       "--recipe",
@@ -106,7 +107,8 @@ void add_recipe(CLI::App& verb, lab::TrainOptions& options) {
       help);
 }
 
-/// Lengths that were given count, over those of a recipe in the other unit. Both at once contradict.
+/// A length that was given overrides that of a recipe in the other unit. Both units at once contradict each
+/// other.
 void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
   for (const std::string& name : lab::setting_names(options)) {
     const std::string_view other = lab::other_length(name);
@@ -115,7 +117,8 @@ void settle_lengths(const CLI::App& verb, lab::TrainOptions& options) {
         option != nullptr && option->count() > 0)
       throw CLI::ValidationError(
           lab::flag_of(name),
-          fmt::format("cannot be given beside {}, which says the same in another unit", lab::flag_of(other)));
+          fmt::format("cannot be given together with {}, which sets the same length in another unit",
+                      lab::flag_of(other)));
     lab::prefer_length(options, name);
   }
 }
@@ -176,11 +179,18 @@ void add_train_task(CLI::App& train, const lab::TaskKind& kind, Action& action, 
   verb->add_option("--name", arguments->name, "name in reports [OPTIMIZER+TRANSFORM]");
   verb->add_flag("--force", arguments->force, "replace an existing run in the output folder");
   CLI::Option* ignore_limits = add_ignore_limits(*verb, arguments->ignore_limits);
+  CLI::Option* timeout =
+      add_value(*verb, "--process-timeout", arguments->process_timeout,
+                "with several processes: seconds until one that does not answer ends the run; above "
+                "the time of an evaluation, for which the others wait")
+          ->capture_default_str()
+          ->check(CLI::Range(1, 1'000'000));
   verb->footer(
       fmt::format("\nExample: gradstab train {} {} --output runs/first", kind.name(), kind.example()));
-  verb->callback([&action, arguments, verb, resume, ignore_limits, run] {
+  verb->callback([&action, arguments, verb, resume, ignore_limits, timeout, run] {
     for (const CLI::Option* option : verb->get_options()) {
-      if (resume->count() == 0 || option == resume || option == ignore_limits || option->count() == 0)
+      if (resume->count() == 0 || option == resume || option == ignore_limits || option == timeout ||
+          option->count() == 0)
         continue;
       throw CLI::ValidationError(
           option->get_name(),

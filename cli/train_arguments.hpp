@@ -1,6 +1,7 @@
 // What `gradstab train` is asked to do. No torch here.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "gradstab/status.hpp"
@@ -14,7 +15,8 @@ struct TrainArguments {
   std::string name;
   std::string resume;  ///< folder of the run to continue; empty: a new one
   bool force = false;
-  bool ignore_limits = false;  ///< start even if the run needs more memory or threads than there are
+  std::int64_t process_timeout = 1800;  ///< seconds that processes of one run wait for each other
+  bool ignore_limits = false;           ///< start even if the run needs more memory or threads than there are
 };
 
 /// Reads the settings of a run to continue, fills in names that were left out, and checks everything that can

@@ -17,10 +17,17 @@ void limit_openmp_spinning() {
   if (std::getenv("OMP_WAIT_POLICY") == nullptr) setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
 }
 
+/// What goes wrong between processes is said once, in our own words. LibTorch's logger is read when it is
+/// loaded.
+void silence_logger() {
+  setenv("GLOG_minloglevel", "4", /*overwrite=*/0);
+}
+
 }  // namespace
 
 std::string training_program() {
   limit_openmp_spinning();
+  silence_logger();
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   return self.parent_path() / "gradstab-train";
 }

@@ -27,8 +27,22 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
   set(gradstab_false_alarms -Wno-array-bounds -Wno-stringop-overread -Wno-stringop-overflow)
 endif()
 
+# Fast math assumes that there is no NaN, and with it goes every policy for gradients that are not finite. Engines are
+# built with it, and projects inside them inherit the flag: here it is taken back. The options of a target come last on the
+# line. GCC's -fno-fast-math leaves alone what was asked for by its own name.
+set(gradstab_exact_math "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(gradstab_exact_math -fno-fast-math -fno-finite-math-only -fno-unsafe-math-optimizations -fno-associative-math
+                          -fno-reciprocal-math -fsigned-zeros)
+elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND NOT CMAKE_CXX_COMPILER_FRONTEND_VARIANT STREQUAL "MSVC")
+  set(gradstab_exact_math -fno-fast-math)
+elseif(MSVC)
+  set(gradstab_exact_math /fp:precise)
+endif()
+
 # Every target of this project calls this once.
 function(gradstab_compile_options target)
+  target_compile_options(${target} PRIVATE ${gradstab_exact_math})
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow
                                            $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor;-Woverloaded-virtual>
                                            ${gradstab_false_alarms} $<$<BOOL:${GRADSTAB_WARNINGS_AS_ERRORS}>:-Werror>)

@@ -60,7 +60,7 @@ static float loss_and_gradient(const model* net, int step, model* gradient) {
   return loss;
 }
 
-// AdamW with weight decay for the matrix alone; behind stabilize, or not.
+// AdamW with weight decay only for the matrix; behind stabilize, or not.
 static gradstab_optimizer* make_optimizer(int stabilized) {
   gradstab_transform* transform = NULL;
   gradstab_optimizer* optimizer;

@@ -1,4 +1,4 @@
-// The method of percentile_clip.h in a chain in front of a loop of an engine's own, and saved in the middle.
+// The method of percentile_clip.h in a chain, in an engine's own training loop, and saved in the middle.
 #include <stdio.h>
 
 #include "percentile_clip.h"

@@ -59,7 +59,7 @@ static const char* percentile_clip_load(size_t unit, const double* values, size_
                                         void* user) {
   percentile_clip* clip = (percentile_clip*)user;
   const char* error = percentile_clip_make_room(clip, count);
-  (void)version;  // there has been one so far
+  (void)version;  // there is only one so far
   if (error != NULL || unit != GRADSTAB_NO_UNIT) return error;
   if (count > 0) memcpy(clip->norms, values, count * sizeof *values);
   clip->count = count;

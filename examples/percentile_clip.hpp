@@ -1,4 +1,4 @@
-// A method of one's own: AutoClip (Seetharaman et al. 2020, arXiv 2007.14469). It clips the gradients of a
+// A method of your own: AutoClip (Seetharaman et al. 2020, arXiv 2007.14469). It clips the gradients of a
 // model to a percentile of the norms that they have had so far, this one included.
 #pragma once
 
@@ -36,7 +36,7 @@ class PercentileClip final : public gradstab::NormMethod {
   }
 
  private:
-  /// Between two of the norms, in proportion.
+  /// Interpolates linearly between two of the norms.
   double limit() const {
     const double position = percentile_ / 100.0 * static_cast<double>(norms_.size() - 1);
     const auto below = static_cast<std::size_t>(position);

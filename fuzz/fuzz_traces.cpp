@@ -2,7 +2,8 @@
 // nothing that is no record.
 //
 // Input: one byte chooses the reader, the rest is what it reads. Event files and .wandb files also get the
-// lengths and checksums that belong to the rest, so that the messages behind them are reached.
+// lengths and checksums that belong to the rest, so that the messages behind them are reached; so do
+// recordings of norms.
 #include <zlib.h>
 
 #include <string>
@@ -14,6 +15,7 @@
 #include "lab/inspect/readers/json_rows.hpp"
 #include "lab/inspect/readers/log_number.hpp"
 #include "lab/inspect/readers/open.hpp"
+#include "lab/inspect/readers/recording.hpp"
 #include "lab/inspect/readers/text_log.hpp"
 #include "lab/inspect/readers/wandb.hpp"
 #include "lab/support/crc32c.hpp"
@@ -149,9 +151,44 @@ void try_wandb_records(const std::string& text) {
   try_wandb(file);
 }
 
+void try_recording(const std::string& text) {
+  TraceFacts facts;
+  Looking looking(facts);
+  expect_our_words(read_recording(source_of(text), {}, facts, looking));
+}
+
+std::uint32_t crc32_of(std::string_view bytes) {
+  return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+/// Blocks, each a byte with its kind and length and its payload. Steps get the checksum of the header before
+/// them, which their payload begins with.
+void try_recording_blocks(const std::string& text) {
+  std::string file("\x89GSNORM\n\1\0\0\0", 12);
+  put(file, crc32_of(file));
+  std::uint32_t header = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const std::size_t length = byte >> 1U;
+    const bool is_step = (byte & 1U) != 0;
+    std::string payload;
+    if (is_step) put(payload, header);
+    payload += text.substr(at + 1, length);
+    std::string front = is_step ? "STEP" : "HEAD";
+    put(front, static_cast<std::uint32_t>(payload.size()));
+    put(front, crc32_of(front));
+    if (!is_step) header = crc32_of(payload);
+    file.append(front).append(payload);
+    put(file, crc32_of(payload));
+    at += 1 + length;
+  }
+  try_recording(file);
+}
+
 constexpr void (*kReaders[])(const std::string&) = {
-    try_any,    try_csv,        try_json_lines, try_json_document, try_text_log,     try_pattern,
-    try_number, try_event_file, try_events,     try_wandb,         try_wandb_records};
+    try_any,           try_csv,       try_json_lines,      try_json_document, try_text_log,
+    try_pattern,       try_number,    try_event_file,      try_events,        try_wandb,
+    try_wandb_records, try_recording, try_recording_blocks};
 
 }  // namespace
 }  // namespace gradstab::fuzz

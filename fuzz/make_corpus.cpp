@@ -9,8 +9,11 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "core/base/state_codec.hpp"
+#include "gradstab/recording.hpp"
+#include "gradstab/transform.hpp"
 #include "lab/llm/llm_kind.hpp"
 #include "lab/reproduce/records.hpp"
 #include "lab/run/checkpoint.hpp"
@@ -105,6 +108,32 @@ std::string field(int number, const std::string& bytes) {
   return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
 }
 
+/// A recording of two tensors: as it is, and its blocks without lengths and checksums.
+void make_recordings(const std::filesystem::path& folder) {
+  std::vector<std::byte> bytes;
+  RecordingEncoder encoder;
+  RecordingEncoder::start(bytes);
+  std::vector<std::size_t> ends = {bytes.size()};
+  encoder.header({{{"w", 6, "float32"}, {"b", 2, ""}}, {{"beta2", "0.95"}}}, bytes).check();
+  ends.push_back(bytes.size());
+  for (const std::vector<double>& norms : {std::vector{3.0, 4.0}, {kNoGradient, 1e300}}) {
+    encoder.step(static_cast<std::int64_t>(ends.size()), 2.5, norms, bytes).check();
+    ends.push_back(bytes.size());
+  }
+  const std::string whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  write_document(folder / "recording", 11, whole);
+  constexpr std::size_t kFront = 12;
+  constexpr std::size_t kFooter = 4;
+  std::string blocks;
+  for (std::size_t i = 0; i + 1 < ends.size(); ++i) {
+    const bool is_step = i > 0;
+    const std::size_t begin = ends[i] + kFront + (is_step ? 4 : 0);  // the header's checksum is made again
+    const std::string payload = whole.substr(begin, ends[i + 1] - kFooter - begin);
+    blocks += static_cast<char>(payload.size() << 1 | (is_step ? 1 : 0)) + payload;
+  }
+  write_document(folder / "recording_blocks", 12, blocks);
+}
+
 /// The first byte is the reader's place in fuzz_traces.cpp.
 void make_logs(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
@@ -144,6 +173,7 @@ void make_logs(const std::filesystem::path& folder) {
   const std::string record =
       field(2, field(1, field(1, "grad_norm") + std::string("\x82\x01\x03", 3) + "1.5"));
   write_document(folder / "wandb", 10, static_cast<char>(record.size() << 2) + record);
+  make_recordings(folder);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ Result<const TaskEntry*> entry_of(const TaskKind& kind) {
 Result<const TaskKind*> task_named(std::string_view name) {
   if (const TaskKind* const kind = find_task(name)) return kind;
   return Status(StatusCode::invalid_argument,
-                fmt::format("'{}' is no task of this program; there are {}", name, names_of_tasks()));
+                fmt::format("'{}' is not a task of this program; its tasks are {}", name, names_of_tasks()));
 }
 
 std::string names_of_tasks() {

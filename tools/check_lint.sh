@@ -11,7 +11,7 @@ source tools/clang_version.sh
 skip_unless_version clang-tidy
 readonly build=$1
 # Without the one that is assembler, and compiles only with the name of the kernels' file.
-readonly library=('src/*.cpp' 'adaptors/c/*.cpp' ':!src/backends/cuda/kernels_image.cpp')
+readonly library=('src/*.cpp' 'adaptors/c/*.cpp' 'adaptors/files/*.cpp' ':!src/backends/cuda/kernels_image.cpp')
 readonly most_changed=24
 
 # tidy [ARGUMENTS...]: over the files on standard input, one a line.

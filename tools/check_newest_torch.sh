@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the Python package on the newest torch from PyPI, for the CPU, built and installed in build-newest-torch. What
-# Debian's torch lacks (DTensor, FSDP2) is tested here only. Ends with 77 where pip cannot install it.
+# Debian's torch lacks (DTensor, FSDP2) is tested here only. Then other people's logs: the newest TensorBoard, W&B, Lightning and
+# transformers against build/gradstab, where that was built. Ends with 77 where pip cannot install torch.
 set -euo pipefail
 cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 readonly folder=build-newest-torch
@@ -19,3 +20,11 @@ cmake -S . -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADSTAB_LAB
 cmake --build "$folder/build" --target gradstab_python gradstab_python_sources gradstab_shared
 # Verbose: the last lines say how many tests were skipped.
 ctest --test-dir "$folder/build" --verbose --no-tests=error -R '^python$'
+
+if [[ ! -x build/gradstab ]]; then
+  echo "logs of other tools: left out, there is no build/gradstab"
+elif ! timeout 600 "$venv/bin/pip" --disable-pip-version-check --quiet --no-cache-dir install --upgrade tensorboard wandb lightning transformers accelerate; then
+  echo "logs of other tools: left out, pip could not install them"
+else
+  GRADSTAB_LOGS_PYTHON="$PWD/$venv/bin/python" ctest --test-dir build --output-on-failure --no-tests=error -R '^logs'
+fi

@@ -10,8 +10,8 @@ if ! "$venv/bin/pip" --disable-pip-version-check --quiet install -r tools/lint/r
   exit 77
 fi
 "$venv/bin/ruff" check --quiet
-# One run per folder: scripts are programs of their own.
-for folder in adaptors/python/gradient_stabilizer tools/docs tools/gpu_check tools/names tools/pages bench/python examples/python; do
+# One run per folder: scripts are programs of their own, and so are those of tools/ itself.
+for folder in adaptors/python/gradient_stabilizer tools/docs tools/gpu_check tools/names tools/pages tools/scaling_*.py bench/python examples/python; do
   "$venv/bin/mypy" --no-error-summary "$folder"
 done
 echo "python: ok"

@@ -102,7 +102,7 @@ Result<Whereabouts> Places::find(std::span<const at::Tensor> gradients,
   if (unfit.empty() && !emulates_ && !common->is_cuda()) unfit = "the tensors are on " + common->str();
   if (unfit.empty()) return Whereabouts{Place::device, *common, {}};
   if (!strict_) return Whereabouts{Place::copies, at::kCPU, std::move(unfit)};
-  return Status(StatusCode::unsupported, unfit + ", which backend '" + kDevice + "' does not take");
+  return Status(StatusCode::unsupported, unfit + ", which backend '" + kDevice + "' does not support");
 }
 
 Result<Whereabouts> Places::without_device(const Status& refusal) const {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "errors.hpp"
-#include "file.hpp"
+#include "files/file.hpp"
 #include "gradstab/gradstab.h"
 #include "handle.hpp"
 
@@ -49,7 +49,7 @@ gradstab_status save_file(const Object* object, const char* function, const char
     GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
     const auto state = object->object.save();
     if (!state) return state.status();
-    return c::replace_file(path, *state);
+    return files::replace_file(path, *state);
   });
 }
 
@@ -58,7 +58,7 @@ gradstab_status load_file(Object* object, const char* function, const char* path
   return c::run_on(object, [&]() -> Status {
     if (path == nullptr) return c::null_argument("path", "the name of a file");
     GRADSTAB_RETURN_IF_ERROR(c::check_ready(*object, function));
-    const auto bytes = c::read_file(path);
+    const auto bytes = files::read_file(path);
     if (!bytes) return bytes.status();
     Status status = object->object.load(*bytes);
     if (status.ok()) return status;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "gradstab/optimizer.h"
+#include "gradstab/recorder.h"
 #include "gradstab/status.hpp"
 #include "text.hpp"
 
@@ -36,6 +37,7 @@ GRADSTAB_C_STRUCT(gradstab_run_options, sizeof(gradstab_run_options));
 GRADSTAB_C_STRUCT(gradstab_setting_description, sizeof(gradstab_setting_description));
 GRADSTAB_C_STRUCT(gradstab_norm_method, sizeof(gradstab_norm_method));
 GRADSTAB_C_STRUCT(gradstab_step_report, sizeof(gradstab_step_report));
+GRADSTAB_C_STRUCT(gradstab_recorder_options, sizeof(gradstab_recorder_options));
 GRADSTAB_C_STRUCT(gradstab_optimizer_run_options, sizeof(gradstab_optimizer_run_options));
 #undef GRADSTAB_C_STRUCT
 

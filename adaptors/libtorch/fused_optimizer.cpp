@@ -178,10 +178,10 @@ namespace {
 
 using States = std::vector<Optimizer::ParameterState>;
 
-/// Loads the archive into LibTorch's own optimizer and takes every parameter's state out of it.
-template <class Plain, class PlainOptions, class ParamState, class Take>
+/// Loads the archive into LibTorch's own optimizer and copies every parameter's state out of it.
+template <class Plain, class PlainOptions, class ParamState, class CopyState>
 States read_with(torch::serialize::InputArchive& archive,
-                 const std::vector<torch::optim::OptimizerParamGroup>& groups, Take take) {
+                 const std::vector<torch::optim::OptimizerParamGroup>& groups, CopyState copy_state) {
   Plain plain(groups, PlainOptions());
   plain.load(archive);
   States states;
@@ -190,23 +190,23 @@ States read_with(torch::serialize::InputArchive& archive,
       const auto found = plain.state().find(state_key(parameter));
       states.emplace_back();
       if (found != plain.state().end())
-        take(static_cast<const ParamState&>(*found->second), parameter, states.back());
+        copy_state(static_cast<const ParamState&>(*found->second), parameter, states.back());
     }
   }
   return states;
 }
 
 /// Adam and AdamW have the same state under different names.
-constexpr auto take_adam = [](const auto& from, const at::Tensor& parameter,
-                              Optimizer::ParameterState& state) {
+constexpr auto copy_adam_state = [](const auto& from, const at::Tensor& parameter,
+                                    Optimizer::ParameterState& state) {
   state.step = from.step();
   state.values = {in_memory_order(from.exp_avg(), parameter), in_memory_order(from.exp_avg_sq(), parameter)};
   if (from.max_exp_avg_sq().defined())
     state.values.push_back(in_memory_order(from.max_exp_avg_sq(), parameter));
 };
 
-constexpr auto take_sgd = [](const torch::optim::SGDParamState& from, const at::Tensor& parameter,
-                             Optimizer::ParameterState& state) {
+constexpr auto copy_sgd_state = [](const torch::optim::SGDParamState& from, const at::Tensor& parameter,
+                                   Optimizer::ParameterState& state) {
   if (!from.momentum_buffer().defined()) return;
   state.step = 1;  // SGD does not count; what matters is that the buffer is not empty
   state.values = {in_memory_order(from.momentum_buffer(), parameter)};
@@ -250,21 +250,21 @@ States read_plain<torch::optim::SGDOptions>(torch::serialize::InputArchive& arch
   struct Options : torch::optim::SGDOptions {
     Options() : SGDOptions(1e-3) {}
   };
-  return read_with<torch::optim::SGD, Options, torch::optim::SGDParamState>(archive, groups, take_sgd);
+  return read_with<torch::optim::SGD, Options, torch::optim::SGDParamState>(archive, groups, copy_sgd_state);
 }
 
 template <>
 States read_plain<torch::optim::AdamOptions>(torch::serialize::InputArchive& archive,
                                              const std::vector<torch::optim::OptimizerParamGroup>& groups) {
   return read_with<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState>(
-      archive, groups, take_adam);
+      archive, groups, copy_adam_state);
 }
 
 template <>
 States read_plain<torch::optim::AdamWOptions>(torch::serialize::InputArchive& archive,
                                               const std::vector<torch::optim::OptimizerParamGroup>& groups) {
   return read_with<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState>(
-      archive, groups, take_adam);
+      archive, groups, copy_adam_state);
 }
 
 }  // namespace detail

@@ -1,4 +1,4 @@
-"""Gradient accumulation: the sum over the micro-steps is what is stabilized, once per step."""
+"""Gradient accumulation: the sum over the micro-steps is stabilized, once per step."""
 
 import torch
 

@@ -1,18 +1,18 @@
 """Mixed precision with loss scaling: GradScaler unscales, then the wrapped optimizer stabilizes and steps. A step whose
-gradients overflowed is left out, and the statistics do not see it."""
+gradients overflowed is skipped, and does not enter the statistics."""
 
 import torch
 
 import gradient_stabilizer as gs
 
 torch.manual_seed(0)
-device = "cpu"  # the kernels are for gradients in host memory so far
+device = "cpu"  # or "cuda"
 model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1)).to(device)
 inputs = torch.randn(256, 8, device=device)
 targets = inputs.sum(1, keepdim=True).sin()
 
 optimizer = gs.wrap(torch.optim.AdamW(model.parameters(), lr=1e-2))
-# torch 1.13 has GradScaler for CUDA alone; a disabled one passes everything through.
+# torch 1.13 has GradScaler only for CUDA; a disabled one passes everything through.
 if hasattr(torch, "amp") and hasattr(torch.amp, "GradScaler"):
     scaler = torch.amp.GradScaler(device)
 else:

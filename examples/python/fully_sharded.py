@@ -1,4 +1,4 @@
-"""Parameters sharded over processes by fully_shard (torch 2.7 and later); the optimizer is made as ever.
+"""Parameters sharded over processes by fully_shard (torch 2.7 and later); the optimizer is made as usual.
 
     torchrun --nproc-per-node 2 examples/python/fully_sharded.py
 """
@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 import gradient_stabilizer as gs
 
-# fully_shard needs streams of the CPU that have events, where there is no GPU.
+# Without a GPU, fully_shard needs CPU streams that have events.
 if not hasattr(torch, "compile") or not hasattr(torch.cpu.Stream, "record_event"):
     print(f"skipped: torch {torch.__version__} cannot shard on the CPU")
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""A method of one's own: AutoClip (Seetharaman et al. 2020, arXiv 2007.14469) clips the gradients of a model to a
+"""A method of your own: AutoClip (Seetharaman et al. 2020, arXiv 2007.14469) clips the gradients of a model to a
 percentile of the norms that they have had so far. Here it stands in a chain, in front of a fused optimizer."""
 
 import torch

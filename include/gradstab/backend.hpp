@@ -1,4 +1,5 @@
-// What a step runs on: the update rules, the kernels of one kind of machine, and who runs their pieces.
+// What a step runs on: the update rules, the kernels of one kind of machine, and the executor that runs their
+// pieces.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +38,8 @@ namespace gradstab {
   RULE(spam, 2)                     \
   RULE(lion, 1)
 
-/// How a parameter is stored, the one list as well, with the words for it in messages. Saved states hold
-/// places in this list: what is new goes to its end.
+/// How a parameter is stored: the one list of storages, with the words for them in messages. Saved states
+/// hold positions in this list, so new entries go to its end.
 ///
 ///   float32              parameter and states in float32
 ///   float64              parameter and states in float64
@@ -50,8 +51,8 @@ namespace gradstab {
   STORAGE(bfloat16_master, "bfloat16 with a master copy") \
   STORAGE(bfloat16_stochastic, "bfloat16 with stochastic rounding")
 
-/// The numbers of one step, and what each is where an optimizer does not set it. Named as in the formulas
-/// above.
+/// The numbers of one step, each with the value that it has if an optimizer does not set it. Named as in the
+/// formulas above.
 #define GRADSTAB_UPDATE_SCALARS(SCALAR) \
   SCALAR(gradient_factor, 1.0)          \
   SCALAR(l2, 0.0)                       \
@@ -99,7 +100,7 @@ constexpr std::size_t state_count(UpdateRule rule) noexcept {
   return kCounts[static_cast<std::size_t>(rule)];
 }
 
-/// The same where it must be known when the program is compiled.
+/// The same at compile time.
 template <UpdateRule kRule>
 inline constexpr std::size_t kStateCount = state_count(kRule);
 
@@ -128,7 +129,7 @@ constexpr std::string_view to_string(ParameterStorage storage) noexcept {
 struct UpdateBlock {
   UpdateRule rule = UpdateRule::plain;
   ParameterStorage storage = ParameterStorage::float32;
-  DType gradient_dtype = DType::float32;  ///< float64 parameters have float64 gradients, no other has
+  DType gradient_dtype = DType::float32;  ///< float64 for float64 parameters, and only for them
   void* parameter = nullptr;              ///< float, double or BFloat16, as `storage` says
   float* master = nullptr;                ///< for bfloat16_master
   const void* gradient = nullptr;
@@ -137,7 +138,7 @@ struct UpdateBlock {
   std::uint32_t random_key = 0;  ///< for bfloat16_stochastic: differs from block to block and step to step
 };
 
-/// Kernels over contiguous host memory. They know no settings; everything else is built from them.
+/// Kernels over contiguous host memory. They do not depend on settings; everything else is built from them.
 ///
 /// Contract of all: `data` is aligned to its element type only; `count` may be 0; no allocation; the
 /// result depends only on the values and the count, never on the alignment or the calling thread.
@@ -145,7 +146,7 @@ class GRADSTAB_API Backend {
  public:
   virtual ~Backend() = default;
 
-  /// The name to ask for it by: "reference", "cpu-avx2", ...
+  /// The name by which it is chosen: "reference", "cpu-avx2", ...
   virtual std::string_view name() const noexcept = 0;
 
   /// Whether this machine can run it.
@@ -171,8 +172,8 @@ class GRADSTAB_API Backend {
 
   /// An optimizer's update of one block. SIMD backends compute float32 and bfloat16 parameters in float32,
   /// one rounding per operation written in UpdateRule, so that all of them agree bit for bit; the reference
-  /// computes in double and rounds what it stores. So do all of them where one of the scalars is neither 0
-  /// nor between 2^-126 and 2^127 in magnitude, infinity and NaN excepted.
+  /// computes in double and rounds what it stores. All backends do so if one of the scalars is finite, but
+  /// neither 0 nor between 2^-126 and 2^127 in magnitude.
   virtual void update(const UpdateBlock& block, const UpdateScalars& scalars) const noexcept = 0;
 };
 
@@ -180,9 +181,9 @@ class GRADSTAB_API Backend {
 /// them.
 GRADSTAB_API std::span<const Backend* const> backends() noexcept;
 
-/// The backend of that name. An empty name asks the environment variable GRADSTAB_BACKEND, and without one
-/// chooses the fastest supported. Errors: unknown name (lists the known ones), or not supported by this
-/// machine.
+/// The backend of that name. An empty name stands for the value of the environment variable GRADSTAB_BACKEND
+/// or, without one, for the fastest supported backend. Errors: unknown name (lists the known ones), or not
+/// supported by this machine.
 GRADSTAB_API Result<const Backend*> find_backend(std::string_view name = {});
 
 /// Runs independent tasks, possibly in parallel. An engine with threads of its own passes them in by

@@ -1,10 +1,10 @@
 // Closed-form bounds on the stabilized norm, and what a spike leaves behind.
 //
 // Numbering follows arXiv 2502.17055v4. With x = gamma1^2 / gamma2, every bound holds for any sequence of raw
-// norms, however large: that is the point of the method. With robust moments (`robust_kappa` above 0) what
-// enters the moments is a sequence of norms as well, so every bound below still holds; but it is one that is
-// winsorized so that rho stays within G = gamma1 + (1-gamma1) kappa, 1.8 at kappa 3, in the released form.
-// Derivations are in docs/methods.md.
+// norms, however large: that is the point of the method. With robust moments (`robust_kappa` above 0) a
+// winsorized sequence of norms enters the moments. Every bound below therefore still holds and, in the
+// released form, rho stays within G = gamma1 + (1-gamma1) kappa, 1.8 at kappa 3. Derivations are in
+// docs/methods.md.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace gradstab {
 
-/// Lemma 3.6, paper form: rho_t <= (1-gamma1) / (sqrt(1-gamma2) sqrt(1-x)) at every step. Infinity where
-/// gamma1^2 >= gamma2, where no uniform bound exists. 15.8158 at the defaults. With robust moments the
+/// Lemma 3.6, paper form: rho_t <= (1-gamma1) / (sqrt(1-gamma2) sqrt(1-x)) at every step. Infinity if
+/// gamma1^2 >= gamma2: no uniform bound exists there. 15.8158 at the defaults. With robust moments the
 /// largest step_bound of the form that `options` selects: 1.7982 in the released form at kappa 3, 15.6 in the
 /// paper form, whose first norms count too much.
 GRADSTAB_API double uniform_bound(const StabilizerOptions& options);
@@ -42,9 +42,10 @@ GRADSTAB_API double stationary_stabilized_norm(double coefficient_of_variation);
 /// The norms that reach step_bound of the published moments at every step: (gamma2/gamma1)^(step-1).
 GRADSTAB_API double worst_case_norm(const StabilizerOptions& options, std::int64_t step);
 
-/// The smallest kappa with which robust moments bound no tighter than the published ones in the long run,
-/// because they then do not change the worst-case norms: (rho_bar gamma2/gamma1 - gamma1) / (1-gamma1) with
-/// rho_bar the uniform bound of the published moments. 64.3 at the defaults; infinity for gamma1 = 0.
+/// The smallest kappa at which robust moments no longer give a tighter bound than the published ones in the
+/// long run, because they then do not change the worst-case norms: (rho_bar gamma2/gamma1 - gamma1) /
+/// (1-gamma1) with rho_bar the uniform bound of the published moments. 64.3 at the defaults; infinity for
+/// gamma1 = 0.
 GRADSTAB_API double robust_kappa_of_no_effect(const StabilizerOptions& options);
 
 inline constexpr std::int64_t kLongHistory = std::numeric_limits<std::int64_t>::max();

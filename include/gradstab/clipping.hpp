@@ -1,4 +1,4 @@
-// The settings of the methods that the field clips and normalizes gradients with.
+// The settings of the known methods for clipping and normalizing gradients.
 //
 // A preset is named after the paper that fixed its numbers. Norms are Euclidean unless stated; R is the norm
 // of one tensor's gradient, N the norm over all tensors.
@@ -23,7 +23,7 @@ namespace gradstab {
 struct ClipByValueOptions {
   double max_abs = 0.1;  ///< largest absolute value of an element; finite and above 0
 
-  /// arXiv 2502.17055, of all its experiments.
+  /// As in all experiments of arXiv 2502.17055.
   static constexpr ClipByValueOptions gradient_stabilizer() { return {}; }
 
   GRADSTAB_API Status validate() const;
@@ -43,7 +43,7 @@ struct GlobalNormOptions {
   double max_norm = 1.0;  ///< finite and above 0
   double p = 2.0;         ///< which norm: at least 1, infinity for the largest absolute entry
 
-  /// arXiv 2502.17055, of all its experiments.
+  /// As in all experiments of arXiv 2502.17055.
   static constexpr GlobalNormOptions gradient_stabilizer() { return {}; }
   /// By the largest absolute entry: an infinite `p`.
   static constexpr GlobalNormOptions largest_entry(double max_norm = 1.0) {
@@ -70,10 +70,11 @@ constexpr void visit_settings(std::type_identity<GlobalNormOptions>, Visit visit
 /// Adaptive gradient clipping, AGC. Source: arXiv 2102.06171 in the form of timm.
 struct AdaptiveClipOptions {
   double clip_factor = 0.01;  ///< limit of a unit's gradient norm in units of its parameter norm; above 0
-  double epsilon = 1e-3;      ///< the least a unit's parameter norm counts for; above 0
-  double norm_floor = 1e-6;   ///< the least a gradient norm is divided by; at least 0
-  /// Parameters that are not clipped: those whose name fits one of these, `*` standing for any characters.
-  /// The default knows the usual names of a model's final layer, which the paper leaves out.
+  double epsilon = 1e-3;      ///< lower bound of a unit's parameter norm; above 0
+  double norm_floor = 1e-6;   ///< lower bound of a gradient norm that is divided by; at least 0
+  /// Parameters that are not clipped: those whose name matches one of these patterns, in which `*` stands for
+  /// any characters. The default matches the usual names of a model's final layer, which the paper leaves
+  /// out.
   std::vector<std::string> exclude = final_head();
 
   /// "head.*", "*.head.*", "lm_head.*", "*.lm_head.*", "classifier.*", "*.classifier.*", "fc.*", "output.*"
@@ -92,11 +93,11 @@ constexpr void visit_settings(std::type_identity<AdaptiveClipOptions>, Visit vis
                 kFiniteAboveZero},
         &Options::clip_factor);
   visit(Setting{.name = "epsilon",
-                .help = "the least a unit's parameter norm counts for",
+                .help = "lower bound of a unit's parameter norm",
                 .range = kFiniteAboveZero,
                 .published = "eps"},
         &Options::epsilon);
-  visit(Setting{"norm_floor", "the least a gradient norm is divided by", kFiniteNotNegative},
+  visit(Setting{"norm_floor", "lower bound of a gradient norm that is divided by", kFiniteNotNegative},
         &Options::norm_floor);
   visit(Setting{"exclude", "patterns of names of parameters that are not clipped"}, &Options::exclude);
 }
@@ -105,7 +106,7 @@ constexpr void visit_settings(std::type_identity<AdaptiveClipOptions>, Visit vis
 /// deviation of N.
 enum class ZClipMode : std::uint8_t {
   zscore,      ///< z = (N - mu)/(sd + epsilon) above the threshold; `ZClipTarget` says what to clip to
-  percentile,  ///< N above mu + threshold * sd, which is also what is clipped to. The authors' word for it
+  percentile,  ///< N above mu + threshold * sd, and clipped to that. The name is the authors'
 };
 
 inline constexpr std::string_view kZClipModeNames[] = {"zscore", "percentile"};
@@ -116,7 +117,7 @@ constexpr std::span<const std::string_view> names_of(ZClipMode) noexcept {
 
 /// What a spike found by its z-score is clipped to.
 enum class ZClipTarget : std::uint8_t {
-  adaptive_scaling,  ///< clip_factor * (mu + threshold^2 sd / z): the higher the spike, the lower
+  adaptive_scaling,  ///< clip_factor * (mu + threshold^2 sd / z), lower for higher spikes
   mean,              ///< mu
 };
 
@@ -129,11 +130,11 @@ constexpr std::span<const std::string_view> names_of(ZClipTarget) noexcept {
 /// ZClip: clipping by global norm with a threshold from running statistics of the global norm. Source: arXiv
 /// 2504.02507 and its released code.
 struct ZClipOptions {
-  double alpha = 0.97;             ///< decay of the running mean and variance, in [0, 1)
-  double z_threshold = 2.5;        ///< finite and above 0
-  double max_norm = 1.0;           ///< also a fixed limit, as in clipping by global norm; infinity: none
-  double epsilon = 1e-6;           ///< added to the standard deviation; at least 0
-  std::int64_t warmup_steps = 25;  ///< norms that the first statistics come from; at least 1
+  double alpha = 0.97;       ///< decay of the running mean and variance, in [0, 1)
+  double z_threshold = 2.5;  ///< finite and above 0
+  double max_norm = 1.0;     ///< an additional fixed limit, as in clipping by global norm; infinity: none
+  double epsilon = 1e-6;     ///< added to the standard deviation; at least 0
+  std::int64_t warmup_steps = 25;  ///< number of norms in the first statistics; at least 1
   ZClipMode mode = ZClipMode::zscore;
   ZClipTarget target = ZClipTarget::adaptive_scaling;
   double clip_factor = 1.0;           ///< factor of the limit of adaptive scaling; finite and above 0
@@ -157,7 +158,7 @@ constexpr void visit_settings(std::type_identity<ZClipOptions>, Visit visit) {
                 .published = "z_thresh"},
         &Options::z_threshold);
   visit(Setting{.name = "max_norm",
-                .help = "also a fixed limit of the global norm; infinite for none",
+                .help = "an additional fixed limit of the global norm; infinite for none",
                 .range = kAboveZeroOrNone,
                 .published = "max_grad_norm"},
         &Options::max_norm);
@@ -166,7 +167,7 @@ constexpr void visit_settings(std::type_identity<ZClipOptions>, Visit visit) {
                 .range = kFiniteNotNegative,
                 .published = "eps"},
         &Options::epsilon);
-  visit(Setting{"warmup_steps", "norms that the first statistics are computed from", kAtLeastOne},
+  visit(Setting{"warmup_steps", "number of norms from which the first statistics are computed", kAtLeastOne},
         &Options::warmup_steps);
   visit(Setting{"mode", "how a spike is recognized"}, &Options::mode);
   visit(Setting{.name = "target", .help = "what a spike is clipped to", .published = "clip_option"},
@@ -185,7 +186,7 @@ struct AdaGcOptions {
   double absolute = 1.0;   ///< lambda_abs: limit of the norm during the warm-up of the statistics; above 0
   double beta = 0.99;      ///< decay of the running average, in [0, 1)
   std::int64_t warmup_steps = 100;  ///< T_start, the last one included; at least 0
-  double epsilon = 1e-6;            ///< added to the norms that are divided by; at least 0
+  double epsilon = 1e-6;            ///< added to a norm before it is divided by; at least 0
   /// During the warm-up `absolute` limits N, as published, which needs all tensors at once. Off, it limits
   /// each tensor's own norm, and the method needs one tensor at a time from the first step on.
   bool global_warmup = true;
@@ -229,18 +230,18 @@ constexpr void visit_settings(std::type_identity<AdaGcOptions>, Visit visit) {
                 .published = "T_start"},
         &Options::warmup_steps);
   visit(Setting{.name = "epsilon",
-                .help = "added to the norms that are divided by",
+                .help = "added to a norm before it is divided by",
                 .range = kFiniteNotNegative,
                 .published = "eps"},
         &Options::epsilon);
-  visit(Setting{"global_warmup", "in the warm-up limit the global norm instead of each tensor's own"},
+  visit(Setting{"global_warmup", "limit the global norm during the warm-up, instead of each tensor's own"},
         &Options::global_warmup);
   visit(Setting{"whole_model", "one running average, that of the global norm"}, &Options::whole_model);
   visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
 }
 
-/// SPAM's clipping by itself: an element whose square exceeds `threshold` times its own second moment is cut
-/// to the root of that. Source: arXiv 2501.06842.
+/// SPAM's clipping alone: an element whose square exceeds `threshold` times its own second moment is cut to
+/// the root of that moment. Source: arXiv 2501.06842.
 struct SpikeAwareClipOptions {
   double threshold = 5000.0;          ///< above 0
   double beta2 = 0.999;               ///< decay of the second moment, in [0, 1)
@@ -273,8 +274,9 @@ constexpr void visit_settings(std::type_identity<SpikeAwareClipOptions>, Visit v
   visit(Setting{"compat", "this library's form or the authors'"}, &Options::compat);
 }
 
-/// AdaClip, the first part of Stable-SPAM: an element above the running average of a tensor's largest one is
-/// scaled down with it. Source: arXiv 2502.17055, versions 1 and 2.
+/// AdaClip, the first part of Stable-SPAM: elements above the running average of a tensor's largest one are
+/// scaled down by the same factor, so that the largest becomes that average. Source: arXiv 2502.17055,
+/// versions 1 and 2.
 struct AdaptiveValueClipOptions {
   double theta = 0.999;  ///< decay of the average of the largest absolute value, in [0, 1)
   /// Steps after which Adam's moments start afresh, only under `Compat::released`: the bias correction of the
@@ -335,12 +337,12 @@ constexpr void visit_settings(std::type_identity<AdaptiveNormOptions>, Visit vis
                 .published = "eps"},
         &Options::epsilon);
   visit(Setting{.name = "total_steps",
-                .help = "gamma1 falls along a cosine within that many steps; 0: it stays",
+                .help = "number of steps over which gamma1 falls along a cosine; 0: it stays",
                 .range = kAtLeastZero,
                 .published = "total_T"},
         &Options::total_steps);
   visit(Setting{.name = "least_scale",
-                .help = "what gamma1 falls to, in units of its full value",
+                .help = "value that gamma1 falls to, as a fraction of its full value",
                 .range = kFraction,
                 .published = "eta_min"},
         &Options::least_scale);

@@ -1,15 +1,15 @@
 /// GradientStabilizer and the fused optimizers on a CUDA device. docs/cuda.md is the manual.
 ///
-/// Life: made of a transform or an optimizer by gradstab_cuda_transform or gradstab_cuda_optimizer, bound to
-/// named parameters by gradstab_cuda_init, called once per step with device memory and a stream, freed by
-/// gradstab_cuda_destroy.
+/// Life: an object is made from a transform or an optimizer by gradstab_cuda_transform or
+/// gradstab_cuda_optimizer, bound to named parameters by gradstab_cuda_init, called once per step with device
+/// memory and a stream, and freed by gradstab_cuda_destroy.
 ///
 /// Calls with a stream argument are asynchronous unless they say otherwise: nothing in a step waits for the
 /// device. A stream is a cudaStream_t, which is a CUstream, passed as void*; NULL is the device's default
 /// stream. A step may be captured in a CUDA graph and replayed.
 ///
-/// What gradstab.h says of errors, threads and compatibility holds here too, with gradstab_cuda_last_error in
-/// the place of gradstab_last_error. After GRADSTAB_IO_ERROR, which is an error of the device or its driver,
+/// What gradstab.h says about errors, threads and compatibility holds here too, with gradstab_cuda_last_error
+/// instead of gradstab_last_error. After GRADSTAB_IO_ERROR, which is an error of the device or its driver,
 /// nothing can be relied on. A library that was built without CUDA has all these functions, and
 /// gradstab_cuda_init then returns GRADSTAB_UNSUPPORTED unless `emulate` is 1.
 #ifndef GRADSTAB_CUDA_H
@@ -23,8 +23,8 @@ extern "C" {
 
 typedef struct gradstab_cuda gradstab_cuda;
 
-/// What was wrong in the last call with this object as its first argument; "" if it succeeded. For NULL as
-/// gradstab_last_error(NULL) has it. Never NULL; valid until the next such call.
+/// What was wrong in the last call with this object as its first argument; "" if it succeeded. For NULL, the
+/// same as gradstab_last_error(NULL). Never NULL; valid until the next such call.
 GRADSTAB_API const char* gradstab_cuda_last_error(const gradstab_cuda* object);
 
 /// GRADSTAB_OK if there is a device to run on; otherwise the message of gradstab_cuda_last_error(NULL) says
@@ -33,8 +33,8 @@ GRADSTAB_API gradstab_status gradstab_cuda_available(void);
 
 // ---- Makers -------------------------------------------------------------------------------------------
 // Each puts a new object into *object, to be freed by gradstab_cuda_destroy; NULL after an error. On success
-// what it is made of is gone: that handle must not be used again, not even freed. After an error the caller
-// still owns it.
+// the handle that it is made from must not be used again, not even freed. After an error the caller still
+// owns it.
 
 /// From gradstab_stabilize per tensor, or from another method that needs only norms of tensors. For the
 /// latter the host decides and waits once per step. gradstab_cuda_init checks the method.
@@ -83,14 +83,14 @@ GRADSTAB_API gradstab_status gradstab_cuda_step(gradstab_cuda* object, const gra
                                                 const gradstab_tensor* gradients, size_t count, void* stream);
 
 /// One step of one parameter of an optimizer, as soon as backward has produced its gradient, whose memory may
-/// be given to later work of the stream afterwards. Three launches, and no copy. Errors: as
+/// be given to later work of the stream afterwards. Three launches, and no copy. Errors: those of
 /// gradstab_optimizer_step_one.
 GRADSTAB_API gradstab_status gradstab_cuda_step_one(gradstab_cuda* object, size_t index,
                                                     const gradstab_tensor* parameter,
                                                     const gradstab_tensor* gradient, void* stream);
 
-/// Allocates the state of these parameters without a step. An optimizer whose first step is captured needs
-/// it.
+/// Allocates the state of these parameters without a step. Needed before a first step of an optimizer that is
+/// captured.
 GRADSTAB_API gradstab_status gradstab_cuda_prepare(gradstab_cuda* object, const gradstab_tensor* parameters,
                                                    const gradstab_tensor* gradients, size_t count,
                                                    void* stream);
@@ -106,7 +106,7 @@ GRADSTAB_API gradstab_status gradstab_cuda_finish(gradstab_cuda* object, void* s
 GRADSTAB_API gradstab_status gradstab_cuda_squared_norms(const gradstab_cuda* object, double** squared_norms);
 
 /// 1 in device memory while the last step was one that changed nothing (GRADSTAB_SKIP_STEP and
-/// GRADSTAB_RAISE), else 0; valid as the squared norms.
+/// GRADSTAB_RAISE), else 0; valid as long as the squared norms.
 GRADSTAB_API gradstab_status gradstab_cuda_skip_flag(const gradstab_cuda* object, const int32_t** flag);
 
 /// Starts to copy the report of the last step to the host. May be captured.
@@ -115,7 +115,7 @@ GRADSTAB_API gradstab_status gradstab_cuda_request_report(gradstab_cuda* object,
 /// Whether (1 or 0) the report is there and gradstab_cuda_report would not wait.
 GRADSTAB_API gradstab_status gradstab_cuda_report_is_ready(const gradstab_cuda* object, int32_t* ready);
 
-/// The report that was requested last; waits until its copy is done. Where the request was captured, wait for
+/// The report that was requested last; waits until its copy is done. If the request was captured, wait for
 /// the replay first. Its arrays are valid until the next call of this function. Errors: none was requested;
 /// GRADSTAB_NON_FINITE under policy GRADSTAB_RAISE.
 GRADSTAB_API gradstab_status gradstab_cuda_report(gradstab_cuda* object, gradstab_step_report* report);

@@ -1,10 +1,10 @@
 // GradientStabilizer and the fused optimizers on a CUDA device. docs/cuda.md is the manual.
 //
-// A step is put into a stream and runs there: at most four launches however many tensors there are, none of
-// which the host waits for. Moments, step counts, learning rates and bias corrections live on the device and
-// advance there, so that a step can be captured in a CUDA graph and replayed. This holds for `stabilize` per
-// tensor. For another method the host decides on the norms that the device has measured: it waits for them
-// once per step, `report` is there when the step returns, and the step cannot be captured.
+// A step is put into a stream and runs there. It makes at most four launches, however many tensors there are,
+// and the host waits for none of them. Moments, step counts, learning rates and bias corrections live on the
+// device and advance there, so that a step can be captured in a CUDA graph and replayed. This holds for
+// `stabilize` per tensor. For another method the host decides on the norms that the device has measured: it
+// waits for them once per step, `report` is there when the step returns, and the step cannot be captured.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +37,8 @@ using Stream = void*;
 struct DeviceOptions {
   NonFinitePolicy nonfinite = NonFinitePolicy::skip_tensor;
   int device = -1;  ///< ordinal; below 0: the calling thread's current device, or the first
-  /// Runs the device's code on the host, block after block, over host memory: for tests. Slow; tensors are
-  /// then host memory that is said to be on CUDA.
+  /// Runs the device's code on the host, block after block, over host memory: for tests. Slow. Tensors are
+  /// then in host memory, although their device type says CUDA.
   bool emulate = false;
   LowPrecision low_precision = LowPrecision::master_copy;  ///< of an optimizer
   std::uint64_t seed = 0;                                  ///< of stochastic rounding
@@ -68,15 +68,16 @@ class GRADSTAB_API OnDevice {
 
   /// Starts to copy the report of the last step to the host. May be captured; each replay then copies.
   Status request_report(Stream stream = nullptr);
-  /// Whether `report` would have to wait. Always true where the request was captured: the caller knows.
+  /// Whether `report` would not have to wait. Always true if the request was captured: only the caller knows
+  /// then.
   Result<bool> report_is_ready() const;
-  /// The report that was requested last; waits until its copy is done. Views memory of this object, valid
-  /// until the next request. Where the request was captured, wait for the replay first. Errors: none was
+  /// The report that was requested last; waits until its copy is done. It points into memory of this object,
+  /// valid until the next request. If the request was captured, wait for the replay first. Errors: none was
   /// requested; under policy `raise`, a gradient of that step held NaN or Inf.
   Result<StepReport> report();
 
-  /// What `report` saw last, under policy `raise` also where it returned `non_finite`. Without tensors
-  /// before.
+  /// What `report` saw last, under policy `raise` also if it returned `non_finite`. Without tensors before
+  /// the first report.
   const StepReport& last_report() const noexcept;
 
   /// 1 in device memory while the last step was one that changed nothing (policies `skip_step` and `raise`),
@@ -84,7 +85,7 @@ class GRADSTAB_API OnDevice {
   const std::int32_t* skip_flag() const noexcept;
 
   /// One double per parameter in device memory, the squared norms, between `measure` and `finish`. A process
-  /// that has parts of the tensors sums them over all processes here. A tensor of which it has nothing is
+  /// that has parts of the tensors sums them over all processes here. A tensor of which it has no part is
   /// passed with a size of 0, not left out. Null before init.
   double* squared_norms() const noexcept;
 
@@ -97,8 +98,8 @@ class GRADSTAB_API OnDevice {
   /// State as bytes: those of the CPU's `GradientTransform::save` or `Optimizer::save`, which either may
   /// load. Waits for the stream.
   Result<std::vector<std::byte>> save(Stream stream = nullptr);
-  /// Waits for the stream. Graphs captured before go on with the new state of a transform; those of an
-  /// optimizer must be captured again.
+  /// Waits for the stream. Graphs of a transform that were captured before continue with the new state; those
+  /// of an optimizer must be captured again.
   Status load(std::span<const std::byte> bytes, Stream stream = nullptr);
 
  protected:
@@ -107,8 +108,8 @@ class GRADSTAB_API OnDevice {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A gradient transform on a device: `stabilize` per tensor, and with the host's decision every other method
-/// that needs only norms of tensors.
+/// A gradient transform on a device: `stabilize` per tensor and, decided by the host, every other method that
+/// needs only norms of tensors.
 class GRADSTAB_API Transform : public OnDevice {
  public:
   explicit Transform(GradientTransform transform);
@@ -117,8 +118,8 @@ class GRADSTAB_API Transform : public OnDevice {
   /// invalid setting, a transform that looks at more than norms of tensors, no device.
   Status init(ParameterSet parameters, DeviceOptions options = {});
 
-  /// Moves an initialised transform to a device, with its parameters and what it remembers; `host` is empty
-  /// afterwards. Errors, after which `host` is as it was: those of init.
+  /// Moves an initialised transform to a device, with its parameters and state; `host` is empty afterwards.
+  /// Errors, after which `host` is as it was: those of init.
   ///
   /// `parts`, for sharded parameters, has the shapes of this process's parts by the same names. Steps are
   /// then made of `measure` and `finish`. Between them, replace the squared norms by their sums over all
@@ -148,7 +149,8 @@ class GRADSTAB_API Transform : public OnDevice {
 class GRADSTAB_API Optimizer : public OnDevice {
  public:
   explicit Optimizer(OptimizerOptions options, std::optional<GradientTransform> transform = {});
-  /// With the settings and the transform of one for the CPU, but nothing of what it has been bound to.
+  /// With the settings and the transform of an optimizer for the CPU, but without the parameters and state
+  /// that it has.
   explicit Optimizer(gradstab::Optimizer optimizer);
 
   /// Binds to parameters; a second call starts afresh. `groups` as in gradstab::Optimizer::init.
@@ -167,8 +169,8 @@ class GRADSTAB_API Optimizer : public OnDevice {
   /// as before init afterwards.
   Result<gradstab::Optimizer> release(Stream stream = nullptr);
 
-  /// Allocates the state of these parameters and tells the device where everything is, without a step. What a
-  /// first step does by itself; needed where the first step is to be captured.
+  /// Allocates the state of these parameters and tells the device where everything is, without a step. A
+  /// first step does this by itself; call it before a first step that is captured.
   Status prepare(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                  Stream stream = nullptr);
 
@@ -179,8 +181,8 @@ class GRADSTAB_API Optimizer : public OnDevice {
               Stream stream = nullptr);
 
   /// One step of one parameter, for calling as soon as backward has produced its gradient, whose memory may
-  /// be given to later work of the stream afterwards. Three launches, and no copy. Errors: as
-  /// gradstab::Optimizer::step_one has them.
+  /// be given to later work of the stream afterwards. Three launches, and no copy. Errors: those of
+  /// gradstab::Optimizer::step_one.
   Status step_one(std::size_t index, const TensorRef& parameter, const TensorRef& gradient,
                   Stream stream = nullptr);
   /// Whether `step_one` is possible; the error says why not.
@@ -193,12 +195,12 @@ class GRADSTAB_API Optimizer : public OnDevice {
 
   std::size_t group_count() const noexcept;
   Result<OptimizerOptions> options(std::size_t group = 0) const;
-  /// Settings that steps from now on use, replays of a graph included: the new ones are copied to the device
-  /// in the order of the stream. Errors: as gradstab::Optimizer has them; the stream is being captured.
+  /// Settings for all steps from now on, replays of a graph included: the new ones are copied to the device
+  /// in the order of the stream. Errors: those of gradstab::Optimizer; the stream is being captured.
   Status set_lr(double lr, Stream stream = nullptr);
   Status set_lr(std::size_t group, double lr, Stream stream = nullptr);
-  /// Where the update rule changes (momentum to Nesterov), waits for the stream; graphs must be captured
-  /// again.
+  /// If the update rule changes (momentum to Nesterov), this waits for the stream, and graphs must be
+  /// captured again.
   Status set_options(std::size_t group, OptimizerOptions options, Stream stream = nullptr);
 
  private:

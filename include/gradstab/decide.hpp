@@ -1,5 +1,5 @@
-// The decision: what is remembered of a norm, and how one raw norm and these moments become the stabilized
-// norm. Written once, for host and device.
+// The decision: the moments of a norm, and how they and one raw norm give the stabilized norm. Written once,
+// for host and device.
 #pragma once
 
 #include <cmath>
@@ -26,7 +26,7 @@ struct NormMoments {
 
   // Used only by robust moments.
   std::int32_t streak = 0;   ///< consecutive norms far above the moments; negative: far below
-  double streak_norm = 0.0;  ///< of the norms of the streak, the one nearest to the moments
+  double streak_norm = 0.0;  ///< the norm of the streak that is nearest to the moments
 
   bool operator==(const NormMoments&) const = default;
 };
@@ -50,7 +50,7 @@ struct Decision {
 
 /// What the moments are divided by. At step k, `first` and `second` are 1 - gamma^k, or 1 where bias
 /// correction is off; `first_before` and `second_before` are 1 - gamma^(k-1) in any form: the weight of the
-/// history before the step, by which its mean norm is known.
+/// history before the step, from which its mean norm follows.
 struct BiasCorrection {
   double first = 1.0;
   double second = 1.0;
@@ -71,11 +71,11 @@ GRADSTAB_HOST_DEVICE inline BiasCorrection bias_correction_at(const StabilizerOp
   return correction;
 }
 
-/// Norms seen before a tensor's statistics may call anything a spike.
+/// Number of norms seen before a norm may be labelled a spike.
 inline constexpr std::int64_t kSpikeHistory = 10;
 
-/// Robust moments: norms in a row on the same side of the statistics that make a change of scale a lasting
-/// one. Long enough to ride out a burst of spikes; what the gradient is scaled to does not suffer meanwhile.
+/// Robust moments: number of norms in a row on the same side of the statistics that make a change of scale a
+/// lasting one. Long enough to outlast a burst of spikes; the stabilized norm does not suffer meanwhile.
 inline constexpr std::int32_t kRobustPatience = 8;
 
 namespace detail {
@@ -87,9 +87,9 @@ inline constexpr int kSafeExponent = 400;
 /// The largest power of two of a double: norms near the denormals would ask for more than a double can hold.
 inline constexpr double kLargestFactor = 0x1p+1023;
 
-/// The exponent e for which norm / 2^e and the moments in units of 2^e can be squared and added: `current`
-/// where it serves, else that of the larger of the two. `second` is the second moment at `current`, decayed.
-/// Scaling by powers of two is exact, so a history and its multiple by a power of two take identical
+/// The exponent e for which norm / 2^e and the moments in units of 2^e can be squared and added: `current` if
+/// that suffices, else the exponent of the larger of the two. `second` is the second moment at `current`,
+/// decayed. Scaling by powers of two is exact, so a history and its multiple by a power of two take identical
 /// decisions.
 GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, double norm) {
   const double high = std::ldexp(1.0, kSafeExponent);
@@ -100,19 +100,19 @@ GRADSTAB_HOST_DEVICE inline int common_exponent(int current, double second, doub
   const double largest = std::fmax(scaled, root);
   if (largest > low && largest < high)
     return current;  // a tiny norm after ordinary ones: nothing can overflow
-  // `scaled` itself may have over- or underflowed, so the new exponent is taken from the norm where that is
-  // the larger.
+  // `scaled` itself may have over- or underflowed, so the new exponent is taken from the norm if that is the
+  // larger.
   const int from_norm = std::ilogb(norm);
   const int from_second = root > 0.0 ? std::ilogb(root) + current : from_norm;
   return from_norm > from_second ? from_norm : from_second;
 }
 
-/// Robust moments: which norms the statistics take for outliers. All numbers are in units of the moments.
+/// Robust moments: which norms the statistics treat as outliers. All numbers are in units of the moments.
 struct RobustLimits {
   double mean;     ///< M, bias-corrected in either form
   double root;     ///< S, the root of the second moment, likewise
-  double highest;  ///< what a norm may be without being winsorized
-  double lasting;  ///< a row of high norms goes on while they are above this
+  double highest;  ///< the largest norm that is not winsorized
+  double lasting;  ///< a streak of high norms continues while they are above this
   double lowest;   ///< norms below this are far below the scale
 };
 
@@ -133,8 +133,8 @@ GRADSTAB_HOST_DEVICE inline RobustLimits robust_limits(const StabilizerOptions& 
 }
 
 /// Robust moments: the history becomes one of constant norms, all equal to `level`. With bias correction it
-/// is as short as the row of norms that it is taken from, so that the next norms correct a level that was
-/// misjudged; without, the moments keep their weight, on which the stabilized norm depends.
+/// is as short as the streak of norms that it comes from, so that the next norms correct a level that was
+/// misjudged; without bias correction, the moments keep their weight, on which the stabilized norm depends.
 GRADSTAB_HOST_DEVICE inline void restart_history(const StabilizerOptions& options, NormMoments& moments,
                                                  double level) {
   if (options.bias_correction && moments.step > kRobustPatience) moments.step = kRobustPatience;
@@ -149,19 +149,20 @@ GRADSTAB_HOST_DEVICE inline void restart_history(const StabilizerOptions& option
   moments.streak_norm = 0.0;
 }
 
-/// Robust moments: what of `norm` enters the moments, and the watch for a lasting change of scale.
+/// Robust moments: the value that enters the moments for `norm`, and the detection of a lasting change of
+/// scale.
 ///
 /// A norm above the highest one that RobustLimits allows enters as that; a second and later one in a row
 /// enters as the root of the second moment at most, so that the mean falls back during a burst. A norm far
 /// below the scale enters as it is: it does no lasting harm. After kRobustPatience norms in a row on the same
-/// side the history starts afresh from the norm of the row that is nearest to the old scale: no detour of the
-/// stabilized norm on the way to the new one.
+/// side the history starts afresh from the norm of the streak that is nearest to the old scale, so that the
+/// stabilized norm makes no detour on the way to the new scale.
 GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options,
                                                 const BiasCorrection& correction, NormMoments& moments,
                                                 double norm) {
   if (moments.step == 0) return norm;
   const RobustLimits limits = robust_limits(options, correction, moments);
-  // Where the norm over- or underflows in the units of the moments, it compares as it should.
+  // Even if the norm over- or underflows in the units of the moments, the comparisons are right.
   const double scaled = moments.exponent == 0 ? norm : std::ldexp(norm, -moments.exponent);
   const bool above = scaled > (moments.streak > 0 ? limits.lasting : limits.highest);
   const bool below = !above && scaled < limits.lowest;
@@ -193,15 +194,15 @@ GRADSTAB_HOST_DEVICE inline double robust_entry(const StabilizerOptions& options
 ///
 /// `norm` is the raw Euclidean norm, finite and above 0; the caller skips anything else. `correction` belongs
 /// to step `moments.step + 1`. Updates the moments. No input within range overflows or loses precision,
-/// denormal norms included; a norm below about 1e-307 is raised by the largest power of two of a double and
-/// no further.
+/// denormal norms included; a norm below about 1e-307 is multiplied by the largest power of two of a double,
+/// and by no more.
 GRADSTAB_HOST_DEVICE inline Decision decide(const StabilizerOptions& options,
                                             const BiasCorrection& correction, NormMoments& moments,
                                             double norm) {
   const std::int64_t step = moments.step + 1;
   bool spike = false;
   if (moments.step >= kSpikeHistory) {
-    // In units of the moments. Where the norm over- or underflows in them, it compares as it should.
+    // In units of the moments. Even if the norm over- or underflows in them, the comparisons are right.
     const double scaled = moments.exponent == 0 ? norm : std::ldexp(norm, -moments.exponent);
     spike = scaled > options.spike_ratio * std::sqrt(moments.second / correction.second_before);
   }

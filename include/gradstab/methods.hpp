@@ -37,7 +37,7 @@ constexpr std::span<const std::string_view> names_of(SettingKind) noexcept {
 struct SettingInfo {
   Setting setting;
   SettingKind kind = SettingKind::number;
-  std::string default_text;  ///< as a text has it
+  std::string default_text;  ///< as it is written in a text
   std::span<const std::string_view> choices = {};
 };
 
@@ -45,7 +45,7 @@ struct SettingInfo {
 struct MethodInfo {
   std::string_view name;
   std::string_view formerly;   ///< an older name that still works; may be empty
-  std::string_view published;  ///< its name in recorded cases, where that is another
+  std::string_view published;  ///< its name in recorded cases, if different
   std::string_view summary;    ///< what it does, in a few words
   bool needs_parameters = false;
   bool sees_norms_alone = false;  ///< with its defaults: see GradientTransform::sees_norms_alone
@@ -61,7 +61,8 @@ GRADSTAB_API const std::vector<MethodInfo>& methods();
 /// All optimizers, in the order of OptimizerOptions: "sgd", "adam", "adamw", ...
 GRADSTAB_API const std::vector<MethodInfo>& optimizers();
 
-/// The one of that name or older name. Errors: there is none; the message has the nearest name.
+/// The method or optimizer with that name or older name. Errors: there is none; the message has the nearest
+/// name.
 GRADSTAB_API Result<const MethodInfo*> find_method(std::string_view name);
 GRADSTAB_API Result<const MethodInfo*> find_optimizer(std::string_view name);
 
@@ -71,7 +72,8 @@ struct SettingText {
   std::string text;
 };
 
-/// One link of a chain, or an optimizer, in words: settings that are not named have their defaults.
+/// One link of a chain, or an optimizer, as a text describes it: settings that are not named have their
+/// defaults.
 struct MethodText {
   std::string method;
   std::vector<SettingText> settings;
@@ -81,9 +83,9 @@ struct MethodText {
 ///
 ///   clip_by_global_norm(max_norm=0.5) + stabilize(gamma1=0.7, granularity=row)
 ///
-/// In a list a backslash makes the next character literal. Older names become current ones. Errors:
-/// an unknown method or setting, with the nearest name and, of a setting, its range; a setting twice; a text
-/// of another form.
+/// In a list a backslash makes the next character literal. Older names become current ones. Errors: an
+/// unknown method or setting, with the nearest name and, for a setting, its range; a setting given twice; a
+/// text of another form.
 GRADSTAB_API Result<std::vector<MethodText>> parse_transform(std::string_view text);
 
 /// The text that parse_transform reads as these links.
@@ -94,7 +96,7 @@ GRADSTAB_API std::string to_text(std::span<const MethodText> links);
 GRADSTAB_API Result<std::vector<MethodText>> without_defaults(std::span<const MethodText> links);
 
 /// A single link is returned as it is, without a chain around it. Errors: those of parse_transform, a value
-/// that is none of the setting's kind, one outside its range.
+/// that is not of the setting's kind, one outside its range.
 GRADSTAB_API Result<GradientTransform> make_chain(std::span<const MethodText> links);
 
 /// parse_transform and make_chain.

@@ -1,4 +1,4 @@
-// NormMethod: a method of one's own that goes by norms. The library measures, chains, shards, updates,
+// NormMethod: a method of your own that is based on norms. The library measures, chains, shards, updates,
 // reports and saves; the method decides.
 #pragma once
 
@@ -20,16 +20,16 @@ namespace gradstab {
 
 /// What a method asks for beside the Euclidean norm of each unit, which is always there.
 struct NormMethodNeeds {
-  Units units = {};              ///< what has a norm and a factor of its own; by default every tensor
-  bool all_units = true;         ///< off: content with some units at a time, as in a step per parameter
-  bool max_abs = false;          ///< `UnitStep::max_abs`. Needs the gradients themselves, as rows do: neither
-                                 ///< for sharded gradients nor on a device
+  Units units = {};       ///< what has a norm and a factor of its own; by default every tensor
+  bool all_units = true;  ///< off: decides on some units at a time as well, as in a step per parameter
+  bool max_abs = false;   ///< `UnitStep::max_abs`. Needs the gradients themselves, as rows do: not possible
+                          ///< with sharded gradients or on a device
   bool parameter_norms = false;  ///< `UnitStep::parameter_norm`. The same holds
 };
 
 /// One unit in one step: what was measured, and what the method decides.
 struct UnitStep {
-  std::size_t unit = 0;         ///< its index, from 0: of a tensor, its position
+  std::size_t unit = 0;         ///< its index, from 0; of a tensor, its position
   double norm = 0.0;            ///< Euclidean norm of its gradient, with the factors of the methods in front
   double max_abs = 0.0;         ///< its largest absolute value, likewise, if asked for
   double parameter_norm = 0.0;  ///< Euclidean norm of its parameters, if asked for
@@ -48,9 +48,9 @@ struct NormMethodSetting {
 /// Numbers with a name that a method remembers; any number of them.
 using MethodValues = ParameterStatistic;
 
-/// A method that goes by norms. What a subclass throws, or returns as an error, ends the step with that
-/// message behind the method's name. Gradients, parameters and all that methods remember, this one included,
-/// are then as they were.
+/// A method that is based on norms. If a subclass throws or returns an error, the step ends with an error of
+/// that message behind the method's name. Gradients, parameters and the state of all methods, this one
+/// included, are then as before the step.
 class GRADSTAB_API NormMethod {
  public:
   NormMethod() = default;
@@ -58,8 +58,8 @@ class GRADSTAB_API NormMethod {
   NormMethod& operator=(const NormMethod&) = delete;
   virtual ~NormMethod();
 
-  /// Lower-case letters, digits and '_'; none of the library's own. State is saved under it. Asked for once,
-  /// as are needs, settings and version.
+  /// Lower-case letters, digits and '_'; not the name of a method of the library. State is saved under it.
+  /// Called once, as are needs, settings and version.
   virtual std::string name() const = 0;
   virtual NormMethodNeeds needs() const { return {}; }
   virtual std::vector<NormMethodSetting> settings() const { return {}; }
@@ -67,27 +67,27 @@ class GRADSTAB_API NormMethod {
   /// Starts afresh with units 0 to `count` - 1.
   virtual void reset(std::size_t count) = 0;
 
-  /// Sets the factor of each of these units, in growing order. Not there are units without a gradient and
-  /// those that hold no finite part, which the non-finite policy deals with.
+  /// Sets the factor of each of these units, which come in growing order. Units without a gradient are left
+  /// out, and so are those without any finite part, which the non-finite policy handles.
   virtual Status decide(std::span<UnitStep> units) = 0;
 
-  /// What it remembers beside what belongs to a unit, with the same names in the same order at all times.
-  /// The library also saves and loads in every step, to undo one that fails.
+  /// The state that belongs to no unit, with the same names in the same order at all times. The library also
+  /// saves and loads in every step, to undo one that fails.
   virtual std::vector<MethodValues> save() const { return {}; }
-  /// Restores what `save` gave. `version` is that of the method that has saved it, at most today's; of
-  /// today's version the names are right, the number of values and the values are not yet checked.
+  /// Restores what `save` gave. `version` is that of the method that saved it, at most the present one. If it
+  /// is the present one, the names are right; the number of values and the values have not been checked.
   virtual Status load(std::span<const MethodValues> values, std::int32_t version);
 
-  /// The same of one unit, under names that `save` does not have.
+  /// The same for one unit, under names that `save` does not have.
   virtual std::vector<MethodValues> save_unit(std::size_t) const { return {}; }
   virtual Status load_unit(std::size_t unit, std::span<const MethodValues> values, std::int32_t version);
 
-  /// Of what is saved; at least 1. A state of a later version is refused.
+  /// The version of what is saved; at least 1. A state of a later version is refused.
   virtual std::int32_t version() const { return 1; }
 };
 
 /// A transform of that method. It fails in `init` if the method has no proper name, or stands behind an
-/// element-wise one in a chain: that one would have changed the gradients before this one can fail.
+/// element-wise method in a chain, which would already have changed the gradients when this one fails.
 GRADSTAB_API GradientTransform norm_method(std::unique_ptr<NormMethod> method);
 
 }  // namespace gradstab

@@ -20,13 +20,13 @@
 
 namespace gradstab {
 
-// Every optimizer has its options, with the name that texts and messages call it by; beside them
-// `visit_presets`, which calls visit(defaults, summary, name in recorded cases where that is another) for
-// each name that it is made by, and `visit_settings`; and a place in OptimizerOptions. An optimizer that
-// lacks one of them does not compile.
+// Every optimizer has an options struct with its name in texts and messages, two functions beside the struct,
+// and a place in OptimizerOptions. The functions are `visit_settings` and `visit_presets`; the latter calls
+// visit(defaults, summary, name in recorded cases if that is different) for each name under which the
+// optimizer can be made. An optimizer that lacks one of them does not compile.
 
-/// Stochastic gradient descent, as torch.optim.SGD: the buffer of the first step is the gradient itself, not
-/// damped.
+/// Stochastic gradient descent, as torch.optim.SGD: the buffer of the first step is the gradient itself,
+/// without dampening.
 struct SgdOptions {
   double lr = 1e-3;           ///< learning rate, at least 0
   double momentum = 0.0;      ///< at least 0
@@ -51,7 +51,7 @@ constexpr void visit_settings(std::type_identity<SgdOptions>, Visit visit) {
   visit(Setting{"dampening", "part of the gradient that does not enter the buffer; 0 with nesterov", kFinite},
         &Options::dampening);
   visit(Setting{"weight_decay", "L2: added to the gradient", kFiniteNotNegative}, &Options::weight_decay);
-  visit(Setting{"nesterov", "look ahead along the momentum, which must be above 0"}, &Options::nesterov);
+  visit(Setting{"nesterov", "Nesterov momentum; needs momentum above 0"}, &Options::nesterov);
 }
 
 /// Adam (weight decay as L2) and AdamW (`decoupled`), with AMSGrad by option, as torch.optim.Adam and AdamW.
@@ -63,8 +63,8 @@ struct AdamOptions {
   double weight_decay = 0.0;
   bool decoupled = false;  ///< weight decay shrinks the parameter instead of joining the gradient
   bool amsgrad = false;    ///< divide by the largest second moment so far
-  /// Stable-SPAM's momentum reset: at every step of a parameter that this divides, its moments start afresh,
-  /// that of AMSGrad included, and so does their bias correction. 0: never.
+  /// Stable-SPAM's momentum reset: at every step of a parameter whose number is a multiple of this, its
+  /// moments start afresh, that of AMSGrad included, and so does their bias correction. 0: never.
   std::int64_t reset_interval = 0;
   /// Under `released` the step of a reset still uses and then drops the old moments, with a bias correction
   /// that has begun anew, and AMSGrad's maximum stays. `parameter_state` shows the old ones until the next
@@ -79,7 +79,8 @@ struct AdamOptions {
     return options;
   }
 
-  /// What Stable-SPAM (arXiv 2502.17055v1) has behind chain(adaptive_value_clip(), adaptive_norm()).
+  /// The optimizer of Stable-SPAM (arXiv 2502.17055v1), to be used behind chain(adaptive_value_clip(),
+  /// adaptive_norm()).
   static constexpr AdamOptions stable_spam() {
     AdamOptions options;
     options.decoupled = true;
@@ -165,8 +166,8 @@ constexpr std::span<const std::string_view> names_of(AdamMiniUnit) noexcept {
   return kAdamMiniUnitNames;
 }
 
-/// Adam-mini (arXiv 2406.16793), version 1.1.1's partition by parameter name: see docs/methods.md. Decoupled
-/// weight decay, none where the name contains "norm", "ln" or "bias".
+/// Adam-mini (arXiv 2406.16793), version 1.1.1's partition by parameter name: see docs/optimizers.md.
+/// Decoupled weight decay, none where the name contains "norm", "ln" or "bias".
 struct AdamMiniOptions {
   double lr = 1e-3;
   double beta1 = 0.9;
@@ -299,7 +300,7 @@ struct OptimizerRunOptions {
 };
 
 /// An optimizer with a gradient transform in front. The factors that the transform decides on are folded into
-/// the update, so that a step reads every gradient twice (once from cache, where its batch fits) and writes
+/// the update, so that a step reads every gradient twice (once from cache, if its batch fits) and writes
 /// none. Element-wise methods (`clip_by_value`, `spike_aware_clip`, `adaptive_value_clip`) are the exception:
 /// they rewrite the gradients in place, and what follows them is folded into the update.
 ///
@@ -322,10 +323,10 @@ class GRADSTAB_API Optimizer {
   /// Drops parameters and state; the optimizer is as before `init`.
   void unbind() noexcept;
 
-  /// Continues after parameters were added or regrouped: what is known of names that stay is kept. Without
+  /// Continues after parameters were added or regrouped: the state of names that stay is kept. Without
   /// groups all parameters have the settings that group 0 has now. The positions in `fresh` start afresh:
   /// their name now stands for another parameter, perhaps of another shape. An error leaves everything as it
-  /// was. Only where memory is too short to restore the old state, `rebind` and `load` leave the optimizer
+  /// was. Only if memory is too short to restore the old state, `rebind` and `load` leave the optimizer
   /// uninitialised.
   Status rebind(ParameterSet parameters, const std::vector<OptimizerGroup>& groups = {},
                 std::span<const std::size_t> fresh = {});
@@ -335,17 +336,17 @@ class GRADSTAB_API Optimizer {
   /// gradients) or bfloat16 and dense in memory; gradients may have any strides and, unless float64, any
   /// dtype. The first step of a parameter allocates its state; later ones allocate nothing.
   ///
-  /// Errors leave parameters, gradients and state as they were. Where the report says `skip_step`, nothing
-  /// was done either.
+  /// Errors leave parameters, gradients and state as they were. If the report says `skip_step`, nothing was
+  /// done either.
   Result<StepReport> step(std::span<const TensorRef> parameters, std::span<const TensorRef> gradients,
                           std::optional<std::int64_t> step = {});
 
-  /// `step` in two parts, for sharded parameters, registered in the shape of this process's part. `measure`
-  /// has the arguments of `step`; then `squared_norms` has one number per parameter, 0 without a gradient.
-  /// The caller replaces them by sums over the processes, and by kNoGradient where none of them has one.
-  /// `finish` decides on them, which gives the same factors in every process, and updates what is here; the
-  /// memory given to `measure` must still be there. Another step, measurement, set of parameters or state in
-  /// between discards the measurement.
+  /// `step` in two parts, for sharded parameters, which are registered in the shape of this process's part.
+  /// `measure` has the arguments of `step`; then `squared_norms` has one number per parameter, 0 without a
+  /// gradient. The caller replaces them by sums over the processes, and by kNoGradient where none of them has
+  /// one. `finish` decides on them, which gives the same factors in every process, and updates what is here;
+  /// the memory given to `measure` must still be there. Another step, measurement, set of parameters or state
+  /// in between discards the measurement.
   ///
   /// Squares of float64 gradients leave the range above norms of 1e154, which then count as not finite.
   /// Errors beside those of `step`: a transform that looks at more than the norms of whole tensors;
@@ -367,9 +368,9 @@ class GRADSTAB_API Optimizer {
   /// if it is given the same gradient memory. The gradient must not change in between.
   Status measure_one(std::size_t index, const TensorRef& gradient);
 
-  /// What the last `step` saw, under policy `raise` also where it returned `non_finite`. Without tensors
-  /// where it was refused for another reason; every tensor absent before the first one. `step_one` and
-  /// `measure_one` write into the same memory.
+  /// What the last `step` saw, under policy `raise` also if it returned `non_finite`. Without tensors if it
+  /// was refused for another reason; every tensor absent before the first one. `step_one` and `measure_one`
+  /// write into the same memory.
   const StepReport& report() const noexcept;
 
   const ParameterSet& parameters() const noexcept;
@@ -383,29 +384,29 @@ class GRADSTAB_API Optimizer {
   /// optimizer may change; AMSGrad and momentum only before the first step. Errors change nothing.
   Result<OptimizerOptions> options(std::size_t group = 0) const;
   Status set_options(std::size_t group, OptimizerOptions options);
-  /// The learning rate of all groups, or of one. Errors: not finite, or negative.
+  /// Sets the learning rate of all groups, or of one. Errors: a rate that is not finite, or negative.
   Status set_lr(double lr);
   Status set_lr(std::size_t group, double lr);
 
-  /// What the methods of the transform remember.
+  /// The state of the transform's methods.
   std::vector<MethodState> transform_state() const;
 
   /// State of the transform and of every parameter as bytes (docs/state-format.md). Settings are not part of
   /// it.
   Result<std::vector<std::byte>> save() const;
-  /// Into an optimizer of the same kind and transform over parameters of the same names and shapes, in any
-  /// order. `names`, unless empty, are what the saved parameters, in the order of `saved_parameters`, are
-  /// called here. An error leaves the state as it was.
+  /// Restores such a state into an optimizer of the same kind and transform over parameters of the same names
+  /// and shapes, in any order. `names`, unless empty, are the names here of the saved parameters, in the
+  /// order of `saved_parameters`. An error leaves the state as it was.
   Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {});
 
-  /// What the transform remembers of one parameter, and its way back: as of GradientTransform.
+  /// The transform's state of one parameter, and how to restore it: as in GradientTransform.
   Result<std::vector<ParameterStatistic>> statistics(std::size_t index) const;
   Status set_statistics(std::span<const std::vector<ParameterStatistic>> of_parameters);
 
   /// State of one parameter for exchange with other optimizers, in the memory order of the parameter:
   /// exp_avg, exp_avg_sq and max_exp_avg_sq of Adam, the momentum buffer of SGD and Lion; of Adam-mini
   /// exp_avg and one second moment per unit. `values` are float32 for float32 and bfloat16 parameters,
-  /// float64 for float64 ones. Before the first step there are none, and setting none starts afresh.
+  /// float64 for float64 ones. Before the first step there are no values, and setting none starts afresh.
   struct ParameterState {
     std::int64_t step = 0;
     std::vector<std::vector<double>> values;

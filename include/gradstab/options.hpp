@@ -1,9 +1,9 @@
-// Settings. What a setting is, and those of GradientStabilizer: what shares norm moments, whose form of a
-// method is meant, and StabilizerOptions.
+// What a setting is, and the settings of GradientStabilizer: Units (what shares norm moments), Compat (whose
+// form of a method is meant) and StabilizerOptions.
 //
-// A list stands beside each options struct, of what its fields mean and may be. Validation, saved states,
-// texts such as "zclip(z_threshold=3)", the C interface, the Python package, the command line and the tables
-// of the documents all read the settings from these lists.
+// Beside each options struct stands a list that says what its fields mean and which values they may have.
+// Validation, saved states, texts such as "zclip(z_threshold=3)", the C interface, the Python package, the
+// command line and the tables of the documents all read the settings from these lists.
 #pragma once
 
 #include <concepts>
@@ -51,15 +51,15 @@ inline constexpr Range kAtLeastOne{"at least 1", 1.0};
 
 /// Everything that is known about one field of an options struct.
 struct Setting {
-  std::string_view name;            ///< that of the field
+  std::string_view name;            ///< the name of the field
   std::string_view help;            ///< what it means, in a line
   Range range = {};                 ///< of numbers and counts
   std::string_view formerly = {};   ///< an older name that still works in texts
-  std::string_view published = {};  ///< its name in the authors' code and in recorded cases, where another
-  bool label = false;  ///< it changes what a report says and nothing else, so that states do not hold it
+  std::string_view published = {};  ///< its name in the authors' code and in recorded cases, if different
+  bool label = false;               ///< it changes only what a report says, so states do not hold it
 };
 
-/// An options struct with a list, which is a function beside the struct:
+/// An options struct with a list of settings. The list is a function beside the struct:
 ///
 ///   template <class Visit>
 ///   constexpr void visit_settings(std::type_identity<XOptions>, Visit visit) {
@@ -105,8 +105,8 @@ constexpr bool choice_named(std::string_view name, T& value) noexcept {
   return false;
 }
 
-/// Where a method as its authors released it does what nobody would want, there is a choice. docs/methods.md
-/// lists each difference with its reason.
+/// If a method as its authors released it does something that nobody would want, this chooses between the two
+/// forms. docs/methods.md lists each difference with its reason.
 enum class Compat : std::uint8_t {
   robust,    ///< zero and non-finite norms enter no statistics
   released,  ///< the authors' behaviour, defects included
@@ -136,7 +136,7 @@ constexpr std::span<const std::string_view> names_of(Granularity) noexcept {
 GRADSTAB_API std::string_view to_string(Granularity granularity) noexcept;
 
 /// Tensors that share moments: those whose name matches one of the patterns. In a pattern `*` stands for any
-/// characters, also none; everything else stands for itself.
+/// number of characters, including none; everything else stands for itself.
 struct UnitGroup {
   std::string name;
   std::vector<std::string> patterns;
@@ -148,7 +148,7 @@ struct UnitGroup {
 /// its elements are multiplied by the same number, so that the direction of the unit's gradient is kept.
 struct Units {
   Granularity granularity = Granularity::tensor;
-  std::vector<UnitGroup> groups = {};  ///< for Granularity::group; the first group that matches a name has it
+  std::vector<UnitGroup> groups = {};  ///< for Granularity::group; a name is in the first group that matches
 
   static Units per_tensor() { return {}; }
   static Units per_row() { return {.granularity = Granularity::row}; }
@@ -176,18 +176,18 @@ constexpr void visit_settings(std::type_identity<Units>, Visit visit) {
 struct StabilizerOptions {
   double gamma1 = 0.6;    ///< decay of the first moment of the gradient norm, in [0, 1)
   double gamma2 = 0.999;  ///< decay of the second moment of the gradient norm, in [0, 1)
-  /// Added to the root of the second moment and a floor of the raw norm, as in the authors' code. Absolute,
-  /// so any value above 0 breaks scale invariance for norms near it; 0 is safe here because a zero norm never
-  /// reaches the division.
+  /// Added to the root of the second moment, and a floor of the raw norm, as in the authors' code. It is
+  /// absolute, so any value above 0 breaks scale invariance for norms near it; 0 is safe here because a zero
+  /// norm never reaches the division.
   double epsilon = 0.0;
   bool bias_correction = true;  ///< divide each moment by one minus decay to the step count
   /// A norm above `spike_ratio` times the root of the bias-corrected second moment before it is flagged as a
   /// gradient spike in the report. Only a label: it changes nothing.
   double spike_ratio = 4.0;
   /// Robust moments, this project's own addition to the method: 0 switches them off (the published rule);
-  /// above 1, what of a norm enters the moments is limited to about `robust_kappa` times their bias-corrected
-  /// mean, so that one spike cannot suppress the tensor afterwards and, with bias correction, no norm is
-  /// stabilized to more than gamma1 + (1 - gamma1) robust_kappa. See docs/methods.md.
+  /// above 1, a norm enters the moments as at most about `robust_kappa` times their bias-corrected mean, so
+  /// that one spike cannot suppress the tensor afterwards and, with bias correction, no norm is stabilized to
+  /// more than gamma1 + (1 - gamma1) robust_kappa. See docs/methods.md.
   double robust_kappa = 0.0;
 
   /// Algorithm 1 of the paper: no bias correction. The first step then has a stabilized norm of
@@ -198,15 +198,15 @@ struct StabilizerOptions {
     return options;
   }
 
-  /// The authors' code to the letter: bias correction and an absolute epsilon of 1e-12.
+  /// Exactly the authors' code: bias correction and an absolute epsilon of 1e-12.
   static constexpr StabilizerOptions released() {
     StabilizerOptions options;
     options.epsilon = 1e-12;
     return options;
   }
 
-  /// The default form with robust moments. 3 is the value that was tried; smaller ones bound a spike's step
-  /// more tightly, larger ones leave more of the published rule.
+  /// The default form with robust moments. 3 is the value that was tested; smaller ones bound a spike's step
+  /// more tightly, larger ones are closer to the published rule.
   static constexpr StabilizerOptions robust(double kappa = 3.0) {
     StabilizerOptions options;
     options.robust_kappa = kappa;

@@ -1,5 +1,5 @@
-// Tensors of somebody else: their element types, where one is, what memory it shares, and the names and
-// shapes that state is keyed by.
+// Tensors that the caller owns: their element types, references to their memory, and the names and shapes by
+// which state is keyed.
 #pragma once
 
 #include <bit>
@@ -93,7 +93,7 @@ constexpr std::int64_t element_count(std::span<const std::int64_t> sizes) noexce
 }
 
 /// Whether two elements are the same memory (for example by a stride of 0), as far as strides tell. Such a
-/// tensor can be read and not be written.
+/// tensor can be read, but not written.
 GRADSTAB_API bool overlaps_itself(const TensorRef& tensor) noexcept;
 
 struct Parameter {

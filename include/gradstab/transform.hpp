@@ -1,4 +1,4 @@
-// GradientTransform: measure, decide, apply. What a step saw and did, and what methods remember.
+// GradientTransform: measure, decide, apply. Reports of what a step saw and did, and the state of methods.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@ namespace gradstab {
 /// One tensor in one step.
 struct TensorReport {
   double raw_norm = 0.0;  ///< Euclidean norm of the gradient as it came in; NaN or infinite if an element is
-  /// What the gradient was (or, where pending, will be) multiplied by. After an element-wise method: norm
-  /// after over norm before.
+  /// The number that the gradient was (or, while pending, will be) multiplied by. After an element-wise
+  /// method: the norm after it divided by the norm before.
   double factor = 1.0;
   bool present = false;  ///< there was a gradient
   bool finite = true;    ///< the gradient held neither NaN nor Inf
@@ -33,16 +33,16 @@ struct TensorReport {
   double norm() const noexcept { return zeroed ? 0.0 : raw_norm * (factor < 0 ? -factor : factor); }
 };
 
-/// Stands in place of a squared norm where there is no gradient.
+/// Stands in place of a squared norm if there is no gradient.
 inline constexpr double kNoGradient = -1.0;
 
-/// One step over all registered parameters, in their order. Views the transform's memory: valid until its
-/// next update.
+/// One step over all registered parameters, in their order. Points into the transform's memory: valid until
+/// its next update.
 struct StepReport {
   std::span<const TensorReport> tensors;
-  /// Where a method works per row: one entry per row of every tensor, and the index of each tensor's first
-  /// row (and, last, the number of all). A tensor's own report then holds the norms of all its rows together,
-  /// its factor being their quotient. Empty otherwise.
+  /// If a method works per row: one entry per row of every tensor, and the index of each tensor's first row
+  /// (and, last, the number of all). A tensor's own report then holds the norms of all its rows together, and
+  /// its factor is their quotient. Empty otherwise.
   std::span<const TensorReport> rows = {};
   std::span<const std::size_t> first_row = {};
   std::int64_t step = 0;         ///< updates made by this transform, this one included
@@ -53,25 +53,25 @@ struct StepReport {
   bool skip_step = false;        ///< policy `skip_step` asks the caller not to run the optimizer
 };
 
-/// One number per unit of the method (tensor, row, group), in their order; a single one where the method
-/// keeps one for all. Empty while there is none, such as the statistics of a warm-up.
+/// One number per unit of the method (tensor, row, group), in their order; a single one if the method keeps
+/// one for all. Empty while there is none, such as the statistics before the end of a warm-up.
 struct StateField {
   std::string_view name;
   std::vector<double> values;
 };
 
-/// For looking at and for comparing with other implementations; `GradientTransform::save` is for restoring.
-/// Names are the letters of docs/methods.md: of `stabilize` "m" and "v", the moments without bias correction,
-/// "k", the norms that entered them, and "skipped".
+/// State to look at, and to compare with other implementations; `GradientTransform::save` is for restoring.
+/// Names are the letters of docs/methods.md: for `stabilize` "m" and "v", the moments without bias
+/// correction, "k", the number of norms that entered them, and "skipped".
 struct MethodState {
   std::string_view method;  ///< "stabilize"
   std::vector<StateField> fields;
 };
 
-/// One of the numbers that restore what methods remember of a parameter; several where a method works per row
-/// or per element.
+/// One of the numbers that restore the methods' state of a parameter; several numbers if a method works per
+/// row or per element.
 struct ParameterStatistic {
-  std::string name;  ///< "0.stabilize.m": of the first method of a chain
+  std::string name;  ///< "0.stabilize.m" for the first method of a chain
   std::vector<double> values;
 
   bool operator==(const ParameterStatistic&) const = default;
@@ -79,14 +79,14 @@ struct ParameterStatistic {
 
 class ChainLink;
 
-/// The parameters of a saved state, of a transform or of an optimizer, in the order in which it has them.
-/// Errors: those of `GradientTransform::load` for what is no such state.
+/// The parameters of a saved state of a transform or an optimizer, in the order of that state. Errors: those
+/// of `GradientTransform::load` for bytes that are not such a state.
 GRADSTAB_API Result<std::vector<Parameter>> saved_parameters(std::span<const std::byte> bytes);
 
 /// What to do with a gradient that holds NaN or Inf. Under every policy but `pass_through` such a value
 /// reaches neither the moments nor the optimizer.
 enum class NonFinitePolicy : std::uint8_t {
-  skip_tensor,   ///< that tensor's gradient becomes zero, its moments stay; the others go on
+  skip_tensor,   ///< that tensor's gradient becomes zero, its moments stay; the others are used
   skip_step,     ///< nothing is changed and the report asks the caller to skip the optimizer's step
   raise,         ///< nothing is changed and `update` returns an error that names the tensors
   pass_through,  ///< the behaviour of the released code: left as it is (stabilize) or multiplied (clipping)
@@ -135,19 +135,19 @@ class GRADSTAB_API GradientTransform {
   /// `step`, where given, must grow from call to call: a second call in the same step, which would update the
   /// moments twice, is then refused. Errors leave gradients and moments as they were: not initialised, wrong
   /// count, shape, dtype or device, a tensor that overlaps itself in memory, under policy `raise` a
-  /// non-finite gradient, and what a method of somebody else's (norm_method.hpp) fails with.
+  /// non-finite gradient, and an error of a user's own method (norm_method.hpp).
   Result<StepReport> update(std::span<const TensorRef> gradients, std::optional<std::int64_t> step = {});
 
   /// The same with the values of the parameters, in the same order and shapes and of any dtype, for methods
-  /// that compare gradients with them (`adaptive_clip`); the others do not look at them. They are only read.
-  /// Without them such a method is refused.
+  /// that compare gradients with them (`adaptive_clip`); other methods do not look at them. They are only
+  /// read. A method that needs them is refused without them.
   Result<StepReport> update(std::span<const TensorRef> gradients, std::span<const TensorRef> parameters,
                             std::optional<std::int64_t> step = {});
 
   /// Makes only the decision, for gradients that are measured and scaled elsewhere, such as sharded ones: one
-  /// squared Euclidean norm per parameter, kNoGradient where it has none. The factors
-  /// are in the report; where it says `zeroed`, the gradient becomes zero whatever it holds. Errors: those of
-  /// `update`, and a method that looks at more than the norms of whole tensors.
+  /// squared Euclidean norm per parameter, kNoGradient for one without a gradient. The factors are in the
+  /// report; if it says `zeroed`, the gradient becomes zero whatever it holds. Errors: those of `update`, and
+  /// a method that looks at more than the norms of whole tensors.
   Result<StepReport> decide(std::span<const double> squared_norms, std::optional<std::int64_t> step = {});
 
   /// Whether all methods use only the Euclidean norms of whole tensors, so that `decide` is
@@ -157,9 +157,9 @@ class GRADSTAB_API GradientTransform {
   /// Whether a method asks for the parameters.
   bool needs_parameters() const noexcept;
 
-  /// What the last update saw, under policy `raise` also where it returned `non_finite`, and where a method
-  /// of somebody else's failed. Without tensors where it was refused for another reason; every tensor absent
-  /// before the first one.
+  /// What the last update saw, under policy `raise` also if it returned `non_finite`, and also if a user's
+  /// own method failed. Without tensors if it was refused for another reason; every tensor absent before the
+  /// first one.
   const StepReport& report() const noexcept;
 
   /// The parameters given to init.
@@ -171,26 +171,26 @@ class GRADSTAB_API GradientTransform {
   /// The name of the backend in use; empty before init.
   std::string_view backend_name() const noexcept;
 
-  /// What the methods remember, in the order of the chain. Views names that live as long as the library.
-  /// Throws Error where a method of somebody else's fails.
+  /// The state of the methods, in the order of the chain. Its names live as long as the library. Throws Error
+  /// if a user's own method fails.
   std::vector<MethodState> state() const;
 
   /// All state as bytes (versioned, checksummed, keyed by parameter name; see docs/state-format.md).
   Result<std::vector<std::byte>> save() const;
 
   /// Restores what `save` wrote, into a transform made and initialised with the same methods, settings and
-  /// parameters; the order of the parameters may differ. `names`, unless empty, are what the saved
-  /// parameters, in the order of `saved_parameters`, are called here. An error leaves the state as it was.
+  /// parameters; the order of the parameters may differ. `names`, unless empty, are the names here of the
+  /// saved parameters, in the order of `saved_parameters`. An error leaves the state as it was.
   Status load(std::span<const std::byte> bytes, std::span<const std::string> names = {});
 
-  /// Continues after parameters were added: state of the names that stay is kept, new names start fresh, and
-  /// so do the positions in `fresh`, whose name now stands for another parameter, perhaps of another shape.
+  /// Continues after parameters were added: state of the names that stay is kept, and new names start afresh.
+  /// So do the positions in `fresh`, whose names now stand for other parameters, perhaps of other shapes.
   Status rebind(ParameterSet parameters, std::span<const std::size_t> fresh = {});
 
-  /// What is remembered of one parameter, complete and exact, for checkpoints that keep state parameter by
-  /// parameter: "updates" (the number of them), and of each method in the chain such as "0.stabilize.m", with
-  /// "0.stabilize.settings", a checksum of its settings. What several parameters share (the statistics of a
-  /// group, or of the model) is repeated for each of them.
+  /// The methods' state of one parameter, complete and exact, for checkpoints that keep state parameter by
+  /// parameter: "updates" (the number of them), and for each method in the chain entries such as
+  /// "0.stabilize.m", with "0.stabilize.settings", a checksum of its settings. What several parameters share
+  /// (the statistics of a group, or of the model) is repeated for each of them.
   Result<std::vector<ParameterStatistic>> statistics(std::size_t index) const;
 
   /// Restores what `statistics` gave, one list per parameter in the registered order; a parameter whose list

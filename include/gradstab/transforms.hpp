@@ -28,11 +28,11 @@ GRADSTAB_API GradientTransform clip_by_global_norm(GlobalNormOptions options);
 GRADSTAB_API GradientTransform clip_by_global_norm(double max_norm);
 
 /// AGC: limits the gradient norm of each unit to a fraction of the unit's parameter norm. Units are the rows
-/// (indices of axis 0) of a tensor, and tensors of rank 0 and 1. Needs one tensor at a time, and the
+/// (indices of axis 0) of a tensor, and whole tensors of rank 0 and 1. Needs one tensor at a time, and the
 /// parameters: see GradientTransform::update. Keeps the direction of each unit. No state.
 GRADSTAB_API GradientTransform adaptive_clip(AdaptiveClipOptions options = {});
 
-/// ZClip: clips all gradients by their global norm where that is far above its running statistics. Needs all
+/// ZClip: clips all gradients by their global norm if that is far above its running statistics. Needs all
 /// tensors. Flags the spikes that it clips.
 GRADSTAB_API GradientTransform zclip(ZClipOptions options = {});
 
@@ -41,7 +41,7 @@ GRADSTAB_API GradientTransform zclip(ZClipOptions options = {});
 GRADSTAB_API GradientTransform adagc(AdaGcOptions options = {});
 
 /// SPAM's element-wise clip as a transform with a second moment of its own (8 bytes per element); the
-/// optimizer of SpamOptions clips by Adam's and needs none. Needs contiguous gradients.
+/// optimizer of SpamOptions uses Adam's second moment instead. Needs contiguous gradients.
 GRADSTAB_API GradientTransform spike_aware_clip(SpikeAwareClipOptions options = {});
 
 /// Stable-SPAM's two transforms, to be chained in this order in front of Adam with
@@ -59,8 +59,8 @@ GRADSTAB_API GradientTransform normalize(NormalizeOptions options, Units units);
 GRADSTAB_API GradientTransform scale_by(ScaleByOptions options);
 GRADSTAB_API GradientTransform scale_by(double factor);
 
-/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. By itself
-/// it is a spike detector that costs one read of the gradients.
+/// Changes nothing and flags gradient spikes by the moments of the norms that reach it in a chain. Alone it
+/// is a spike detector that costs one read of the gradients.
 GRADSTAB_API GradientTransform record_norms(RecordNormsOptions options, Units units);
 GRADSTAB_API GradientTransform record_norms(double spike_ratio = RecordNormsOptions{}.spike_ratio,
                                             Units units = {});

@@ -101,11 +101,14 @@ class SeriesBuilder {
   Result<Series> finish() {
     if (series_.rows() == 0) return refuse("there is no row of numbers below the names of the columns");
     if (missing_ > 0)
-      return Status(StatusCode::corrupt_data,
-                    missing_ == 1
-                        ? first_missing_.message() + ", the only one; fill it in or leave it out"
-                        : fmt::format("{}, the first of {}; fill them in or leave their rows or columns out",
-                                      first_missing_.message(), missing_));
+      return Status(
+          StatusCode::corrupt_data,
+          missing_ == 1
+              ? first_missing_.message() +
+                    ", the only missing one; fill it in, or leave out its row or column"
+              : fmt::format(
+                    "{}, the first of {} missing ones; fill them in, or leave out their rows or columns",
+                    first_missing_.message(), missing_));
     GRADSTAB_RETURN_IF_ERROR(note_constant_channels());
     note_uneven_steps();
     return std::move(series_);
@@ -186,8 +189,8 @@ class SeriesBuilder {
     std::size_t i = 1;
     while (times_[i] - times_[i - 1] == usual->first) ++i;
     series_.notes.push_back(
-        fmt::format("{} of {} steps between rows {} not {}, the first, of {}, before line {}; rows count as "
-                    "evenly spaced",
+        fmt::format("{} of {} steps between rows {} not {}; the first of these is {}, before line {}; rows "
+                    "count as evenly spaced",
                     others, times_.size() - 1, others == 1 ? "is" : "are", step_text(usual->first),
                     step_text(times_[i] - times_[i - 1]), lines_[i]));
   }

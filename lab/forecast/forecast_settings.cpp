@@ -39,10 +39,11 @@ Status validate_forecast(const TrainOptions& options) {
   GRADSTAB_RETURN_IF_ERROR(patch_tst_config(settings, 1).validate());
   GRADSTAB_RETURN_IF_ERROR(corruption_of(settings).validate());
   if (settings.corrupt_level > 0.0 && settings.corrupt_probability == 0.0)
-    return invalid_setting("corrupt_probability", "above 0 where there is a corrupt_level",
+    return invalid_setting("corrupt_probability", "above 0 if corrupt_level is",
                            settings.corrupt_probability);
   if (settings.compat_revin_inverse && !settings.revin_affine)
-    return invalid_setting("compat_revin_inverse", "false without revin_affine, which it is about", "true");
+    return invalid_setting("compat_revin_inverse", "false without revin_affine, whose inverse it changes",
+                           "true");
   if (options.precision != "fp32")
     return invalid_setting("precision", "fp32 for this task", "'" + options.precision + "'");
   return {};

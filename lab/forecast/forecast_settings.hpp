@@ -44,7 +44,7 @@ void visit_settings(Settings& settings, Visit visit) {
   visit("look_back", settings.look_back, "time steps that the model sees");
   visit("horizon", settings.horizon, "time steps that it forecasts");
   visit("window_stride", settings.window_stride,
-        "train on every n-th window, and look at every n-th of the validation part in the middle of a run");
+        "train on every n-th window; evaluations during a run use every n-th window of the validation part");
   visit("layers", settings.layers, "encoder layers");
   visit("width", settings.width, "features of a patch (d_model)");
   visit("heads", settings.heads, "attention heads");
@@ -60,7 +60,7 @@ void visit_settings(Settings& settings, Visit visit) {
   visit("compat_drop_last", settings.compat_drop_last,
         "as the published code: leave out the smaller last batch in training, validation and test");
   visit("compat_revin_inverse", settings.compat_revin_inverse,
-        "as the published code: revin_affine is taken back by gain + 1e-10");
+        "as the published code: invert revin_affine by dividing by gain + 1e-10");
 }
 
 /// Those of a run of this task. Throws std::bad_cast for another task's.

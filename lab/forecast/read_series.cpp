@@ -25,12 +25,11 @@ Result<fs::path> locate_series(std::string_view source, std::span<const std::str
   std::error_code ignored;
   for (const std::string_view place : places)
     if (fs::exists(place, ignored)) return fs::path(place);
-  return Status(
-      StatusCode::io_error,
-      fmt::format("the table of the Earth's orientation is not there; install the Debian package "
-                  "python3-astropy, or take the one file out of it with tools/earth_orientation.sh FILE "
-                  "and pass FILE, or pass a table of your own; looked for '{}'",
-                  fmt::join(places, "', '")));
+  return Status(StatusCode::io_error,
+                fmt::format("the table of the Earth's orientation was not found; install the Debian package "
+                            "python3-astropy, or extract the file from it with tools/earth_orientation.sh "
+                            "FILE and pass FILE, or pass a table of your own; looked for '{}'",
+                            fmt::join(places, "', '")));
 }
 
 Result<Series> read_series(std::string_view source, std::span<const std::string_view> places) {

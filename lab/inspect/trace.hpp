@@ -36,7 +36,7 @@ struct TraceFacts {
   std::string norm_name;          ///< "train/grad_norm"
   std::string loss_name;          ///< empty: it has none
   bool squared = false;           ///< what is logged is the squared norm; records hold the norm
-  std::string averaging;          ///< where a norm is a mean over steps, over which, with the source
+  std::string averaging;          ///< where a norm is not that of one step, what it is, with the source
   std::string clipping;           ///< what is known of the place of clipping, with the source; may be empty
   std::optional<double> clip_at;  ///< the limit of the norm that the run was trained with; 0: none
   std::string optimizer;

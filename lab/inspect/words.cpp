@@ -73,13 +73,15 @@ Section seen(const Findings& findings) {
   s.push_back(stride_sentence(findings));
   s.push_back(clipping_sentence(findings));
   s.push_back(optimizer_sentence(findings));
-  if (!facts.averaging.empty()) s.push_back(fmt::format("A norm is the mean over {}.", facts.averaging));
+  if (!facts.averaging.empty()) s.push_back(fmt::format("A norm is {}.", facts.averaging));
   if (o.nonfinite > 0) {
     s.push_back(
         fmt::format("{} no finite number. With loss scaling (fp16) single ones are its overflow check.",
                     count_of(o.nonfinite, "norm is", "norms are")));
   }
-  if (o.zeros > 0) s.push_back(fmt::format("{} zero.", count_of(o.zeros, "norm is", "norms are")));
+  if (o.zeros > 0)
+    s.push_back(
+        fmt::format("{} zero; medians are those of the others.", count_of(o.zeros, "norm is", "norms are")));
   if (facts.fell_back > 0) {
     s.push_back(
         fmt::format("The steps fall back {}: the run went on from an earlier one. Records are taken in the "

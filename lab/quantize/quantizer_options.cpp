@@ -17,7 +17,7 @@ Status invalid(std::string message) {
 template <class Choice>
 Status choice(const char* name, Choice last, Choice value) {
   if (value <= last) return {};
-  return invalid(fmt::format("{} is no known choice, got value {}", name, static_cast<int>(value)));
+  return invalid(fmt::format("{} has no such choice, got value {}", name, static_cast<int>(value)));
 }
 
 }  // namespace

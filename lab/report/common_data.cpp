@@ -50,7 +50,7 @@ std::string data_that_differ(std::span<const RunRecord> runs) {
   const bool other_sum = std::ranges::any_of(runs, [&](const RunRecord& run) {
     return run.data.value("sha256", json()) != first.data.value("sha256", json());
   });
-  if (names.empty() && other_sum) return "what was read from the same data";
+  if (names.empty() && other_sum) return "the content of the data";
   return fmt::format("{}", fmt::join(names, ", "));
 }
 

@@ -159,8 +159,8 @@ void add_cautions(RunGroup& group, std::span<const RunRecord> runs) {
   for (const std::size_t run : group.runs) {
     if (runs[run].settings.contains("seed") && !seeds.insert(seed_text(runs[run])).second) {
       group.cautions.push_back(
-          fmt::format("{} holds seed {} more than once: its spread is not one over seeds.", group.label,
-                      seed_text(runs[run])));
+          fmt::format("{} holds seed {} more than once, so its spread is not a spread over seeds.",
+                      group.label, seed_text(runs[run])));
       break;
     }
   }

@@ -50,7 +50,7 @@ double score_beside(const RunFigures& figures, const RunRecord& reference) {
   return figures.tested ? kNoValue : score_at(reference, figures.score_step);
 }
 
-void take_summary(const RunSummary& summary, const RunRecord& run, RunFigures& figures) {
+void set_from_summary(const RunSummary& summary, const RunRecord& run, RunFigures& figures) {
   figures.values = summary.final;
   figures.tested = summary.tested;
   figures.spikes = summary.spikes;
@@ -65,7 +65,7 @@ void take_summary(const RunSummary& summary, const RunRecord& run, RunFigures& f
   }
 }
 
-void take_metrics(const RunRecord& run, RunFigures& figures) {
+void set_from_metrics(const RunRecord& run, RunFigures& figures) {
   if (!run.evaluations.empty()) {
     figures.values = run.evaluations.back().values;
     figures.score_step = run.evaluations.back().step;
@@ -286,9 +286,9 @@ RunFigures figures_of(const RunRecord& run, const RunRecord& reference) {
   RunFigures figures;
   figures.state = state_of(run);
   if (run.summary) {
-    take_summary(*run.summary, run, figures);
+    set_from_summary(*run.summary, run, figures);
   } else {
-    take_metrics(run, figures);
+    set_from_metrics(run, figures);
   }
   for (const StepPoint& point : run.steps) {
     if (std::isfinite(point.grad_norm) && !(point.grad_norm <= figures.largest_norm)) {

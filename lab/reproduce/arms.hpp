@@ -8,6 +8,9 @@
 
 namespace gradstab::lab {
 
+/// The arm that everything is about: GradientStabilizer as published.
+inline constexpr const char* kMethod = "stabilize";
+
 /// none, clip_by_value, clip, adaptive_clip, zclip, stabilize: the rows of the paper's tables. robust: the
 /// method with robust moments. normalize, beta2 (no method, beta2 0.95) and scale (all gradients times 5):
 /// controls that a method should beat. clip_half: norm clip as the recipe of reinforcement learning has it.

@@ -7,7 +7,9 @@ namespace gradstab::lab::assets {
 
 /// The body of an item's page, with `{{name}}` placeholders.
 extern const std::string_view item_html;
-/// Its script: the charts.
-extern const std::string_view item_js;
+/// The body of the page that says what decides.
+extern const std::string_view decides_html;
+/// The script of both: the charts.
+extern const std::string_view charts_js;
 
 }  // namespace gradstab::lab::assets

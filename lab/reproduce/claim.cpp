@@ -1,8 +1,28 @@
 #include "lab/reproduce/claim.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include "lab/reproduce/arms.hpp"
+#include "lab/reproduce/claims.hpp"
 
 namespace gradstab::lab {
+
+std::span<const Margin> all_margins() {
+  static constexpr std::array kMargins = {Margin{kNats, 0.02, false, "0.02 nats"},
+                                          Margin{kPoints, 0.5, false, "0.5 percentage points"},
+                                          Margin{kMse, 0.01, true, "1 % of the MSE without any method"},
+                                          Margin{kReturn, 100.0, false, "a return of 100"}};
+  return kMargins;
+}
+
+double margin_of(std::string_view unit, double reference) {
+  const auto margins = all_margins();
+  const auto found = std::ranges::find(margins, unit, &Margin::unit);
+  if (found == margins.end()) return kNoValue;
+  return found->relative ? found->value * std::abs(reference) : found->value;
+}
 
 Effect compared(Measure measure, const std::string& arm, const std::string& rival, const std::string& label,
                 const Settings& where) {

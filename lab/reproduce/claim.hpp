@@ -1,7 +1,9 @@
 // What an item is asked: statements about effects that hold or do not.
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lab/reproduce/measures.hpp"
@@ -23,6 +25,18 @@ struct Effect {
   double offset = 0.0;
   bool control = false;  ///< shown, but not part of the verdict
 };
+
+/// A difference within it, on both sides of zero, does not matter. Stated with the claims, before there are
+/// runs to judge: 0.02 nats is what several of them call no loss.
+struct Margin {
+  std::string_view unit;  ///< of effects
+  double value = 0.0;
+  bool relative = false;  ///< a share of the mean score without any method, whose scale depends on the data
+  std::string_view text;  ///< "0.02 nats"
+};
+std::span<const Margin> all_margins();
+/// `reference` is that mean score. NaN for a unit that has no margin.
+double margin_of(std::string_view unit, double reference);
 
 /// The source of a claim that is not the paper's.
 inline constexpr const char* kOurs = "ours, not the paper's";

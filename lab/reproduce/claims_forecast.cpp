@@ -3,9 +3,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kMse = "MSE";
-constexpr const char* kMethod = "stabilize";
-const std::vector<std::string> kRivals = {"none", "clip_by_value", "clip", "adaptive_clip", "zclip"};
 const std::vector<std::string> kControls = {"normalize", "beta2", "robust"};
 
 Settings at_level(const std::string& level) {

@@ -4,8 +4,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kNats = "nats per token";
-
 /// A disturbance and the contexts that have it.
 struct Disturbance {
   std::string key;
@@ -54,21 +52,21 @@ std::vector<Claim> spike_injection_claims() {
   const std::vector<std::string> controls = {"normalize", "beta2"};
   return {
       {"Spikes cost the published rule less loss than they cost without it", kOurs, kNats,
-       lower_prices("stabilize", {"none"}, {}, spikes)},
+       lower_prices(kMethod, {"none"}, {}, spikes)},
       {"Spikes cost the published rule less loss than any rival", kOurs, kNats,
-       lower_prices("stabilize", rivals, controls, spikes)},
+       lower_prices(kMethod, rivals, controls, spikes)},
       {"With robust moments they cost less than with the published rule", kOurs, kNats,
-       lower_prices("robust", {"stabilize"}, controls, spikes)},
+       lower_prices("robust", {kMethod}, controls, spikes)},
       {"With robust moments, at most 0.02 nats",
        kOurs,
        "nats per token, less 0.02",
        {price_below(0.02, "robust", "robust moments", spikes)}},
       {"Spikes throw the published rule back by fewer updates than any rival", kOurs, "updates",
-       against(lost_updates, "stabilize", rivals, controls)},
+       against(lost_updates, kMethod, rivals, controls)},
       {"With robust moments by fewer updates than the published rule", kOurs, "updates",
-       against(lost_updates, "robust", {"stabilize"}, controls)},
+       against(lost_updates, "robust", {kMethod}, controls)},
       {"Lower loss than every rival although there are spikes", kOurs, kNats,
-       against(mean_score, "stabilize", rivals, controls, {{spikes.key, spikes.value}})},
+       against(mean_score, kMethod, rivals, controls, {{spikes.key, spikes.value}})},
   };
 }
 
@@ -81,7 +79,7 @@ std::vector<Claim> freeze_claims() {
     for (const char* size : {"10", "100", "1000"}) {
       const Disturbance spike{"spike", size, {{"optimizer", optimizer}}};
       const std::string label = std::string("a spike of ") + size;
-      cheaper.push_back(lower_price("robust", "stabilize", spike, label));
+      cheaper.push_back(lower_price("robust", kMethod, spike, label));
       unharmed.push_back(price_below(0.02, "robust", label, spike));
     }
     claims.push_back(
@@ -90,7 +88,7 @@ std::vector<Claim> freeze_claims() {
     claims.push_back({"Behind " + shown + ", it throws training back by fewer updates with robust moments",
                       kOurs,
                       "updates",
-                      {compared(lost_updates, "robust", "stabilize", "in the mean over the spikes",
+                      {compared(lost_updates, "robust", kMethod, "in the mean over the spikes",
                                 {{"optimizer", optimizer}})}});
     claims.push_back({"Behind " + shown + ", with robust moments one spike costs at most 0.02 nats", kOurs,
                       "nats per token, less 0.02", std::move(unharmed)});
@@ -109,13 +107,13 @@ std::vector<Claim> instability_claims() {
   std::vector<Effect> larger_gain;
   for (const auto& [regime, label] : harsh) {
     const Settings where = {{"regime", regime}};
-    for (Effect& effect : against(mean_score, "stabilize", {"none", "clip"}, {"normalize", "beta2"}, where)) {
+    for (Effect& effect : against(mean_score, kMethod, {"none", "clip"}, {"normalize", "beta2"}, where)) {
       effect.label = label + ", " + effect.label;
       lower.push_back(std::move(effect));
     }
-    fewer_spikes.push_back(compared(loss_spike_count, "stabilize", "none", label, where));
-    Effect gain = compared(mean_score, "stabilize", "none", label, where);
-    for (Term term : compared(mean_score, "stabilize", "none", "", calm).terms) {
+    fewer_spikes.push_back(compared(loss_spike_count, kMethod, "none", label, where));
+    Effect gain = compared(mean_score, kMethod, "none", label, where);
+    for (Term term : compared(mean_score, kMethod, "none", "", calm).terms) {
       term.weight = -term.weight;
       gain.terms.push_back(std::move(term));
     }
@@ -125,7 +123,7 @@ std::vector<Claim> instability_claims() {
       {"Where training is calm, at most 0.01 nats worse than without it",
        kOurs,
        "nats per token, less 0.01",
-       {{"calm", compared(mean_score, "stabilize", "none", "", calm).terms, -0.01}}},
+       {{"calm", compared(mean_score, kMethod, "none", "", calm).terms, -0.01}}},
       {"Where it is not, lower loss than without it and with norm clip", kOurs, kNats, std::move(lower)},
       {"Where it is not, fewer loss spikes than without it", kOurs, "updates", std::move(fewer_spikes)},
       {"It gains more there than where training is calm", kOurs, kNats, std::move(larger_gain)},
@@ -138,14 +136,14 @@ std::vector<Claim> nan_injection_claims() {
       {"NaNs cost the method, which skips the tensor, at most 0.02 nats",
        kOurs,
        "nats per token, less 0.02",
-       {price_below(0.02, "stabilize", "published rule", nan),
+       {price_below(0.02, kMethod, "published rule", nan),
         price_below(0.02, "robust", "robust moments", nan)}},
       {"Skipping the tensor costs no more than skipping the step",
        kOurs,
        kNats,
-       {lower_price("stabilize", "stabilize-skip_step", nan, "published rule")}},
+       {lower_price(kMethod, "stabilize-skip_step", nan, "published rule")}},
       {"A NaN that reaches the optimizer costs more", kOurs, kNats,
-       lower_prices("stabilize", {"none", "clip", "zclip"}, {"normalize", "beta2"}, nan)},
+       lower_prices(kMethod, {"none", "clip", "zclip"}, {"normalize", "beta2"}, nan)},
   };
 }
 

@@ -1,13 +1,6 @@
 #include "lab/reproduce/claims.hpp"
 
 namespace gradstab::lab {
-namespace {
-
-constexpr const char* kNats = "nats per token";
-constexpr const char* kMethod = "stabilize";
-
-}  // namespace
-
 std::vector<Claim> figure_1_claims() {
   return {
       {"Norm explosions vanish: fewer norm spikes of the raw gradient", "the paper's figure 1", "updates",

@@ -3,10 +3,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kReturn = "return lost";
-constexpr const char* kMethod = "stabilize";
-const std::vector<std::string> kRivals = {"none", "clip_by_value", "clip", "adaptive_clip", "zclip"};
-const std::vector<std::string> kClips = {"clip_by_value", "clip", "adaptive_clip", "zclip"};
 /// The recipe's own clip is none of the paper's six.
 const std::vector<std::string> kBeside = {"clip_half", "normalize", "beta2", "robust"};
 

@@ -4,10 +4,6 @@
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kPoints = "percentage points of top-1 lost";
-constexpr const char* kMethod = "stabilize";
-const std::vector<std::string> kRivals = {"none", "clip_by_value", "clip", "adaptive_clip", "zclip"};
-const std::vector<std::string> kClips = {"clip_by_value", "clip", "adaptive_clip", "zclip"};
 const std::vector<std::string> kControls = {"normalize", "scale", "robust"};
 
 Settings at(const std::string& model, const std::string& weight_decay) {

@@ -3,10 +3,6 @@
 #include <algorithm>
 
 namespace gradstab::lab {
-Settings joined(Settings first, const Settings& second) {
-  first.insert(first.end(), second.begin(), second.end());
-  return first;
-}
 
 std::string_view to_string(Scale scale) {
   return kScaleNames.at(static_cast<std::size_t>(scale));

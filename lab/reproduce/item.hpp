@@ -15,9 +15,6 @@ namespace gradstab::lab {
 /// Settings of runs, as on the command line.
 using Settings = SettingTexts;
 
-/// Both; of a key that both have, the second counts.
-Settings joined(Settings first, const Settings& second);
-
 /// How much is computed. smoke: that it works; cpu: two cores, 90 minutes at most; gpu: one H100, an hour at
 /// most; paper: the published setting.
 enum class Scale { smoke, cpu, gpu, paper };
@@ -55,6 +52,7 @@ struct Plan {
   std::string task;  ///< what all of them train: "llm"
   std::vector<Part> parts;
   int seeds = 3;
+  std::vector<int> looks = {};  ///< see Records::looks
 };
 
 /// Contexts that differ in one setting.

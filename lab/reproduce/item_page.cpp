@@ -70,14 +70,15 @@ std::string render_item_page(const Item& item, const Records& records,
        {"says", escape_html(item.says)},
        {"lead", lead(records)},
        {"summary", claim_list(results)},
-       {"rule", escape_html(rule_of_verdicts())},
+       {"rule", escape_html(rule_of(records))},
        {"claims", claims},
        {"failures", failures(records)},
        {"configurations", configurations(item, records)},
        {"definitions", escape_html(measure_definitions(records.measures))},
        {"environment", environment(records)},
        {"command", escape_html(fmt::format("gradstab reproduce {} --scale {}", item.name, records.scale))}});
-  return render_page(title, std::move(body), {{"charts", plot_data(item.plots(), records)}}, assets::item_js);
+  return render_page(title, std::move(body), {{"charts", plot_data(item.plots(), records)}},
+                     assets::charts_js);
 }
 
 }  // namespace gradstab::lab

@@ -24,11 +24,14 @@ std::string effect_row(const EffectResult& effect, const std::string& horizon, i
   std::string seeds;
   for (const double value : effect.by_seed)
     seeds += (seeds.empty() ? "" : "&ensp;") + signed_decimals(value, digits);
-  const std::string interval =
-      std::isfinite(effect.half_width)
-          ? fmt::format("{} to {}", signed_decimals(effect.mean - effect.half_width, digits),
-                        signed_decimals(effect.mean + effect.half_width, digits))
-          : std::string(kNothing);
+  std::string interval(kNothing);
+  if (effect.interval.is_known()) {
+    interval = fmt::format("{} to {}", signed_decimals(effect.interval.low, digits),
+                           signed_decimals(effect.interval.high, digits));
+    // What more seeds would be for.
+    if (effect.verdict == Verdict::undecided)
+      interval += fmt::format("<small>80 % power: {}</small>", decimals(effect.detectable, digits));
+  }
   return fmt::format(
       "<tr{}><th scope=\"row\">{}<small>{}{}</small></th><td "
       "data-value=\"{}\">{}{}</td><td>{}</td><td>{}</td>"
@@ -123,6 +126,7 @@ std::string published_cell(const std::vector<double>& values) {
 std::string verdict_badge(Verdict verdict) {
   const char* const style = verdict == Verdict::reproduced       ? "good"
                             : verdict == Verdict::not_reproduced ? "bad"
+                            : verdict == Verdict::no_difference  ? "same"
                                                                  : "open";
   return fmt::format("<span class=\"state {}\">{}</span>", style, to_string(verdict));
 }
@@ -143,7 +147,8 @@ std::string claim_section(const ClaimResult& result, const TaskInfo& measures) {
          scrolling(
              "<table class=\"numbers effects\"><thead><tr><th scope=\"col\">Effect</th><th "
              "scope=\"col\">Mean<small>below zero supports the claim</small></th><th scope=\"col\">95 % "
-             "interval</th><th scope=\"col\">Seed by seed</th><th "
+             "interval<small>and the effect that would show with a power of 80 %</small></th><th "
+             "scope=\"col\">Seed by seed</th><th "
              "scope=\"col\">Verdict</th></tr></thead><tbody>\n" +
              rows + "</tbody></table>") +
          "</section>\n";

@@ -1,12 +1,16 @@
 #include "lab/reproduce/judge.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <set>
 
 #include "lab/report/grouping.hpp"
+#include "lab/reproduce/looks.hpp"
 #include "lab/reproduce/names.hpp"
 
 namespace gradstab::lab {
@@ -47,21 +51,43 @@ bool has_runs(const Effect& effect, const Records& records, const std::string& h
   });
 }
 
-EffectResult judge_effect(const Effect& effect, const Records& records, const std::string& horizon,
-                          const std::set<int>& seeds) {
+/// Mean over all contexts and seeds of the arm without a method; NaN without any.
+double score_without_method(const Records& records, const std::string& horizon) {
+  std::vector<double> scores;
+  for (const ItemRun& run : records.runs)
+    if (run.horizon == horizon && run.arm == "none") scores.push_back(run.judged_score());
+  return spread_of(scores).mean;
+}
+
+/// What the interval says of an effect, given the margin within which it does not matter.
+Verdict verdict_by(const Interval& interval, double margin) {
+  if (interval.low > -margin && interval.high < margin) return Verdict::no_difference;
+  // All seeds are equal to the last digit, as where neither has a spike.
+  if (interval.low == 0.0 && interval.high == 0.0) return Verdict::no_difference;
+  if (interval.high < 0.0) return Verdict::reproduced;
+  if (interval.low > 0.0) return Verdict::not_reproduced;
+  return Verdict::undecided;
+}
+
+EffectResult judge_effect(const Effect& effect, double margin, const Records& records,
+                          const std::string& horizon, const std::set<int>& seeds) {
   EffectResult result;
   result.label = effect.label;
   result.control = effect.control;
-  for (const int seed : seeds)
-    if (const auto value = value_of(effect, records, horizon, seed)) result.by_seed.push_back(*value);
+  std::vector<double> values;  // NaN where a run of the seed is missing
+  for (const int seed : seeds) values.push_back(value_of(effect, records, horizon, seed).value_or(kNoValue));
+  std::ranges::copy_if(values, std::back_inserter(result.by_seed),
+                       [](double value) { return std::isfinite(value); });
   const Spread spread = spread_of(result.by_seed);
   result.mean = spread.mean;
   result.deviation = spread.deviation;
-  if (spread.finite < 2) return result;
-  const auto count = static_cast<double>(spread.finite);
-  result.half_width = t_quantile(spread.finite - 1) * spread.deviation / std::sqrt(count);
-  if (result.mean + result.half_width < 0.0) result.verdict = Verdict::reproduced;
-  if (result.mean - result.half_width > 0.0) result.verdict = Verdict::not_reproduced;
+  const double error_rate = records.looks.empty() ? kErrorRate : error_rates(records.looks).back();
+  result.detectable = detectable_mean(spread.deviation, spread.finite, error_rate);
+  result.interval = records.looks.empty()
+                        ? interval_of_mean(spread.mean, spread.deviation, spread.finite, kErrorRate)
+                        : interval_over_looks(values, records.looks);
+  // A limit is not a difference, of which a margin speaks.
+  result.verdict = verdict_by(result.interval, effect.offset == 0.0 ? margin : kNoValue);
   return result;
 }
 
@@ -74,17 +100,15 @@ Verdict agreed(const Results& results) {
   return same ? first : Verdict::undecided;
 }
 
-/// Every deciding effect supports the claim, or one of them speaks against it.
+/// Every deciding effect supports the claim, or one of them does not.
 Verdict verdict_of(const std::vector<EffectResult>& effects) {
-  bool any = false;
-  bool all = true;
-  for (const EffectResult& effect : effects) {
-    if (effect.control) continue;
-    if (effect.verdict == Verdict::not_reproduced) return Verdict::not_reproduced;
-    any = true;
-    all = all && effect.verdict == Verdict::reproduced;
-  }
-  return any && all ? Verdict::reproduced : Verdict::undecided;
+  const auto count = [&](Verdict verdict) {
+    return std::ranges::count_if(
+        effects, [&](const EffectResult& effect) { return !effect.control && effect.verdict == verdict; });
+  };
+  for (const Verdict verdict : {Verdict::not_reproduced, Verdict::no_difference, Verdict::undecided})
+    if (count(verdict) > 0) return verdict;
+  return count(Verdict::reproduced) > 0 ? Verdict::reproduced : Verdict::undecided;
 }
 
 Json number_or_null(double value) {
@@ -99,6 +123,8 @@ std::string_view to_string(Verdict verdict) {
       return "reproduced";
     case Verdict::not_reproduced:
       return "not reproduced";
+    case Verdict::no_difference:
+      return "no difference that matters";
     case Verdict::undecided:
       return "undecided";
   }
@@ -115,9 +141,10 @@ std::vector<ClaimResult> judge(const std::vector<Claim>& claims, const Records& 
     for (const std::string& horizon : horizons_in_order(records)) {
       HorizonResult at;
       at.horizon = horizon;
+      at.margin = margin_of(claim.unit, score_without_method(records, horizon));
       for (const Effect& effect : claim.effects) {
         if (has_runs(effect, records, horizon))
-          at.effects.push_back(judge_effect(effect, records, horizon, seeds));
+          at.effects.push_back(judge_effect(effect, at.margin, records, horizon, seeds));
       }
       if (std::ranges::all_of(at.effects, &EffectResult::control)) continue;
       at.verdict = verdict_of(at.effects);
@@ -128,24 +155,44 @@ std::vector<ClaimResult> judge(const std::vector<Claim>& claims, const Records& 
   return results;
 }
 
-std::string_view rule_of_verdicts() {
-  return "Runs are paired by seed: same weights at the start, same order of the data, same held-out data. An "
-         "effect is the difference that a claim is about, so signed that below zero supports the claim. It "
-         "is reproduced if the 95 % interval of its mean over seeds (Student's t) lies below zero, not "
-         "reproduced if the interval lies above zero, undecided otherwise and with fewer than two seeds. A "
-         "claim is reproduced at a horizon if all of its effects are, not reproduced if any of them is not, "
-         "undecided otherwise; controls are shown and do not count. Over the horizons together it is what "
-         "all of them say, and undecided if they differ.";
+bool all_decided(const std::vector<ClaimResult>& results) {
+  for (const ClaimResult& result : results)
+    for (const HorizonResult& at : result.horizons)
+      for (const EffectResult& effect : at.effects)
+        if (!effect.control && effect.verdict == Verdict::undecided) return false;
+  return true;
 }
 
-double t_quantile(std::size_t degrees_of_freedom) {
-  // Standard tables; beyond 30 the error of taking the last is below 5 %.
-  constexpr std::array kTable = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060,
-                                 2.2622,  2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199,
-                                 2.1098,  2.1009, 2.0930, 2.0860, 2.0796, 2.0739, 2.0687, 2.0639,
-                                 2.0595,  2.0555, 2.0518, 2.0484, 2.0452, 2.0423};
-  if (degrees_of_freedom == 0) return kNoValue;
-  return kTable.at(std::min(degrees_of_freedom, kTable.size()) - 1);
+std::string rule_of_verdicts() {
+  std::vector<std::string_view> margins;
+  for (const Margin& margin : all_margins()) margins.push_back(margin.text);
+  return fmt::format(
+      "Runs are paired by seed: same weights at the start, same order of the data, same held-out data. An "
+      "effect is the difference that a claim is about, so signed that below zero supports the claim. It "
+      "makes no difference that matters if the 95 % interval of its mean over seeds (Student's t) lies "
+      "within a margin on both sides of zero: {}; counts and limits have no margin, and differ unless all "
+      "seeds are equal. Otherwise it is "
+      "reproduced if the interval lies below zero, "
+      "not reproduced if it lies above zero, and undecided if it does neither or there are fewer than two "
+      "seeds. A claim is not reproduced at a horizon if any of its effects is not; otherwise it makes no "
+      "difference that matters if any of them makes none, is undecided if any of them is, and reproduced "
+      "if all are. Controls are shown and do not count. Over the horizons together it is what all of them "
+      "say, and undecided if they differ.",
+      fmt::join(margins, ", "));
+}
+
+std::string rule_of_looks(const std::vector<int>& looks) {
+  if (looks.empty()) return {};
+  return fmt::format(
+      "Seeds were added until everything was decided, {} at most. Intervals were looked at after {} seeds. "
+      "Each look may err with its share of 5 %, in proportion to the seeds since the look before, so that "
+      "all intervals hold together with 95 % (Bonferroni); an effect has what they have in common.",
+      looks.back(), fmt::join(looks, ", "));
+}
+
+std::string rule_of(const Records& records) {
+  const std::string looks = rule_of_looks(records.looks);
+  return rule_of_verdicts() + (looks.empty() ? "" : " ") + looks;
 }
 
 Json to_json(const std::vector<ClaimResult>& results) {
@@ -160,10 +207,15 @@ Json to_json(const std::vector<ClaimResult>& results) {
                            {"by_seed", effect.by_seed},
                            {"mean", number_or_null(effect.mean)},
                            {"deviation", number_or_null(effect.deviation)},
-                           {"half_width", number_or_null(effect.half_width)},
+                           {"low", number_or_null(effect.interval.low)},
+                           {"high", number_or_null(effect.interval.high)},
+                           {"detectable", number_or_null(effect.detectable)},
                            {"verdict", to_string(effect.verdict)}});
       }
-      horizons.push_back({{"horizon", at.horizon}, {"verdict", to_string(at.verdict)}, {"effects", effects}});
+      horizons.push_back({{"horizon", at.horizon},
+                          {"margin", number_or_null(at.margin)},
+                          {"verdict", to_string(at.verdict)},
+                          {"effects", effects}});
     }
     list.push_back({{"claim", result.claim.text},
                     {"source", result.claim.source},

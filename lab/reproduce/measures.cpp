@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace gradstab::lab {
@@ -129,6 +130,24 @@ bool is_norm_spike(const ItemRun& run, std::size_t index) {
   const double before = median_before(run.grad_norm, index);
   if (!std::isfinite(before)) return false;
   return !(run.grad_norm[index] <= kNormFactor * before);
+}
+
+double norm_spikes_per_1000(const ItemRun& run) {
+  double count = 0.0;
+  for (std::size_t i = 0; i < run.grad_norm.size(); ++i) count += is_norm_spike(run, i) ? 1.0 : 0.0;
+  return run.grad_norm.empty() ? kNoValue : 1000.0 * count / static_cast<double>(run.grad_norm.size());
+}
+
+double largest_norm_ratio(const ItemRun& run) {
+  double largest = kNoValue;
+  for (std::size_t i = 0; i < run.grad_norm.size(); ++i) {
+    const double before = median_before(run.grad_norm, i);
+    if (!std::isfinite(before)) continue;
+    const double norm = run.grad_norm[i];
+    if (!std::isfinite(norm)) return std::numeric_limits<double>::infinity();
+    largest = std::fmax(largest, norm / before);
+  }
+  return largest;
 }
 
 bool is_loss_spike(const ItemRun& run, std::size_t index) {

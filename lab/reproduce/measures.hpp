@@ -39,6 +39,11 @@ double lost_updates(RunsOfSeed runs);
 /// Whether the raw norm of update `index` (from 0) is more than 3 times the median of the 50 before it.
 /// Updates with fewer than 20 before them never are. A norm that is not finite is one.
 bool is_norm_spike(const ItemRun& run, std::size_t index);
+/// Updates that are norm spikes, per 1,000 of those that are recorded. NaN for a run without any.
+double norm_spikes_per_1000(const ItemRun& run);
+/// The largest quotient of a raw norm and the median of the 50 before it; infinite if a norm is not finite.
+/// Of the updates that can be norm spikes; NaN without any.
+double largest_norm_ratio(const ItemRun& run);
 /// Whether the training loss is so far above the median of the 50 before it as TaskInfo::loss_spike says;
 /// otherwise likewise. Never where that is 0.
 bool is_loss_spike(const ItemRun& run, std::size_t index);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "lab/reproduce/arms.hpp"
 #include "lab/train/task_kind.hpp"
@@ -51,12 +52,9 @@ constexpr CoordinateText kCoordinateTexts[] = {
     {"regime", "rate+depth", "high learning rate, deeper model"},
 };
 
-/// "lr 0.003" for a setting; words where the value is a name.
-std::string coordinate_text(const std::string& key, const std::string& value) {
-  for (const CoordinateText& known : kCoordinateTexts)
-    if (known.key == key && known.value == value) return std::string(known.text);
-  return key + " " + value;
-}
+/// A task, and what its runs are.
+constexpr std::pair<std::string_view, std::string_view> kDomains[] = {
+    {"llm", "language models"}, {"forecast", "forecasts"}, {"vision", "images"}, {"rl", "robots"}};
 
 /// How long a run is, and of what its updates are.
 std::string run_text(const TrainOptions& options) {
@@ -97,6 +95,18 @@ std::string arm_label(const std::string& name) {
 
 bool is_control(const std::string& arm) {
   return arm_named(arm).control;
+}
+
+std::string domain_of(std::string_view task) {
+  for (const auto& [name, domain] : kDomains)
+    if (name == task) return std::string(domain);
+  return std::string(task);
+}
+
+std::string coordinate_text(const std::string& key, const std::string& value) {
+  for (const CoordinateText& known : kCoordinateTexts)
+    if (known.key == key && known.value == value) return std::string(known.text);
+  return key + " " + value;
 }
 
 std::string context_text(const Settings& context) {

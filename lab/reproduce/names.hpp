@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lab/reproduce/records.hpp"
@@ -17,6 +18,12 @@ std::string arm_label(const std::string& name);
 
 /// Whether it is there to be beaten by a method, and is none.
 bool is_control(const std::string& arm);
+
+/// What runs of a task are: "language models" of "llm".
+std::string domain_of(std::string_view task);
+
+/// "lr 0.003" for a setting; words where the value is a name: "AdamW" of optimizer adamw.
+std::string coordinate_text(const std::string& key, const std::string& value);
 
 /// "lr 0.003, fp4"; empty for no coordinates.
 std::string context_text(const Settings& context);

@@ -24,7 +24,7 @@ std::vector<Json> objects_in(const std::filesystem::path& file, const char* list
 
 std::string verdict_counts(const std::vector<Json>& verdicts) {
   std::string text;
-  for (const Verdict verdict : {Verdict::reproduced, Verdict::not_reproduced, Verdict::undecided}) {
+  for (const Verdict verdict : kVerdicts) {
     const auto count = std::ranges::count_if(
         verdicts, [&](const Json& claim) { return claim.value("verdict", Json()) == to_string(verdict); });
     if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, to_string(verdict));
@@ -45,7 +45,7 @@ Status write_outputs(const Item& item, const Records& records, const std::vector
                          {"kind", "verdicts"},
                          {"item", records.item},
                          {"scale", records.scale},
-                         {"rule", rule_of_verdicts()},
+                         {"rule", rule_of(records)},
                          {"claims", to_json(results)}};
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / kRecordsName, to_json_lines(records)));
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(directory / kVerdictsName, verdicts.dump(2) + "\n"));

@@ -26,11 +26,13 @@ constexpr std::string_view kIntroduction =
     "[Reproducing the paper](../reproduction.md) says what is asked, at which scale, and how to run it "
     "again. The page of "
     "an item has\n"
-    "its charts. Results on a GPU: [gpu](gpu/README.md).\n"
+    "its charts; [what decides whether it helps](what-decides.html) is a page over all of them. Results on a "
+    "GPU: [gpu](gpu/README.md).\n"
     "\n"
-    "This file is written by `gradstab reproduce --overview docs/results` from the records beside it; a test "
-    "compares it "
-    "with them.\n";
+    "This file and that page are written by `gradstab reproduce --overview docs/results` from the records "
+    "beside them; a "
+    "test "
+    "compares both with the records.\n";
 
 /// The records in a folder, packed or not; an empty path if there are none.
 std::filesystem::path records_in(const std::filesystem::path& folder) {
@@ -96,11 +98,14 @@ std::string verdict_table(const std::vector<ClaimResult>& results, const std::ve
   return table;
 }
 
-/// Mean and deviation over seeds, and the verdict where there is one.
+/// Mean and deviation over seeds, and the verdict; of what is undecided, between which numbers it is.
 std::string effect_text(const EffectResult& effect, int digits) {
   std::string text = signed_decimals(effect.mean, digits);
   if (std::isfinite(effect.deviation)) text += fmt::format(" ± {}", decimals(effect.deviation, digits));
-  if (effect.verdict != Verdict::undecided) text += fmt::format(", {}", to_string(effect.verdict));
+  if (effect.verdict != Verdict::undecided) return text + fmt::format(", {}", to_string(effect.verdict));
+  if (effect.interval.is_known())
+    text += fmt::format(", undecided between {} and {}", signed_decimals(effect.interval.low, digits),
+                        signed_decimals(effect.interval.high, digits));
   return text;
 }
 
@@ -199,6 +204,7 @@ std::string section_of(const Records& records) {
                       item.name, item.name, records.scale, records.runs.size(), machine_text(records));
   for (const std::string& horizon : horizons)
     text += fmt::format(" {}: {}.", horizon, horizon_text(records, horizon));
+  if (const std::string rule = rule_of_looks(records.looks); !rule.empty()) text += " " + rule;
   return text + "\n\n" + verdict_table(results, horizons) + "\n" +
          effect_table(results, horizons, records.measures) + "\n" + score_table(records, horizons);
 }
@@ -242,8 +248,8 @@ std::string render_overview(const std::vector<Records>& reproductions) {
     definitions.push_back(measure_definitions(records.measures));
   }
   text += fmt::format(
-      "\n## How to read it\n{1}\n\nEffects are mean ± standard deviation over seeds, with the verdict where "
-      "there is one. "
+      "\n## How to read it\n{1}\n\nEffects are mean ± standard deviation over seeds, with the verdict; of an "
+      "undecided one the ends of its interval. "
       "Controls do not count in a verdict. A {0} is the mean ± standard deviation over the seeds whose {0} "
       "is "
       "finite.\n\n{2}\n",

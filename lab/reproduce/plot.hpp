@@ -27,7 +27,7 @@ struct Plots {
   std::vector<CurvePlot> curves;
 };
 
-/// For item_page.js, a list with an entry per chart: title, caption, axes, lines. A chart of every horizon.
+/// For charts.js, a list with an entry per chart: title, caption, axes, lines. A chart of every horizon.
 nlohmann::json plot_data(const Plots& plots, const Records& records);
 
 }  // namespace gradstab::lab

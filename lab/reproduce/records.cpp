@@ -39,7 +39,7 @@ Json changed_settings(const TrainOptions& options) {
   return changed;
 }
 
-void take_figures(const RunRecord& record, ItemRun& run) {
+void copy_figures(const RunRecord& record, ItemRun& run) {
   const RunSummary& summary = *record.summary;
   run.diverged = summary.diverged;
   run.score = summary.score();
@@ -203,6 +203,7 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
   Records records;
   records.item = item;
   records.scale = to_string(scale);
+  records.looks = plan.looks;
   const auto kind = task_named(plan.task);
   if (!kind) return kind.status();
   records.measures = (*kind)->info();
@@ -230,7 +231,7 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
                       "--output",
                       run.name, item));
     }
-    take_figures(*record, run);
+    copy_figures(*record, run);
     records.measures = record->measures;
     RunRecord& kept = finished.emplace_back();
     kept.name = run.name;
@@ -252,20 +253,31 @@ Result<Records> collect_records(const std::string& item, Scale scale, const Plan
 }
 
 std::string to_json_lines(const Records& records) {
-  const Json header = {{"format", kRecordsFormat},
-                       {"kind", "reproduction"},
-                       {"item", records.item},
-                       {"scale", records.scale},
-                       {"measures", to_json(records.measures)},
-                       {"environment", records.environment},
-                       {"data", records.data},
-                       {"runs", records.runs.size()}};
+  Json header = {{"format", kRecordsFormat},
+                 {"kind", "reproduction"},
+                 {"item", records.item},
+                 {"scale", records.scale},
+                 {"measures", to_json(records.measures)},
+                 {"environment", records.environment},
+                 {"data", records.data},
+                 {"runs", records.runs.size()}};
+  if (!records.looks.empty()) header["looks"] = records.looks;
   std::string text = header.dump() + "\n";
   for (const ItemRun& run : records.runs) text += to_json(run, records.measures).dump() + "\n";
   return text;
 }
 
 namespace {
+
+std::vector<int> looks_from_json(const JsonReader& list) {
+  std::vector<int> looks;
+  int least = 2;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    looks.push_back(static_cast<int>(list.item(i).whole(least, 1'000'000)));
+    least = looks.back() + 1;
+  }
+  return looks;
+}
 
 /// Into `records`, and what the lines need. Errors begin with the name of the line.
 Result<Header> read_header(const Json& line, const std::string& name, Records& records) {
@@ -284,6 +296,7 @@ Result<Header> read_header(const Json& line, const std::string& name, Records& r
   if (json["data"].exists()) records.data = json["data"].object();
   records.measures = *format == kOldestRecordsFormat ? measures_of_format_1(kNoValue)
                                                      : task_info_from_json(json["measures"]);
+  if (json["looks"].exists()) records.looks = looks_from_json(json["looks"]);
   std::optional<std::int64_t> runs;
   if (json["runs"].exists()) runs = json["runs"].whole(0);
   GRADSTAB_RETURN_IF_ERROR(json.status());

@@ -49,7 +49,11 @@ struct ItemRun {
 struct Records {
   std::string item;
   std::string scale;
-  TaskInfo measures;                   ///< what the numbers of all runs mean
+  TaskInfo measures;  ///< what the numbers of all runs mean
+  /// Where seeds were added until all was decided: the numbers of seeds at which that was looked at, or would
+  /// have been, up to the most that were allowed (looks.hpp). Empty: the number of seeds was fixed
+  /// beforehand.
+  std::vector<int> looks = {};
   nlohmann::ordered_json environment;  ///< of the first run that has finished
   nlohmann::ordered_json data;         ///< likewise
   std::vector<ItemRun> runs;

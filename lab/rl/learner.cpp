@@ -27,6 +27,15 @@ Tensor as_tensor(std::vector<double>& numbers) {
   return torch::from_blob(numbers.data(), {static_cast<std::int64_t>(numbers.size())}, torch::kDouble);
 }
 
+// LibTorch has no tensors over constant memory.
+Tensor as_tensor(const std::vector<float>& numbers, at::IntArrayRef sizes) {
+  return as_tensor(const_cast<std::vector<float>&>(numbers), sizes);
+}
+
+Tensor as_tensor(const std::vector<double>& numbers) {
+  return as_tensor(const_cast<std::vector<double>&>(numbers));
+}
+
 Learner::Learner(const RolloutShape& shape, const AdvantageRule& rule, std::int64_t batch)
     : rollout_(shape), rule_(rule), batch_(batch) {
   for (Tensor* tensor : {&log_densities_, &advantages_, &targets_, &values_})
@@ -95,8 +104,9 @@ Minibatch Learner::minibatch(std::uint64_t key, std::int64_t number) {
 
 namespace {
 
-/// Calls visit(name, tensor) for everything that is a tensor, over the memory of `learner`'s parts.
-template <class Visit>
+/// Calls visit(name, tensor) for everything that is a tensor, over the memory of a learner's parts, which may
+/// be constant where visit only reads.
+template <class Rollout, class RunningMoments, class Visit>
 Status for_each_tensor(Rollout& rollout, RunningMoments& returns, Visit visit) {
   const RolloutShape& shape = rollout.shape;
   GRADSTAB_RETURN_IF_ERROR(visit("rollout_observations",
@@ -116,9 +126,8 @@ constexpr const char* kReturnCount = "return_count";
 }  // namespace
 
 Status Learner::save(StateWriter& state) const {
-  Learner& self = const_cast<Learner&>(*this);  // tensors over memory that is only read
   GRADSTAB_RETURN_IF_ERROR(
-      for_each_tensor(self.rollout_, self.return_moments_,
+      for_each_tensor(rollout_, return_moments_,
                       [&](const char* name, const Tensor& tensor) { return state.add(name, tensor); }));
   GRADSTAB_RETURN_IF_ERROR(state.add("log_densities", log_densities_));
   GRADSTAB_RETURN_IF_ERROR(state.add("advantages", advantages_));

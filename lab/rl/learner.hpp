@@ -61,5 +61,8 @@ class Learner {
 /// A tensor over memory that the vector keeps.
 torch::Tensor as_tensor(std::vector<float>& numbers, at::IntArrayRef sizes);
 torch::Tensor as_tensor(std::vector<double>& numbers);
+/// To be read only.
+torch::Tensor as_tensor(const std::vector<float>& numbers, at::IntArrayRef sizes);
+torch::Tensor as_tensor(const std::vector<double>& numbers);
 
 }  // namespace gradstab::lab::rl

@@ -120,7 +120,9 @@ Status Policy::check(const EnvironmentInfo& info) const {
   }
   if (!all_finite(mean) ||
       !std::ranges::all_of(variance, [](double v) { return std::isfinite(v) && v >= 0; }))
-    return corrupt("the moments of observations are no moments");
+    return corrupt(
+        "the moments of observations are not valid: expected finite means and finite variances of at least "
+        "0");
   if (layers.empty()) return corrupt("the policy has no layers");
   int inputs = info.observation_size;
   for (std::size_t k = 0; k < layers.size(); ++k) {

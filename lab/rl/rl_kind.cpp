@@ -19,9 +19,8 @@ class RlKind final : public TaskKind {
   bool has_epochs() const noexcept override { return true; }
   bool trains_on_gpu() const noexcept override { return false; }
   const char* epochs_help() const noexcept override {
-    return "collects with all passes over each, in place of steps; 0: steps count. A collect is environments "
-           "* "
-           "horizon environment steps";
+    return "length in collects, with all passes over each, instead of steps; 0: given by steps. A collect is "
+           "environments * horizon environment steps";
   }
   std::string_view example() const noexcept override { return "--recipe cpu --transform stabilize"; }
   const char* batch_help() const noexcept override { return "environment steps per minibatch"; }

@@ -3,11 +3,6 @@
 namespace gradstab::lab::rl {
 namespace {
 
-SettingTexts joined(SettingTexts settings, const SettingTexts& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-  return settings;
-}
-
 /// What the recipes have in common. The learning rate falls in a straight line to 0 and is constant within a
 /// collect.
 SettingTexts ppo() {
@@ -65,7 +60,7 @@ std::vector<Recipe> rl_recipes() {
        joined(joined(script(), {{"epochs", "360"}, {"eval_every", "12800"}, {"checkpoint_every", "3200"}}),
               kMetrics)},
       {"gpu", "the published length; it trains on the CPU", joined(script(), script_length())},
-      {"published", "as script, but for the clip of the gradients", joined(script(), script_length())},
+      {"published", "as script, but without its clip of the gradients", joined(script(), script_length())},
       {"script", "PPO as the published script has it today: 3 million environment steps",
        joined(joined(script(), script_length()), kClip)},
       {"benchmark", "as the published returns were made: 64 environments, no value clip",

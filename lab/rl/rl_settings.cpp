@@ -14,7 +14,7 @@ std::int64_t samples_per_collect(const RlSettings& settings) noexcept {
 }
 
 std::int64_t updates_per_pass(const TrainOptions& options) {
-  return samples_per_collect(rl_settings(options)) / options.batch;
+  return samples_per_collect(rl_settings(options)) / (options.batch * options.accumulation);
 }
 
 std::int64_t updates_per_collect(const TrainOptions& options) {
@@ -43,14 +43,15 @@ Status validate_rl(const TrainOptions& options) {
   GRADSTAB_RETURN_IF_ERROR(not_negative("value_coefficient", settings.value_coefficient));
   GRADSTAB_RETURN_IF_ERROR(not_negative("entropy_coefficient", settings.entropy_coefficient));
   const std::int64_t samples = samples_per_collect(settings);
+  const std::string collected = fmt::format("{} environment steps of a collect ({} environments of {} steps)",
+                                            samples, settings.environments, settings.horizon);
   if (samples % options.batch != 0)
-    return invalid_setting("batch",
-                           fmt::format("a divisor of the {} environment steps of a collect ({} environments "
-                                       "of {} steps)",
-                                       samples, settings.environments, settings.horizon),
-                           options.batch);
-  if (options.accumulation != 1)
-    return invalid_setting("accumulation", "1 for this task", options.accumulation);
+    return invalid_setting("batch", "a divisor of the " + collected, options.batch);
+  if (samples / options.batch % options.accumulation != 0)
+    return invalid_setting("accumulation",
+                           fmt::format("a divisor of the {} batches of {} in the {}", samples / options.batch,
+                                       options.batch, collected),
+                           options.accumulation);
   if (options.select == "best")
     return invalid_setting("select", "last for this task: the moments of observations are those of the end",
                            options.select);

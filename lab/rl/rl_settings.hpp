@@ -36,14 +36,14 @@ template <class Settings, class Visit>
 requires std::same_as<std::remove_const_t<Settings>, RlSettings>
 void visit_settings(Settings& settings, Visit visit) {
   visit("environment", settings.environment, "HalfCheetah-v4, Ant-v4, Hopper-v4 or Walker2d-v4");
-  visit("environments", settings.environments, "environments that are stepped side by side");
+  visit("environments", settings.environments, "number of environments that step side by side");
   visit("horizon", settings.horizon, "steps of each environment from one collect to the next");
-  visit("passes", settings.passes, "passes over what was collected before it is thrown away");
+  visit("passes", settings.passes, "passes over each collect, before it is discarded");
   visit("width", settings.width, "features of each of the two hidden layers of actor and critic");
-  visit("gamma", settings.gamma, "a reward is worth so much of one a step earlier");
-  visit("lambda", settings.lambda, "of generalized advantage estimation");
+  visit("gamma", settings.gamma, "discount factor: the worth of a reward relative to one a step earlier");
+  visit("lambda", settings.lambda, "decay of generalized advantage estimation");
   visit("ratio_clip", settings.ratio_clip,
-        "PPO's clip: how far a pass can change an action's probability, as a fraction, and still gain");
+        "PPO's clip: beyond this fraction, a further change of an action's probability gains nothing");
   visit("value_clip", settings.value_clip,
         "the same for the critic's values, in standard deviations of the return; 0: no clip");
   visit("value_coefficient", settings.value_coefficient, "weight of the critic's loss");
@@ -57,7 +57,8 @@ const RlSettings& rl_settings(const TrainOptions& options);
 
 /// Environment steps of a collect.
 std::int64_t samples_per_collect(const RlSettings& settings) noexcept;
-/// Minibatches of a pass, and of all passes over one collect: an epoch of the trainer.
+/// Updates of a pass, each of a minibatch of batch times accumulation samples, and of all passes over one
+/// collect: an epoch of the trainer.
 std::int64_t updates_per_pass(const TrainOptions& options);
 std::int64_t updates_per_collect(const TrainOptions& options);
 

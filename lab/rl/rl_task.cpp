@@ -53,8 +53,10 @@ class RlTask final : public Task {
         settings_(rl_settings(options)),
         environment_(environment->info()),
         seed_(options.seed),
-        updates_per_pass_(static_cast<std::uint64_t>(updates_per_pass(options))),
-        updates_per_collect_(static_cast<std::uint64_t>(updates_per_collect(options))),
+        accumulation_(static_cast<std::uint64_t>(options.accumulation)),
+        updates_per_epoch_(updates_per_collect(options)),
+        batches_per_pass_(static_cast<std::uint64_t>(updates_per_pass(options) * options.accumulation)),
+        batches_per_collect_(static_cast<std::uint64_t>(updates_per_collect(options) * options.accumulation)),
         model_(model_shape(environment_, settings_), options.seed),
         shown_(environment->another()),
         evaluation_(environment->another(), static_cast<int>(settings_.evaluation_episodes),
@@ -69,30 +71,32 @@ class RlTask final : public Task {
 
   const TaskInfo& info() const noexcept override { return info_; }
   torch::nn::Module& model() override { return *model_; }
-  std::int64_t updates_per_epoch() const noexcept override {
-    return static_cast<std::int64_t>(updates_per_collect_);
-  }
+  std::int64_t updates_per_epoch() const noexcept override { return updates_per_epoch_; }
   std::int64_t updates_per_cycle() const noexcept override { return updates_per_epoch(); }
 
-  torch::Tensor training_loss(std::uint64_t index) override {
-    if (index % updates_per_collect_ == 0) {
-      collector_.collect(policy(), draws_of(Place::action, index), learner_.rollout()).check();
+  void prepare(std::uint64_t index) override {
+    if (index % batches_per_collect_ == 0) {
+      collector_.collect(policy(), draws_of(Place::action, index / accumulation_), learner_.rollout())
+          .check();
       learner_.begin_collect(model_);
     }
-    if (index % updates_per_pass_ == 0) learner_.begin_pass(model_);
-    done_ = index + 1;
-    const std::uint64_t pass = index / updates_per_pass_;
+    if (index % batches_per_pass_ == 0) learner_.begin_pass(model_);
+    done_ = index / accumulation_ + 1;
+  }
+
+  torch::Tensor training_loss(std::uint64_t index) override {
+    const std::uint64_t pass = index / batches_per_pass_;
     const Minibatch batch = learner_.minibatch(mix64(key_of(seed_, Place::order) ^ pass),
-                                               static_cast<std::int64_t>(index % updates_per_pass_));
+                                               static_cast<std::int64_t>(index % batches_per_pass_));
     return ppo_loss(model_, batch,
                     {settings_.ratio_clip, settings_.value_clip, settings_.value_coefficient,
                      settings_.entropy_coefficient});
   }
 
-  /// Those of a collect, spread over its updates.
+  /// Those of a collect, spread over its micro-batches.
   std::int64_t samples(std::uint64_t index) const override {
     const auto collected = static_cast<std::uint64_t>(samples_per_collect(settings_));
-    const auto until = [&](std::uint64_t i) { return i * collected / updates_per_collect_; };
+    const auto until = [&](std::uint64_t i) { return i * collected / batches_per_collect_; };
     return static_cast<std::int64_t>(until(index + 1) - until(index));
   }
 
@@ -226,13 +230,15 @@ class RlTask final : public Task {
   RlSettings settings_;
   EnvironmentInfo environment_;
   std::uint64_t seed_;
-  std::uint64_t updates_per_pass_, updates_per_collect_;
+  std::uint64_t accumulation_;
+  std::int64_t updates_per_epoch_;
+  std::uint64_t batches_per_pass_, batches_per_collect_;  // micro-batches
   ActorCritic model_;
   std::unique_ptr<Environment> shown_;  // of which exhibits are recorded
   VectorEnvironment evaluation_;
   Collector collector_;
   Learner learner_;
-  std::uint64_t done_ = 0;  // micro-batches so far
+  std::uint64_t done_ = 0;  // updates, with the one that is going on
 };
 
 }  // namespace

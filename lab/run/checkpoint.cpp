@@ -57,7 +57,7 @@ Status corrupt(std::string what) {
 Result<StoredTensor> read_tensor(ByteReader& bytes) {
   StoredTensor tensor;
   const auto dtype = dtype_named(bytes.block());
-  if (!dtype) return corrupt("it is of a dtype that is not known");
+  if (!dtype) return corrupt("it is of an unknown dtype");
   tensor.dtype = *dtype;
   const auto rank = bytes.number<std::uint64_t>();
   if (rank > bytes.left() / sizeof(std::int64_t))

@@ -35,7 +35,7 @@ Status add_tensor(const std::string& name, const ArchiveTensor& tensor, Checkpoi
 Status add_weights(const ArchiveValue& module, const std::string& prefix, Checkpoint& checkpoint,
                    std::vector<std::string>& order) {
   const auto* const members = module.as<ArchiveValue::Object>();
-  if (members == nullptr) return corrupt(fmt::format("'{}' is no module of weights", prefix));
+  if (members == nullptr) return corrupt(fmt::format("'{}' is not a module of weights", prefix));
   for (const auto& [key, value] : *members) {
     const std::string name = prefix.empty() ? std::string(key) : fmt::format("{}.{}", prefix, key);
     if (const auto* const tensor = value.as<ArchiveTensor>()) {
@@ -54,7 +54,7 @@ Status add_blob(const ArchiveValue& archive, const char* key, const char* name, 
   if (member == nullptr) return {};
   const auto* const tensor = member->as<ArchiveTensor>();
   if (tensor == nullptr || tensor->storage != "ByteStorage")
-    return corrupt(fmt::format("'{}' is no tensor of bytes", key));
+    return corrupt(fmt::format("'{}' is not a tensor of bytes", key));
   checkpoint.blobs[name] = tensor->bytes;
   return {};
 }

@@ -26,6 +26,19 @@ std::string dump(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+/// What a run has written in a folder, of whatever is there.
+std::vector<std::filesystem::path> files_of_run(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (const char* name : kFiles)
+    if (std::filesystem::exists(std::filesystem::symlink_status(folder / name, error)))
+      files.push_back(folder / name);
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    if (is_own_event_file(entry->path().filename().string())) files.push_back(entry->path());
+  return files;
+}
+
 /// Locks the folder and clears it of what killed writers have left.
 Result<FolderLock> begin_work_in(const std::filesystem::path& path) {
   auto lock = FolderLock::acquire(path, FolderLock::HeldBy::this_process,
@@ -75,8 +88,7 @@ Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path, con
   }
   auto lock = begin_work_in(path);
   if (!lock) return lock.status();
-  for (const char* name : kFiles) {
-    if (!std::filesystem::exists(std::filesystem::symlink_status(path / name, error))) continue;
+  for (const std::filesystem::path& file : files_of_run(path)) {
     if (!force) {
       return Status(
           StatusCode::io_error,
@@ -84,10 +96,10 @@ Result<RunDirectory> RunDirectory::create(const std::filesystem::path& path, con
                       "replace it with --force",
                       path.string()));
     }
-    std::filesystem::remove(path / name, error);
+    std::filesystem::remove(file, error);
     if (error) {
       return Status(StatusCode::io_error,
-                    fmt::format("cannot remove '{}': {}", (path / name).string(), error.message()));
+                    fmt::format("cannot remove '{}': {}", file.string(), error.message()));
     }
   }
   RunDirectory directory(path, *std::move(lock));
@@ -117,6 +129,7 @@ Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated, std::
     // The test part is scored after the last checkpoint.
     if (!of_step || *of_step > (kind == "eval" ? evaluated : step) || kind == "test") continue;
     kept += line + "\n";
+    if (*of_step == step) lines_of_that_step_.push_back(*parsed);
     if (kind != "step") continue;
     if (*of_step != next && gap_.empty())
       gap_ = fmt::format("'{}' lacks updates from {} on: it was cut or changed after they were written",
@@ -129,7 +142,18 @@ Status RunDirectory::go_back_to(std::int64_t step, std::int64_t evaluated, std::
   GRADSTAB_RETURN_IF_ERROR(write_file_atomically(path_ / kMetrics, kept));
   std::error_code ignored;
   for (const char* name : {kSummary, kExhibits}) std::filesystem::remove(path_ / name, ignored);
+  went_back_to_ = step;
   return open_metrics();
+}
+
+Status RunDirectory::also_write_events() {
+  auto events = EventWriter::create(path_, went_back_to_);
+  if (!events) return events.status();
+  events_ = *std::move(events);
+  for (const Json& line : lines_of_that_step_)
+    GRADSTAB_RETURN_IF_ERROR(events_->write(*went_back_to_, scalars_of(line)));
+  lines_of_that_step_.clear();
+  return {};
 }
 
 Status RunDirectory::open_metrics() {
@@ -140,7 +164,9 @@ Status RunDirectory::open_metrics() {
 }
 
 Status RunDirectory::append_metrics(const Json& line) {
-  return write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n");
+  GRADSTAB_RETURN_IF_ERROR(write_all(metrics_, path_ / kMetrics, dump(line, -1) + "\n"));
+  if (!events_) return {};
+  return events_->write(as_whole(line.value("step", Json())).value_or(0), scalars_of(line));
 }
 
 Status RunDirectory::write_exhibits(const Json& exhibits) {

@@ -126,7 +126,7 @@ class Machine {
   bool step(char code);
   bool push_global();
   bool push_tuple(std::vector<Item> items);
-  bool take_storage();
+  bool load_storage();
   bool call();
   bool rebuild_tensor(const ArchiveValue::List& arguments, const Storage& storage);
   bool put_items();
@@ -186,27 +186,27 @@ bool Machine::step(char code) {
     case 't':  // TUPLE
     {
       auto items = pop_to_mark();
-      return items ? push_tuple(*std::move(items)) : fail("a tuple without a beginning");
+      return items ? push_tuple(*std::move(items)) : fail("the end of a tuple that was not begun");
     }
     case '\x85':  // TUPLE1 to TUPLE3
     case '\x86':
     case '\x87': {
       const std::size_t count = static_cast<unsigned char>(code) - 0x84u;
-      if (stack_.size() < count) return fail("a tuple of nothing");
+      if (stack_.size() < count) return fail("a tuple with fewer values than it needs");
       const auto first = stack_.end() - static_cast<std::ptrdiff_t>(count);
       std::vector<Item> items(std::make_move_iterator(first), std::make_move_iterator(stack_.end()));
       stack_.erase(first, stack_.end());
       return push_tuple(std::move(items));
     }
     case 'Q':  // BINPERSID
-      return take_storage();
+      return load_storage();
     case 'R':  // REDUCE
       return call();
     case '\x81': {  // NEWOBJ: a class and no arguments
       const auto arguments = pop_as<ArchiveValue::List>();
       const auto type = pop<Global>();
       if (!arguments || !arguments->empty() || !type || !type->name.starts_with("__torch__"))
-        return fail("an object that is no module");
+        return fail("an object that is not a module");
       return push({Module(), 0});
     }
     case 'u':  // SETITEMS
@@ -222,7 +222,7 @@ bool Machine::step(char code) {
     case 'j':  // LONG_BINGET
       return recall(code_.number<std::uint32_t>());
     default:
-      return fail("an operation that these archives do not have");
+      return fail("an operation that such archives do not use");
   }
 }
 
@@ -258,18 +258,18 @@ bool Machine::push_tuple(std::vector<Item> items) {
   return push_value({std::move(list)}, depth);
 }
 
-bool Machine::take_storage() {
+bool Machine::load_storage() {
   const auto id = pop_as<ArchiveValue::List>();
   const auto text = [&](std::size_t i) {
     const auto* const word = id && i < id->size() ? (*id)[i].as<std::string_view>() : nullptr;
     return word != nullptr ? *word : std::string_view();
   };
   constexpr std::string_view kTorch = "torch\n";
-  if (text(0) != "storage" || !text(1).starts_with(kTorch)) return fail("a storage that is none");
+  if (text(0) != "storage" || !text(1).starts_with(kTorch)) return fail("an invalid storage");
   const std::string_view type = text(1).substr(kTorch.size());
   const auto* const count = (*id)[4].as<std::int64_t>();
   const auto file = files_.find("data/" + std::string(text(2)));
-  if (file == files_.end()) return fail("a storage whose file is not there");
+  if (file == files_.end()) return fail("a storage whose file is missing");
   const std::int64_t element = bytes_of_element(type);
   if (count == nullptr || element == 0 || *count < 0 ||
       static_cast<std::uint64_t>(*count) != file->second.size() / static_cast<std::uint64_t>(element))
@@ -280,11 +280,11 @@ bool Machine::take_storage() {
 bool Machine::call() {
   const auto arguments = pop_as<ArchiveValue::List>();
   const auto function = pop<Global>();
-  if (!arguments || !function) return fail("a call that is none");
+  if (!arguments || !function) return fail("a call without a function or arguments");
   if (function->name == "collections\nOrderedDict" && arguments->empty())
     return push_value({ArchiveValue::List()});
   if (function->name != "torch._utils\n_rebuild_tensor_v2" || !storage_)
-    return fail("a call of something other than a tensor");
+    return fail("a call of a function that does not make a tensor");
   const Storage storage = *storage_;
   storage_.reset();
   return rebuild_tensor(*arguments, storage);
@@ -302,7 +302,7 @@ bool Machine::rebuild_tensor(const ArchiveValue::List& arguments, const Storage&
   for (std::size_t i = sizes->size(); i-- > 0;) {
     const auto* const size = (*sizes)[i].as<std::int64_t>();
     const auto* const stride = (*strides)[i].as<std::int64_t>();
-    if (size == nullptr || *size < 0 || stride == nullptr) return fail("a tensor of no shape");
+    if (size == nullptr || *size < 0 || stride == nullptr) return fail("a tensor with an invalid shape");
     // Elements of size 1 may have any stride.
     if (*size > 1 && *stride != count) return fail("a tensor that is not contiguous");
     tensor.sizes[i] = *size;
@@ -323,9 +323,10 @@ bool Machine::rebuild_tensor(const ArchiveValue::List& arguments, const Storage&
 /// Keys and values above the mark into the dictionary below it.
 bool Machine::put_items() {
   auto items = pop_to_mark();
-  if (!items || items->size() % 2 != 0 || stack_.empty()) return fail("a dictionary that is none");
+  if (!items || items->size() % 2 != 0 || stack_.empty())
+    return fail("entries of something that is not a dictionary");
   auto* const dictionary = std::get_if<Dictionary>(&stack_.back().is);
-  if (dictionary == nullptr) return fail("a dictionary that is none");
+  if (dictionary == nullptr) return fail("entries of something that is not a dictionary");
   int depth = stack_.back().depth;
   for (std::size_t i = 0; i < items->size(); i += 2) {
     const auto* const key_value = std::get_if<ArchiveValue>(&(*items)[i].is);
@@ -342,13 +343,13 @@ bool Machine::put_items() {
 bool Machine::build_module() {
   const int depth = stack_.empty() ? 0 : stack_.back().depth;
   auto dictionary = pop<Dictionary>();
-  if (!dictionary || !pop<Module>()) return fail("a module without members");
+  if (!dictionary || !pop<Module>()) return fail("members of something that is not a module");
   return push_value({std::move(dictionary->members)}, depth);
 }
 
 /// Texts and names alone come back: so nothing is in two places, and nothing inside itself.
 bool Machine::remember(std::uint64_t index) {
-  if (stack_.empty()) return fail("a note of nothing");
+  if (stack_.empty()) return fail("a memo of a missing value");
   const Item& item = stack_.back();
   const auto* const value = std::get_if<ArchiveValue>(&item.is);
   if (std::holds_alternative<Global>(item.is) ||
@@ -359,7 +360,7 @@ bool Machine::remember(std::uint64_t index) {
 
 bool Machine::recall(std::uint64_t index) {
   const auto found = memo_.find(index);
-  return found != memo_.end() ? push(found->second) : fail("something that is there twice");
+  return found != memo_.end() ? push(found->second) : fail("a reference to an unknown memo");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::string_view type_text(mode_t mode) {
   if (S_ISFIFO(mode)) return "a pipe";
   if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
   if (S_ISSOCK(mode)) return "a socket";
-  return "no regular file";
+  return "not a regular file";
 }
 
 /// Looks before it opens, since opening a device can do something, and after, since another file can have

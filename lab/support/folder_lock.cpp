@@ -32,7 +32,7 @@ std::string who_we_are() {
 std::string who_holds(const std::filesystem::path& file) {
   const auto record = read_end_of_file(file, kMostRecordBytes);
   const std::string line = record ? record->substr(0, record->find('\n')) : std::string();
-  return line.starts_with("process ") ? line : "a process that has not said which";
+  return line.starts_with("process ") ? line : "a process that has not written its name";
 }
 
 Status write_record(const Descriptor& file, const std::filesystem::path& path) {

@@ -1,6 +1,7 @@
 #include "lab/support/json.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -97,7 +98,7 @@ Result<Json> parse_json(std::string_view text, const std::string& name, std::siz
     // As Python writes them where it is not told otherwise.
     for (const std::string_view no_number : {"NaN", "Infinity"})
       if (error.byte > 0 && text.substr(std::min(error.byte - 1, text.size())).starts_with(no_number))
-        return corrupt(name, fmt::format("holds {} at {}, which is no number of JSON", no_number,
+        return corrupt(name, fmt::format("holds {} at {}, which is not a JSON number", no_number,
                                          place_of(text, error.byte)));
     return corrupt(
         name, fmt::format("expected JSON, but it does not parse from {} on", place_of(text, error.byte)));
@@ -124,6 +125,21 @@ std::string shown(const Json& value) {
   show(value, text);
   if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
   return text;
+}
+
+std::string differences(const Json& found, const Json& expected) {
+  std::vector<std::string> texts;
+  const auto value_in = [](const Json& object, const std::string& key) {
+    return object.contains(key) ? shown(object[key]) : "missing";
+  };
+  const auto compare = [&](const std::string& key) {
+    const std::string has = value_in(found, key), wanted = value_in(expected, key);
+    if (has != wanted) texts.push_back(fmt::format("{} is {}, expected {}", key, has, wanted));
+  };
+  for (const auto& [key, value] : expected.items()) compare(key);
+  for (const auto& [key, value] : found.items())
+    if (!expected.contains(key)) compare(key);
+  return fmt::format("{}", fmt::join(texts, "; "));
 }
 
 std::optional<double> as_number(const Json& value) {

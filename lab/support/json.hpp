@@ -42,6 +42,9 @@ Result<Json> read_json_object(const std::filesystem::path& path);
 /// JSON on one line of ASCII, cut where it is long. For messages.
 std::string shown(const Json& value);
 
+/// "lr is 0.01, expected 0.02; seed is missing, expected 1": the keys of two objects whose values differ.
+std::string differences(const Json& found, const Json& expected);
+
 // The value, where it has that type.
 std::optional<double> as_number(const Json& value);
 /// A whole number that 64 bits hold with a sign; 5.0 is none.

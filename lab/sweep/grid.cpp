@@ -129,6 +129,8 @@ Result<SweepPoint> make_point(const TrainOptions& base,
   GRADSTAB_RETURN_IF_ERROR(put_over(point.options, point.settings));
   if (const Status valid = complete(point.options); !valid.ok())
     return invalid(fmt::format("run '{}': {}", point.name, valid.message()));
+  if (point.options.tensorboard)
+    return invalid("tensorboard must be false in a sweep, whose runs are shown by its report, got true");
   return point;
 }
 

@@ -72,7 +72,7 @@ class Sweep {
     Process process;
   };
 
-  void take_what_has_finished();
+  void read_earlier_progress();
   Status start_next();
   Status start(std::size_t index);
   Result<bool> collect();
@@ -93,7 +93,7 @@ class Sweep {
   Clock::time_point begin_ = Clock::now();
 };
 
-void Sweep::take_what_has_finished() {
+void Sweep::read_earlier_progress() {
   for (std::size_t i = 0; i < results_.size(); ++i) {
     const RunProgress state = directory_.state_of(results_[i].point);
     steps_[i] = state.step;
@@ -230,7 +230,7 @@ Status Sweep::write_results() const {
 Result<std::vector<SweepResult>> Sweep::run() {
   constexpr auto kPoll = std::chrono::milliseconds(50);
   constexpr int kPollsPerProgress = 10;
-  take_what_has_finished();
+  read_earlier_progress();
   GRADSTAB_RETURN_IF_ERROR(write_results());
   bool interrupted = false;
   for (int poll = 0;; ++poll) {

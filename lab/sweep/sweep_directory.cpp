@@ -28,6 +28,8 @@ std::string first_difference(const Json& ours, const Json& theirs) {
     }
     return fmt::format("{} {}, not {}", key, shown(found), shown(value));
   }
+  for (const auto& [key, value] : theirs.items())
+    if (!ours.contains(key)) return fmt::format("with {} {}", key, shown(value));
   return "of another version";
 }
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 namespace gradstab::lab {
-
 Result<ResumedProgress> resumed_progress(const Json& header, const std::filesystem::path& path,
                                          const TrainOptions& options, const TaskInfo& info, const Json& model,
                                          std::int64_t steps) {
@@ -19,7 +18,8 @@ Result<ResumedProgress> resumed_progress(const Json& header, const std::filesyst
   const JsonReader json(header, name);
   const Json& settings = json["settings"].object();
   if (json.status().ok() && !are_settings_of(options, settings))
-    return mismatch("has other settings", to_json(options), settings);
+    return Status(StatusCode::shape_mismatch,
+                  fmt::format("{} has other settings: {}", name, differences(settings, to_json(options))));
   ResumedProgress resumed;
   resumed.progress = progress_from_json(json["progress"], info, steps);
   GRADSTAB_RETURN_IF_ERROR(json.status());

@@ -59,9 +59,13 @@ class Task {
   /// no passes, as TaskKind::has_epochs says.
   virtual std::int64_t updates_per_epoch() const noexcept { return 0; }
 
+  /// Called for every micro-batch, in their order, before training_loss, and by every process also for the
+  /// micro-batches of which another one computes the loss. Here a task acts, where the index says so, if
+  /// `save` has what that changes. All processes must come to the same.
+  virtual void prepare(std::uint64_t /*index*/) {}
+
   /// Mean loss over micro-batch `index` (from 0, over the whole run), with a graph to run backward on. The
-  /// model is in training mode. Every draw is keyed by the seed and `index`; a task may act before, where the
-  /// index says so, if `save` has what that changes.
+  /// model is in training mode. Every draw is keyed by the seed and `index`.
   virtual torch::Tensor training_loss(std::uint64_t index) = 0;
 
   /// Updates after which the work of an update repeats, as where every so many of them a task acts first:

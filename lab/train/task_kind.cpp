@@ -29,7 +29,7 @@ Status apply_recipe(TrainOptions& options, std::string_view name) {
     for (const Recipe& one : recipes) known.push_back(one.name);
     return {StatusCode::invalid_argument,
             known.empty() ? fmt::format("there is no recipe '{}'; this task has none", name)
-                          : fmt::format("there is no recipe '{}'; there are {}; did you mean {}?", name,
+                          : fmt::format("there is no recipe '{}'; this task has {}; did you mean {}?", name,
                                         fmt::join(known, ", "), nearest(std::string(name), known))};
   }
   for (const auto& [key, value] : recipe->settings) {

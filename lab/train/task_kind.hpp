@@ -56,7 +56,7 @@ class TaskKind {
   virtual bool has_epochs() const noexcept { return false; }
   /// What `--epochs` counts.
   virtual const char* epochs_help() const noexcept {
-    return "passes over the training data, in place of steps; 0: steps count";
+    return "length in passes over the training data, instead of steps; 0: given by steps";
   }
   /// Whether `--device` may be another than the CPU.
   virtual bool trains_on_gpu() const noexcept { return true; }

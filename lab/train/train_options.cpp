@@ -23,6 +23,12 @@
 #include "lab/train/transform_factory.hpp"
 
 namespace gradstab::lab {
+
+SettingTexts joined(SettingTexts first, const SettingTexts& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
 namespace {
 
 /// "cpu", "cuda", "cuda:0" to "cuda:127", the largest number that LibTorch has room for.
@@ -80,7 +86,7 @@ SettingTexts shorthands_in(const JsonReader& settings, std::vector<std::string>&
 }
 
 /// The same, taken out of the settings; what cannot be such a setting stays.
-SettingTexts take_shorthands(Json& settings) {
+SettingTexts extract_shorthands(Json& settings) {
   SettingTexts given;
   for_each_shorthand_name([&](const std::string& name) {
     const auto found = settings.find(name);
@@ -268,7 +274,7 @@ Status set_setting(TrainOptions& options, std::string_view name, std::string_vie
 
 Json in_words_of_today(Json settings) {
   if (!settings.is_object()) return settings;
-  for (const auto& [name, value] : take_shorthands(settings)) {
+  for (const auto& [name, value] : extract_shorthands(settings)) {
     if (!is_default(name, value)) settings[name] = value;
   }
   if (const auto transform = as_text(settings.value("transform", Json())))

@@ -21,6 +21,9 @@ class TaskKind;
 /// Settings by name, as a command line would give them.
 using SettingTexts = std::vector<std::pair<std::string, std::string>>;
 
+/// Both; of a key that both have, the second counts.
+SettingTexts joined(SettingTexts first, const SettingTexts& second);
+
 /// An optimizer that a run can have.
 struct OptimizerChoice {
   std::string_view name;
@@ -87,6 +90,7 @@ struct TrainOptions {
   std::int64_t eval_every = 100;
   std::int64_t checkpoint_every = 100;
   std::int64_t metrics_every = 1;
+  bool tensorboard = false;
   std::string device = "cpu";
   int threads = 0;
 
@@ -145,7 +149,7 @@ void for_each_setting(Options& options, Visit visit) {
   const bool epochs = has_epochs(options);
   if (epochs) visit("epochs", options.epochs, epochs_help(options));
   visit("warmup", options.warmup, "updates of linear learning-rate warm-up");
-  if (epochs) visit("warmup_epochs", options.warmup_epochs, "the same in epochs; 0: warmup counts");
+  if (epochs) visit("warmup_epochs", options.warmup_epochs, "the same in epochs; 0: given by warmup");
   visit("warmup_start", options.warmup_start, "warm-up begins at this fraction of the peak");
   visit("warmup_hold", options.warmup_hold, "stay at that fraction during the warm-up, and do not rise");
   visit("schedule", options.schedule,
@@ -153,11 +157,13 @@ void for_each_setting(Options& options, Visit visit) {
             ? "learning rate after the warm-up: cosine, linear, constant, step, exponential or one_cycle "
               "(without a warm-up)"
             : "learning rate after the warm-up: cosine, linear, constant or one_cycle (without a warm-up)");
-  visit("min_lr_ratio", options.min_lr_ratio, "cosine, linear: the end, as a fraction of the peak");
+  visit("min_lr_ratio", options.min_lr_ratio,
+        "cosine, linear: the learning rate at the end, as a fraction of the peak");
   if (epochs) {
     visit("lr_per_epoch", options.lr_per_epoch,
-          "the learning rate changes between epochs only: all updates of one have that of its first");
-    visit("decay_factor", options.decay_factor, "step, exponential: what the rate is multiplied with");
+          "the learning rate changes only between epochs: all updates of an epoch have that of its first "
+          "update");
+    visit("decay_factor", options.decay_factor, "step, exponential: factor of each decay");
     visit("decay_every", options.decay_every, "step: epochs between two decays");
     visit("decay_from", options.decay_from, "exponential: epochs at the peak after the first");
   }
@@ -165,7 +171,7 @@ void for_each_setting(Options& options, Visit visit) {
   visit("average_decay", options.average_decay,
         "evaluate and keep a running average of the weights with this decay; 0: the weights themselves");
   visit("select", options.select,
-        "weights that are kept and scored in the end: last, or best: those of the best evaluation");
+        "weights that are kept and scored at the end: last, or best (those of the best evaluation)");
   visit("batch", options.batch, batch_help(options));
   visit("accumulation", options.accumulation, "micro-batches per update");
   visit("seed", options.seed, "seed of the weights and of the order of the data");
@@ -177,7 +183,10 @@ void for_each_setting(Options& options, Visit visit) {
   visit("checkpoint_every", options.checkpoint_every,
         epochs ? "updates between checkpoints; 0: one after every epoch" : "updates between checkpoints");
   visit("metrics_every", options.metrics_every,
-        "updates from one line of metrics.jsonl to the next; only spikes are counted over all of them");
+        "updates from one line of metrics.jsonl to the next; a line describes one update, and counts the "
+        "spikes of all since the line before");
+  visit("tensorboard", options.tensorboard,
+        "write the same numbers to a TensorBoard event file in the folder of the run; not in a sweep");
   visit("device", options.device, "device that trains: cpu, cuda (the first GPU that is visible) or cuda:N");
   visit("threads", options.threads, "CPU threads; 0: all cores");
 }

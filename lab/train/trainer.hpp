@@ -9,6 +9,7 @@
 
 #include "gradstab/status.hpp"
 #include "lab/run/run_directory.hpp"
+#include "lab/train/processes.hpp"
 #include "lab/train/task.hpp"
 #include "lab/train/train_options.hpp"
 
@@ -33,6 +34,13 @@ struct TrainRequest {
   bool force = false;               ///< replace an existing run
   /// The run to continue, if it is not a new one; the options must be those it was started with.
   std::optional<RunDirectory> resumed;
+  /// Of several processes all but the first, which holds that run: whether they continue the one in
+  /// `directory`.
+  bool resume = false;
+  /// The processes that train together; null: this one alone. Each computes every size()-th micro-batch of an
+  /// update, so that the batch of an update is the same for any number of them. The first evaluates and
+  /// writes; the others read the checkpoint of a resumed run from `directory`.
+  Processes* processes = nullptr;
   /// Told what the user must know before the first update and what stops nothing.
   std::function<void(const std::string&)> on_warning;
   std::function<void(const TrainProgress&)> on_step;
@@ -45,7 +53,7 @@ enum class TrainOutcome { finished, interrupted };
 
 struct TrainResult {
   TrainOutcome outcome = TrainOutcome::finished;
-  Json summary;         ///< as written to summary.json
+  Json summary;         ///< as written to summary.json; empty where another process writes it
   std::string warning;  ///< of the task (Task::warning)
 };
 

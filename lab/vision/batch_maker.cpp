@@ -104,10 +104,11 @@ std::int64_t BatchMaker::samples(const BatchRequest& request) const noexcept {
   return std::min(options_.batch, source_->size(Part::training) - number * options_.batch);
 }
 
-std::optional<BatchRequest> BatchMaker::after(const BatchRequest& request) const noexcept {
+std::optional<BatchRequest> BatchMaker::after(const BatchRequest& request,
+                                              std::uint64_t stride) const noexcept {
   BatchRequest next = request;
   if (request.training) {
-    ++next.index;
+    next.index += stride;
     return next;
   }
   next.first += request.count;

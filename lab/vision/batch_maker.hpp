@@ -54,8 +54,8 @@ class BatchMaker {
   std::int64_t batches_per_epoch() const noexcept { return batches_per_epoch_; }
   /// Samples of a batch, before any is skipped.
   std::int64_t samples(const BatchRequest& request) const noexcept;
-  /// What is probably asked for next.
-  std::optional<BatchRequest> after(const BatchRequest& request) const noexcept;
+  /// What is probably asked for next. `stride` is from one training batch to the next.
+  std::optional<BatchRequest> after(const BatchRequest& request, std::uint64_t stride) const noexcept;
 
   /// Makes room for the samples.
   void begin(const BatchRequest& request, Making& making) const;

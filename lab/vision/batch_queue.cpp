@@ -92,7 +92,7 @@ void BatchQueue::push(Lane& lane, const BatchRequest& request) {
 
 void BatchQueue::fill(Lane& lane) {
   while (lane.size() <= ahead_) {
-    const auto next = maker_.after(lane.back()->making.request);
+    const auto next = maker_.after(lane.back()->making.request, stride_);
     if (!next) return;
     push(lane, *next);
   }
@@ -101,6 +101,11 @@ void BatchQueue::fill(Lane& lane) {
 void BatchQueue::take(const BatchRequest& request, Making& making) {
   std::unique_lock lock(mutex_);
   asked_ = request.training ? 0 : 1;
+  if (request.training) {
+    // Where several processes train, each asks for every so-manieth batch.
+    if (last_ && request.index > *last_) stride_ = request.index - *last_;
+    last_ = request.index;
+  }
   Lane& lane = lanes_[asked_];
   // What nobody asks for is dropped; a thread that is at it keeps its slot alive.
   while (!lane.empty() && lane.front()->making.request != request) lane.pop_front();

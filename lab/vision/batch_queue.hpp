@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -55,7 +56,9 @@ class BatchQueue {
   std::condition_variable work_, ready_;
   // Training and evaluation wait apart: evaluating in between does not throw away what training goes on with.
   std::array<Lane, 2> lanes_;
-  std::size_t asked_ = 0;  // the lane that somebody waits for
+  std::optional<std::uint64_t> last_;  // training batch that was asked for
+  std::uint64_t stride_ = 1;           // from one to the next
+  std::size_t asked_ = 0;              // the lane that somebody waits for
   std::vector<Making> spare_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;

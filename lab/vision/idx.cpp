@@ -43,7 +43,7 @@ Result<std::string_view> content(std::string_view bytes, const std::string& name
   const std::size_t header = 4 * (1 + sizes.size());
   if (bytes.size() < 4 || big_endian(bytes, 0) != magic)
     return refuse(
-        fmt::format("is no IDX file of unsigned bytes in {} dimension{}: it begins with {}, expected "
+        fmt::format("is not an IDX file of unsigned bytes in {} dimension{}: it begins with {}, expected "
                     "0x{:08x}",
                     sizes.size(), sizes.size() == 1 ? "" : "s",
                     bytes.size() < 4 ? fmt::format("{} bytes", bytes.size())
@@ -62,7 +62,7 @@ Result<std::string_view> content(std::string_view bytes, const std::string& name
   }
   bytes.remove_prefix(header);
   if (bytes.size() != expected)
-    return refuse(fmt::format("has {} bytes behind its header, which says {}", bytes.size(), expected));
+    return refuse(fmt::format("has {} bytes after its header, which says {}", bytes.size(), expected));
   return bytes;
 }
 
@@ -97,6 +97,7 @@ Result<PackedPictures> read_set(const fs::path& folder, std::string_view picture
                   fmt::format("{} has {} labels, and {} {} pictures", labels->second, list->size(),
                               pictures->second, count));
   set->labels = *std::move(list);
+  set->labels_name = labels->second;
   return set;
 }
 

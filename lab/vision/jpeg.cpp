@@ -125,7 +125,7 @@ class Decoder {
 
   Status error() const {
     return {StatusCode::corrupt_data,
-            fmt::format("is no JPEG picture that can be read: {}",
+            fmt::format("is not a JPEG picture that can be read: {}",
                         errors_.cut_off ? "it is cut off" : errors_.message.data())};
   }
   bool cut_off() const { return errors_.cut_off; }
@@ -182,7 +182,7 @@ Status read_jpeg(std::string_view bytes, const RegionChooser& choose, ReadBuffer
   if (!decoder.is_known_colour())
     return {StatusCode::unsupported, "is a JPEG picture of unknown channels, expected grey, RGB or CMYK"};
   if (!has_end(bytes))
-    return {StatusCode::corrupt_data, "is no JPEG picture that can be read: it is cut off"};
+    return {StatusCode::corrupt_data, "is not a JPEG picture that can be read: it is cut off"};
   const Rectangle region = choose({static_cast<int>(decoder.width()), static_cast<int>(decoder.height())});
   if (!decoder.start(region)) return decoder.error();
   picture.reshape(region.width, region.height, 3);

@@ -22,22 +22,23 @@ Result<std::shared_ptr<const PictureSource>> open_source(const SourceOptions& op
   if (!fs::exists(folder, ignored))
     return Status(StatusCode::io_error,
                   is_debians
-                      ? fmt::format("Fashion-MNIST is not there; install the Debian package "
+                      ? fmt::format("Fashion-MNIST was not found; install the Debian package "
                                     "dataset-fashion-mnist, or pass a folder with its four files; looked "
                                     "for '{}'",
                                     folder.string())
                       : fmt::format("there is no folder '{}'", folder.string()));
   if (!fs::is_directory(folder, ignored))
-    return Status(StatusCode::io_error, fmt::format("'{}' is no folder", folder.string()));
+    return Status(StatusCode::io_error, fmt::format("'{}' is not a folder", folder.string()));
   if (is_idx_folder(folder)) return read_idx_folder(folder, options.validation);
   if (is_cifar_folder(folder)) return read_cifar_folder(folder, options.validation);
   if (is_picture_folder(folder)) return read_picture_folder(folder, options.validation);
   return Status(
       StatusCode::invalid_argument,
-      fmt::format("'{}' holds no pictures that are known, expected train-images-idx3-ubyte and its "
-                  "likes, the binary files of CIFAR-10 or CIFAR-100, or train/CLASS/ and val/CLASS/ "
-                  "with pictures",
-                  folder.string()));
+      fmt::format(
+          "'{}' holds no pictures of a known kind, expected IDX files such as train-images-idx3-ubyte, the "
+          "binary files of CIFAR-10 or CIFAR-100, or train/CLASS/ and val/CLASS/ "
+          "with pictures",
+          folder.string()));
 }
 
 }  // namespace gradstab::lab::vision

@@ -85,7 +85,8 @@ Status check_labels(const PackedPictures& set, std::size_t classes) {
   const auto found = std::ranges::find_if(set.labels, [&](std::uint8_t label) { return label >= classes; });
   if (found == set.labels.end()) return {};
   return {StatusCode::corrupt_data, fmt::format("{}: the label of picture {} is {}, expected one of 0 to {}",
-                                                set.name, found - set.labels.begin(), *found, classes - 1)};
+                                                set.labels_name.empty() ? set.name : set.labels_name,
+                                                found - set.labels.begin(), *found, classes - 1)};
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace gradstab::lab::vision {
 
 /// A set of labelled pictures, one behind the other.
 struct PackedPictures {
-  std::string name;  ///< of the file, for messages
+  std::string name;              ///< of the file, for messages
+  std::string labels_name = {};  ///< of the labels' file where they have one of their own
   Size size;
   int channels = 0;
   std::vector<std::uint8_t> pixels;  ///< as Picture has them, for each picture

@@ -90,7 +90,7 @@ class Decoder {
 
   Status error() const {
     return {StatusCode::corrupt_data,
-            fmt::format("is no PNG picture that can be read: {}", input_.message.data())};
+            fmt::format("is not a PNG picture that can be read: {}", input_.message.data())};
   }
 
  private:
@@ -117,7 +117,8 @@ Status read_png(std::string_view bytes, const RegionChooser& choose, ReadBuffers
   if (!decoder.read_header()) return decoder.error();
   const int width = decoder.width(), height = decoder.height();
   GRADSTAB_RETURN_IF_ERROR(check_pixels(width, height, most_pixels));
-  if (!has_end(bytes)) return {StatusCode::corrupt_data, "is no PNG picture that can be read: it is cut off"};
+  if (!has_end(bytes))
+    return {StatusCode::corrupt_data, "is not a PNG picture that can be read: it is cut off"};
   if (!decoder.start()) return decoder.error();
   constexpr std::size_t kChannels = 3;
   if (decoder.row_bytes() != kChannels * static_cast<std::size_t>(width))

@@ -31,7 +31,7 @@ bool is_right(const Scores& scores, std::size_t place) {
 
 Json table(std::string caption, Json columns, Json rows) {
   return {{"kind", "table"},
-          {"title", "What was taken for what."},
+          {"title", "Confusion matrix."},
           {"caption", std::move(caption)},
           {"columns", std::move(columns)},
           {"rows", std::move(rows)}};
@@ -57,7 +57,8 @@ Json confusion_exhibit(const Scores& scores, const std::vector<std::string>& cla
       rows.push_back(std::move(row));
     }
     return table(
-        "Pictures of the test part. A row for each class, a column for what the model took them for.",
+        "Pictures of the test part. A row for each true class, a column for each class that the model "
+        "predicted.",
         std::move(columns), std::move(rows));
   }
   std::vector<std::pair<std::int64_t, std::pair<std::int64_t, std::int64_t>>> mistakes;
@@ -69,7 +70,7 @@ Json confusion_exhibit(const Scores& scores, const std::vector<std::string>& cla
   for (const auto& [negative, pair] : mistakes)
     rows.push_back({name_of(classes, pair.first), name_of(classes, pair.second), -negative});
   return table("Pictures of the test part: the most frequent mistakes.",
-               {"pictures of", "taken for", "how many"}, std::move(rows));
+               {"pictures of", "predicted", "how many"}, std::move(rows));
 }
 
 std::vector<std::size_t> worth_showing(const Scores& scores) {
@@ -100,9 +101,9 @@ Json sheet_exhibit(const Scores& scores, const std::vector<std::string>& classes
                     {"good", right}});
   }
   return {{"kind", "pictures"},
-          {"title", "What the model took pictures for."},
+          {"title", "What the model predicted."},
           {"caption",
-           "Pictures of the test part. First those that it got wrong, the ones that it was surest of before "
+           "Pictures of the test part. First those that the model got wrong, the surest mistakes before "
            "others, then some that it got right. In brackets the probability that it gave its answer."},
           {"pictures", std::move(list)}};
 }

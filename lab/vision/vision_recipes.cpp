@@ -3,11 +3,6 @@
 namespace gradstab::lab::vision {
 namespace {
 
-SettingTexts joined(SettingTexts settings, const SettingTexts& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-  return settings;
-}
-
 /// Of a model that a CPU trains within minutes. In so few epochs, random crops cost more than they bring.
 SettingTexts on_a_cpu(const SettingTexts& more) {
   return joined({{"crop", "none"},

@@ -3,23 +3,37 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lab/train/setting_checks.hpp"
 
 namespace gradstab::lab::vision {
 namespace {
 
-// In the order of the enumerators.
-constexpr std::array<std::string_view, 3> kCrops = {"none", "random_resized", "padded"};
-constexpr std::array<std::string_view, 3> kPolicies = {"none", "random_augment", "trivial_augment"};
-constexpr std::array<std::string_view, 3> kNormalizations = {"none", "imagenet", "data"};
+template <class Enum>
+using Names = std::array<std::pair<std::string_view, Enum>, 3>;
+
+constexpr Names<Crop> kCrops = {
+    {{"none", Crop::none}, {"random_resized", Crop::random_resized}, {"padded", Crop::padded}}};
+constexpr Names<Policy> kPolicies = {{{"none", Policy::none},
+                                      {"random_augment", Policy::random_augment},
+                                      {"trivial_augment", Policy::trivial_augment}}};
+constexpr Names<Normalization> kNormalizations = {
+    {{"none", Normalization::none}, {"imagenet", Normalization::imagenet}, {"data", Normalization::data}}};
 constexpr std::array<std::string_view, 3> kDecayed = {"all", "not_norms", "matrices"};
 
 /// The enumerator of a valid name.
 template <class Enum>
-Enum named(const std::array<std::string_view, 3>& names, const std::string& name) {
-  const auto found = std::ranges::find(names, name);
-  return static_cast<Enum>(found - names.begin());
+Enum named(const Names<Enum>& names, const std::string& name) {
+  return std::ranges::find(names, name, [](const auto& entry) { return entry.first; })->second;
+}
+
+template <class Enum>
+Status is_known(std::string_view setting, const Names<Enum>& names, const std::string& name) {
+  std::vector<std::string_view> known;
+  for (const auto& entry : names) known.push_back(entry.first);
+  return one_of(setting, known, name);
 }
 
 const NamedModel& named_model(const VisionSettings& settings) {
@@ -30,9 +44,9 @@ Status names_are_known(const VisionSettings& settings) {
   std::vector<std::string_view> models;
   for (const NamedModel& model : named_models()) models.push_back(model.name);
   GRADSTAB_RETURN_IF_ERROR(one_of("model", models, settings.model));
-  GRADSTAB_RETURN_IF_ERROR(one_of("crop", kCrops, settings.crop));
-  GRADSTAB_RETURN_IF_ERROR(one_of("policy", kPolicies, settings.policy));
-  GRADSTAB_RETURN_IF_ERROR(one_of("normalization", kNormalizations, settings.normalization));
+  GRADSTAB_RETURN_IF_ERROR(is_known("crop", kCrops, settings.crop));
+  GRADSTAB_RETURN_IF_ERROR(is_known("policy", kPolicies, settings.policy));
+  GRADSTAB_RETURN_IF_ERROR(is_known("normalization", kNormalizations, settings.normalization));
   return one_of("decayed", kDecayed, settings.decayed);
 }
 
@@ -151,7 +165,7 @@ AugmentationOptions evaluation_augmentation(const VisionSettings& settings) {
   augmentation.size = evaluation_size(settings);
   augmentation.crop = Crop::none;
   augmentation.flip = 0.0;
-  augmentation.normalization = named<Normalization>(kNormalizations, settings.normalization);
+  augmentation.normalization = named(kNormalizations, settings.normalization);
   augmentation.evaluation_resize = static_cast<int>(settings.eval_resize);
   return augmentation;
 }
@@ -159,11 +173,11 @@ AugmentationOptions evaluation_augmentation(const VisionSettings& settings) {
 AugmentationOptions training_augmentation(const VisionSettings& settings) {
   AugmentationOptions augmentation = evaluation_augmentation(settings);
   augmentation.size = training_size(settings);
-  augmentation.crop = named<Crop>(kCrops, settings.crop);
+  augmentation.crop = named(kCrops, settings.crop);
   augmentation.padding = static_cast<int>(settings.padding);
   augmentation.scale_least = settings.crop_least;
   augmentation.flip = settings.flip;
-  augmentation.policy = named<Policy>(kPolicies, settings.policy);
+  augmentation.policy = named(kPolicies, settings.policy);
   augmentation.random_augment_count = static_cast<int>(settings.policy_count);
   augmentation.random_augment_magnitude = static_cast<int>(settings.policy_magnitude);
   augmentation.erase = settings.erase;

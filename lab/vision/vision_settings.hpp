@@ -61,12 +61,11 @@ void visit_settings(Settings& settings, Visit visit) {
         "vit-mini, vit-ti16, vit-s16, vit-b16, convnext-mini, convnext-t, resnet-mini, resnet18-cifar, "
         "resnet18 "
         "or resnet50");
-  visit(
-      "validation", settings.validation,
-      "training pictures that are kept for validation, where the data have no part for it; 0: the test part "
-      "serves both");
+  visit("validation", settings.validation,
+        "training pictures that are set aside for validation, if the data have no validation part; 0: the "
+        "test part serves both");
   visit("picture_size", settings.picture_size,
-        "width and height of training pictures, in pixels; 0: what the model is meant for");
+        "width and height of training pictures, in pixels; 0: the model's usual size");
   visit("eval_size", settings.eval_size, "the same in evaluations; 0: as in training");
   visit("eval_resize", settings.eval_resize,
         "pixels of the shorter side before evaluation cuts out the middle; 0: pictures stay as they are");
@@ -81,18 +80,20 @@ void visit_settings(Settings& settings, Visit visit) {
   visit("policy_magnitude", settings.policy_magnitude, "random_augment: their strength, from 0 to 30");
   visit("erase", settings.erase, "probability that a rectangle of a training picture is erased");
   visit("mixup", settings.mixup,
-        "mix each training picture with another one by a weight of this beta distribution; 0: do not");
+        "mix each training picture with another one, with a weight from the beta distribution of this "
+        "parameter; 0: off");
   visit("cutmix", settings.cutmix,
-        "put a rectangle of another picture into each, its area by this beta distribution; 0: do not");
+        "put a rectangle of another picture into each, with an area from the beta distribution of this "
+        "parameter; 0: off");
   visit("repeats", settings.repeats,
-        "times that a picture stands in a row, each time augmented anew; epochs stay as long");
+        "how many times in a row a picture comes, each time with a new augmentation; epochs stay as long");
   visit("normalization", settings.normalization,
         "data (mean and deviation of the training part), imagenet (those of ImageNet) or none");
   visit("label_smoothing", settings.label_smoothing, "share of each target that is spread over all classes");
   visit("dropout", settings.dropout, "ViT: rate of dropout");
   visit("drop_path", settings.drop_path,
         "ViT, ConvNeXt: rate of stochastic depth in the last block; it rises from 0 in the first");
-  visit("layer_scale", settings.layer_scale, "ConvNeXt: what the scales of blocks begin with");
+  visit("layer_scale", settings.layer_scale, "ConvNeXt: initial value of the scales of blocks");
   visit("decayed", settings.decayed,
         "what weight decay acts on: all, not_norms, or matrices (neither norms nor biases nor positions)");
   visit("drop_last", settings.drop_last, "leave out the smaller last batch of an epoch");

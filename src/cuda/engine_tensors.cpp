@@ -47,7 +47,8 @@ Status DeviceEngine::check_gradient(std::size_t index, const TensorRef& gradient
   if (gradient.device != DeviceType::cuda) {
     return refuse(kWhat, registered.name, "is on the CPU, expected memory of the CUDA device");
   }
-  if (gradient.sparse_values) return refuse(kWhat, registered.name, "is sparse, which no device takes");
+  if (gradient.sparse_values)
+    return refuse(kWhat, registered.name, "is sparse, which is not supported on a device");
   if (gradient.dtype == DType::float64) {
     return refuse(kWhat, registered.name, "is float64, expected float32, float16 or bfloat16 on a device");
   }

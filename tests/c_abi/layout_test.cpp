@@ -5,6 +5,7 @@
 
 #include "gradstab/gradstab.h"
 #include "gradstab/optimizer.h"
+#include "gradstab/recorder.h"
 
 namespace gradstab::testing {
 namespace {
@@ -73,6 +74,17 @@ TEST(CLayoutTest, OfTransformsIsThatOfAbiVersion1) {
   EXPECT_EQ(offsetof(gradstab_step_report, row_count), 72u);
   EXPECT_EQ(offsetof(gradstab_step_report, rows), 80u);
   EXPECT_EQ(offsetof(gradstab_step_report, first_row), 88u);
+}
+
+TEST(CLayoutTest, OfRecordersIsThatOfAbiVersion1) {
+  static_assert(GRADSTAB_ABI_VERSION == 1);
+  EXPECT_EQ(sizeof(gradstab_recording_fact), 16u);
+  EXPECT_EQ(offsetof(gradstab_recording_fact, value), 8u);
+  EXPECT_EQ(sizeof(gradstab_recorder_options), 40u);
+  EXPECT_EQ(offsetof(gradstab_recorder_options, every), 8u);
+  EXPECT_EQ(offsetof(gradstab_recorder_options, facts), 16u);
+  EXPECT_EQ(offsetof(gradstab_recorder_options, fact_count), 24u);
+  EXPECT_EQ(offsetof(gradstab_recorder_options, run), 32u);
 }
 
 TEST(CLayoutTest, OfOptimizersIsThatOfAbiVersion1) {

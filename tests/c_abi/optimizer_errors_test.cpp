@@ -197,7 +197,7 @@ TEST_F(COptimizerStepErrorsTest, FieldsThatWereNeverSetAndSparseOnes) {
   gradients_.tensors[0].sizes = few;
   gradients_.tensors[0].rank = 1;
   expect_refused(GRADSTAB_UNSUPPORTED,
-                 "parameter 'weight' has a sparse gradient, which fused optimizers do not take", 0);
+                 "parameter 'weight' has a sparse gradient, which fused optimizers do not accept", 0);
 }
 
 TEST_F(COptimizerStepErrorsTest, WithoutAGradientNothingIsLookedAt) {

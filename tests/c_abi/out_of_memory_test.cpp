@@ -1,10 +1,14 @@
 // Every call with every one of its allocations failing: a status, no exception, nothing lost, nothing leaked.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <functional>
+#include <string>
 #include <utility>
 
+#include "gradstab/recorder.h"
 #include "limited_memory.hpp"
 #include "support.hpp"
 
@@ -225,6 +229,40 @@ TEST_P(COutOfMemoryTest, Files) {
             10);
   EXPECT_EQ(saved(target.get()), saved(source.get()));
   std::remove(path.c_str());
+}
+
+TEST_P(COutOfMemoryTest, Recording) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("gradstab_oom_" + std::to_string(getpid()) + ".gsnorms"))
+          .string();
+  std::filesystem::remove(path);
+  gradstab_recorder* recorder = nullptr;
+  const auto destroy = [&] { gradstab_recorder_destroy(std::exchange(recorder, nullptr)); };
+  EXPECT_GT(
+      sweep(
+          destroy, [&] { return gradstab_recorder_open(path.c_str(), kLongNames, 2, nullptr, &recorder); },
+          [&] {
+            EXPECT_EQ(recorder, nullptr);
+            EXPECT_STREQ(gradstab_recorder_last_error(nullptr), "out of memory");
+          }),
+      5);
+  float a[6] = {1, 2, 3, 4, 5, 6};
+  void* const data[] = {a, a + 3};
+  const gradstab_parameter rows[] = {{kLongNames[0].name, 1, kSizes + 1},
+                                     {kLongNames[1].name, 1, kSizes + 1}};
+  ASSERT_EQ(gradstab_recorder_rebind(recorder, rows, 2), GRADSTAB_OK);
+  const auto record = [&] {
+    return gradstab_recorder_record_pointers(recorder, data, 2, GRADSTAB_FLOAT32, GRADSTAB_NO_STEP, nullptr);
+  };
+  const auto size = std::filesystem::file_size(path);
+  // The first step has a header with it.
+  EXPECT_GT(sweep(nothing, record, [&] { EXPECT_EQ(std::filesystem::file_size(path), size); }), 3);
+  const auto with_header = std::filesystem::file_size(path);
+  EXPECT_GT(with_header, size);
+  EXPECT_EQ(sweep(nothing, record, nothing), 0) << "a later one needs no memory";
+  EXPECT_GT(std::filesystem::file_size(path), with_header);
+  destroy();
+  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -150,7 +150,7 @@ TEST_F(ForecastTest, WhatIsNoSeriesIsRefusedWithLineAndColumn) {
 
 TEST_F(ForecastTest, SettingsWithoutEffectAreRefused) {
   EXPECT_THAT(run(train("x", {"--corrupt-level", "1"}), 2).err,
-              HasSubstr("corrupt_probability must be above 0 where there is a corrupt_level, got 0"));
+              HasSubstr("corrupt_probability must be above 0 if corrupt_level is, got 0"));
   EXPECT_THAT(run(train("x", {"--compat-revin-inverse"}), 2).err,
               HasSubstr("compat_revin_inverse must be false without revin_affine"));
   EXPECT_THAT(run(train("x", {"--warmup-hold"}), 2).err,

@@ -51,6 +51,7 @@ Child::Child(const std::vector<std::string>& arguments, const std::filesystem::p
   if (around.ignore_hangup) ::signal(SIGHUP, SIG_IGN);
   setenv("GRADSTAB_CACHE", cache.c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);  // tests share the machine
+  for (const auto& [name, value] : around.variables) setenv(name.c_str(), value.c_str(), 1);
   if (chdir(folder.c_str()) != 0) _exit(99);
   if (around.terminal.empty()) {
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gradstab::testing_cli {
@@ -22,7 +23,8 @@ struct Surroundings {
   bool ignore_hangup = false;    ///< as nohup does
   /// Where its output goes: a file of the test, unless a path is given.
   std::filesystem::path out{}, err{};
-  std::vector<int> closed{};         ///< descriptors that it is started without
+  std::vector<int> closed{};                                     ///< descriptors that it is started without
+  std::vector<std::pair<std::string, std::string>> variables{};  ///< of its environment, beside ours
   std::filesystem::path terminal{};  ///< that it is started from, for all three descriptors; none if empty
 };
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "idx_pictures.hpp"
@@ -35,6 +36,43 @@ class SmokeTest : public ::testing::TestWithParam<const char*> {
  protected:
   const Folder folder_;
 };
+
+TEST(UntilDecidedTest, AddsSeedsToThoseThatAreThere) {
+  const Folder folder;
+  write(folder.path() / "hours.csv", hourly_table(1500));
+  const std::vector<std::string> item = {"reproduce", "figure-5", "--data", "hours.csv"};
+  const auto with = [&](const char* flag, const char* number) {
+    auto words = item;
+    words.insert(words.end(), {flag, number});
+    return folder.run(words);
+  };
+  EXPECT_THAT(with("--until-decided", "1").err, HasSubstr("--until-decided"));
+  const Outcome outcome = with("--until-decided", "3");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err << outcome.out;
+  const auto output = folder.path() / "reproductions" / "figure-5-smoke";
+  const auto records = lines_of(output / "records.jsonl");
+  EXPECT_EQ(records[0].at("looks"), json({2, 3}));
+  std::set<int> seeds;
+  for (std::size_t i = 1; i < records.size(); ++i) seeds.insert(records[i].at("seed").get<int>());
+  // In a few updates no method differs by 1 % of the MSE, which two or three seeds may show.
+  EXPECT_THAT(seeds, AnyOf(std::set{0, 1}, std::set{0, 1, 2}));
+  const bool said = outcome.out.find("not everything is decided after 3 seeds") != std::string::npos;
+  bool decided = true;
+  for (const json& claim : json::parse(read(output / "verdicts.json")).at("claims"))
+    for (const json& at : claim.at("horizons"))
+      for (const json& effect : at.at("effects"))
+        decided = decided && (effect.at("control") == true || effect.at("verdict") != "undecided");
+  EXPECT_NE(decided, said);
+  EXPECT_EQ(seeds.size() == 2, outcome.out.find("3 seeds of at most 3") == std::string::npos);
+  EXPECT_THAT(read(output / "report.html"), HasSubstr("Intervals were looked at after 2, 3 seeds."));
+  // Another plan of looks, or none, is another reproduction.
+  const Outcome longer = with("--until-decided", "4");
+  EXPECT_EQ(longer.exit_code, 1);
+  EXPECT_THAT(longer.err, HasSubstr("until_decided 3, not 4"));
+  const Outcome fixed = with("--seeds", "3");
+  EXPECT_EQ(fixed.exit_code, 1);
+  EXPECT_THAT(fixed.err, HasSubstr("with until_decided 3"));
+}
 
 TEST_P(SmokeTest, RunsToTheEnd) {
   const std::string item = GetParam();

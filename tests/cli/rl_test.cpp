@@ -147,7 +147,7 @@ TEST_F(RlTest, SettingsThatDoNotFitAreRefused) {
           "got 33");
   refused({"--gamma", "1.5"}, "gamma must be in [0, 1], got 1.5");
   refused({"--ratio-clip", "0"}, "ratio_clip must be finite and above 0, got 0");
-  refused({"--accumulation", "2"}, "accumulation must be 1 for this task, got 2");
+  refused({"--accumulation", "3"}, "accumulation must be a divisor of the ");
   refused({"--precision", "bf16"}, "precision must be fp32 for this task");
   refused({"--device", "cuda"}, "device must be cpu for this task");
   refused({"--vocab-size", "3"}, "--vocab-size");

@@ -82,7 +82,7 @@ TEST_F(RolloutTest, WrongInputIsOneLine) {
   expect_refused(rollout("no JSON"), 1, AllOf(HasSubstr("'in.json'"), HasSubstr("JSON")));
   expect_refused(rollout("[]"), 1, HasSubstr("'in.json'"));
   expect_refused(rollout(with("[0,0,0]]", "[0,NaN,0]]")), 1,
-                 AllOf(HasSubstr("'in.json'"), HasSubstr("holds NaN at"), HasSubstr("no number of JSON")));
+                 AllOf(HasSubstr("'in.json'"), HasSubstr("holds NaN at"), HasSubstr("not a JSON number")));
   expect_refused(rollout(with("[0,0,0]]", "[0,-Infinity,0]]")), 1, HasSubstr("holds Infinity at"));
   expect_refused(rollout(with("[[0,0,0]]", "[[0,null,0]]")), 1,
                  HasSubstr("'in.json': rollouts[0]: actions[0]: Hopper-v4: number 1 of the action is nan"));

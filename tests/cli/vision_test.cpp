@@ -118,9 +118,8 @@ TEST_F(VisionTest, LearnsAndShowsWhatItGotWrong) {
   EXPECT_EQ(sum, 100);
   EXPECT_EQ(static_cast<double>(right), summary.at("final_top1").get<double>());
   run({"report", "run", "-o", "page.html"});
-  EXPECT_THAT(
-      read(folder_.path() / "page.html"),
-      AllOf(HasSubstr("data:image/png;base64,"), HasSubstr("What was taken for what"), HasSubstr("Top-1")));
+  EXPECT_THAT(read(folder_.path() / "page.html"),
+              AllOf(HasSubstr("data:image/png;base64,"), HasSubstr("Confusion matrix"), HasSubstr("Top-1")));
 }
 
 class KilledVisionTest : public VisionTest, public ::testing::WithParamInterface<const char*> {};

@@ -104,14 +104,14 @@ TEST(AdamMiniPartitionTest, HeadsMustBeKnownAndFit) {
   unknown.dim = 8;
   EXPECT_EQ(refusal("wq.weight", {8, 8}, unknown),
             "adam_mini needs dim and n_heads above 0 for 'wq.weight', got 8 and 0");
-  EXPECT_EQ(
-      refusal("wq.weight", {9, 8}, eight_wide()),
-      "adam_mini cannot tell how 'wq.weight' is divided: its 72 elements are no whole number of heads of 8 "
-      "x 8 / 2; name its unit in overrides");
-  EXPECT_EQ(
-      refusal("wq.weight", {8, 8}, eight_wide(3)),
-      "adam_mini cannot tell how 'wq.weight' is divided: its 64 elements are no whole number of heads of 8 "
-      "x 8 / 3; name its unit in overrides");
+  EXPECT_EQ(refusal("wq.weight", {9, 8}, eight_wide()),
+            "adam_mini cannot tell how 'wq.weight' is divided: its 72 elements are not a whole number of "
+            "heads of 8 "
+            "x 8 / 2; name its unit in overrides");
+  EXPECT_EQ(refusal("wq.weight", {8, 8}, eight_wide(3)),
+            "adam_mini cannot tell how 'wq.weight' is divided: its 64 elements are not a whole number of "
+            "heads of 8 "
+            "x 8 / 3; name its unit in overrides");
   EXPECT_FALSE(refusal("wq.weight", {8, 8}, eight_wide(128)).empty());
   AdamMiniOptions without;
   EXPECT_EQ(units_of("mlp.weight", {3, 8}, without), 3u) << "nobody needs heads here";

@@ -284,7 +284,7 @@ TEST(OptimizerLayoutTest, ShapesCountsAndMissingDataAreRefused) {
   TensorRef sparse = gs[1];
   sparse.sparse_values = true;
   EXPECT_EQ(step_with(parameters, ps, {gs[0], sparse}).message(),
-            "parameter 'b' has a sparse gradient, which fused optimizers do not take");
+            "parameter 'b' has a sparse gradient, which fused optimizers do not accept");
 }
 
 /// Two names for one tensor would be updated twice, by two threads at once.

@@ -80,7 +80,7 @@ TEST(OptimizerOptionsTest, EveryKindRefusesSettingsOutsideTheirRange) {
 TEST(OptimizerOptionsTest, AdamRefusesAResetIntervalThatIsNone) {
   expect_invalid(with(&AdamOptions::reset_interval, -3), "reset_interval must be at least 0, got -3");
   expect_invalid(with(&AdamOptions::compat, static_cast<Compat>(9)),
-                 "compat is no known choice, got value 9");
+                 "compat has no such choice, got value 9");
   EXPECT_EQ(AdamOptions::stable_spam().reset_interval, 1000);
   EXPECT_EQ(AdamOptions{}.reset_interval, 0);
 }

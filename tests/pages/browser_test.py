@@ -30,8 +30,8 @@ def values_of(points, log=False):
     return [(x, None if log and y is not None and y <= 0 else y) for x, y, *_ in points]
 
 
-def labels_of(chart, axis):
-    """[(pixel, number)] as they are written on the canvas, by pixel."""
+def labels_of(chart, axis, names=()):
+    """[(pixel, number)] as they are written on the canvas, by pixel. `names`: of groups, which stand for 0, 1, ..."""
     ticks = {tick["label"] for tick in chart[axis]["ticks"]}
     found = []
     for text in chart["texts"]:
@@ -39,6 +39,8 @@ def labels_of(chart, axis):
         frame = text["hiddenIn"]
         # "\u2212" is the minus sign; thousands are set apart.
         number = text["text"].replace(",", "").replace("\u2212", "-")
+        if text["text"] in names:
+            number = str(names.index(text["text"]))
         if text["text"] not in ticks or not re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", number):
             continue
         # Labels of x stand below the area, those of y beside it.
@@ -62,11 +64,11 @@ def place_by_labels(labels, value, logarithmic):
     return pixel_a + part * (pixel_b - pixel_a), PIXELS * max(1.0, 2 * abs(part - 0.5))
 
 
-def misplaced(chart):
+def misplaced(chart, names=()):
     """Marks within the axes that do not stand where the labels say."""
     found = []
     left, top, right, bottom = chart["area"]
-    axes = {axis: (labels_of(chart, axis), chart[axis]["type"] == "logarithmic") for axis in "xy"}
+    axes = {axis: (labels_of(chart, axis, names if axis == "x" else ()), chart[axis]["type"] == "logarithmic") for axis in "xy"}
     for dataset in chart["datasets"]:
         for x, y, *pixels in dataset["points"] if dataset["visible"] else []:
             if y is None or not (left - 1 <= pixels[0] <= right + 1 and top - 1 <= pixels[1] <= bottom + 1):
@@ -206,6 +208,19 @@ class BrowserTest(unittest.TestCase):
                         drawn[arm, role, place] = dataset["points"]
                     self.compare(drawn, {key: values_of(points, log) for key, points in data[title].items()})
                     self.assertEqual(misplaced(chart), [])
+
+    def test_what_decides(self):
+        path = RESULTS / "what-decides.html"
+        self.complaints(path)
+        data = page_data.read(path)[0]
+        wanted, names = page_data.charts_of_item(data), page_data.categories_of(data)
+        charts = drawn_charts(self.look(path))
+        self.assertEqual(set(charts), set(wanted))
+        for title, chart in charts.items():
+            with self.subTest(chart=title):
+                drawn = {(dataset["arm"], dataset["role"], 0): dataset["points"] for dataset in chart["datasets"]}
+                self.compare(drawn, {key: values_of(points) for key, points in wanted[title].items()})
+                self.assertEqual(misplaced(chart, names.get(title, ())), [])
 
     def test_inspected_logs(self):
         for name in ("inspect", "inspect_two"):

@@ -146,6 +146,122 @@ def chart_of_item(header, runs, title, horizon, context):
     return chart
 
 
+# The page of what decides, from the records of all items.
+
+SHOWN = ("stabilize", "robust", "clip", "normalize", "beta2", "scale")
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "adam_mini": "Adam-mini", "lion": "Lion", "sgd": "SGD"}
+DOMAINS = {"llm": "Language models", "forecast": "Forecasts", "vision": "Images", "rl": "Robots"}
+PRECISIONS = ("fp32", "bf16", "fp16", "fp4", "int4")
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def spikiness(run):
+    """Norm spikes per 1,000 updates, and the largest norm over the running median."""
+    norms = [math.nan if norm is None else norm for norm in run["grad_norm"]]
+    quotients = []
+    for i, norm in enumerate(norms):
+        before = sorted(each for each in norms[max(0, i - 50):i] if math.isfinite(each))
+        if len(before) >= 20:
+            quotients.append(norm / before[len(before) // 2] if math.isfinite(norm) else math.inf)
+    return 1000 * sum(each > 3 for each in quotients) / len(norms), max(quotients)
+
+
+def configurations(results):
+    """Of every set of runs without a method: what is known of it, and the gain of each arm by seed. Those that end in the same weights
+    are one."""
+    found = {}
+    for path in sorted(results.glob("*/records.jsonl.gz")):
+        header, *runs = read_lines(path)
+        task = header.get("measures", {}).get("task", "llm")
+        better = score_of(header)[2]
+        sign = 1 if better is min else -1
+        groups = {}
+        for run in runs:
+            groups.setdefault((run["horizon"], json.dumps(run["context"])), {}).setdefault(run["method"], {})[run["seed"]] = run
+        for (horizon, context), arms in groups.items():
+            if "none" not in arms:
+                continue
+            without = arms["none"]
+            first = without[min(without)]
+            spikes, largest = zip(*(spikiness(run) for run in without.values()))
+            cost = mean(sign * judged_score(run, better) for run in without.values())
+            entry = found.setdefault(first["weights_checksum"], {
+                "task": task, "settings": first["settings"], "horizon": horizon, "places": set(), "gains": {}, "cost": cost,
+                "spikes": mean(spikes), "largest": mean(largest), "learned": sign * mean(either(run, UNINFORMED) for run in without.values()) - cost})
+            entry["places"].add((header["item"], context))
+            for arm, with_it in arms.items():
+                gains = [sign * (judged_score(without[seed], better) - judged_score(run, better))
+                         for seed, run in with_it.items() if seed in without]
+                if len(gains) > len(entry["gains"].get(arm, [])):
+                    entry["gains"][arm] = gains
+    return [entry for entry in found.values() if "stabilize" in entry["gains"]]
+
+
+def families(members, setting):
+    """Those that differ in that setting alone."""
+    groups = {}
+    for entry in members:
+        rest = {key: value for key, value in entry["settings"].items() if key not in (setting, "seed")}
+        groups.setdefault(json.dumps(rest, sort_keys=True), []).append(entry)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def dots(pairs):
+    """{(arm, role, 0): points} of (x, configuration) pairs."""
+    return {(arm, "mean", 0): [(x, mean(entry["gains"][arm])) for x, entry in pairs if arm in entry["gains"] and math.isfinite(x)]
+            for arm in SHOWN if any(arm in entry["gains"] and math.isfinite(x) for x, entry in pairs)}
+
+
+def levels(groups, unit=lambda entry, gain: gain):
+    """The same of [(label, configurations)]: dots and means, each arm at its own place beside the number of the group."""
+    arms = [arm for arm in SHOWN if any(arm in entry["gains"] for _, group in groups for entry in group)]
+    chart = {}
+    for place, arm in enumerate(arms):
+        small, large = [], []
+        for i, (_, group) in enumerate(groups):
+            values = [unit(entry, mean(entry["gains"][arm])) for entry in group if arm in entry["gains"]]
+            x = i + 0.6 * ((place + 0.5) / len(arms) - 0.5)
+            small += [(x, value) for value in values]
+            large += [(x, mean(values))] if values else []
+        chart[arm, "seed", 0], chart[arm, "mean", 0] = small, large
+    return chart
+
+
+def charts_of_what_decides(results, optimizers):
+    """By title. `optimizers`: of the charts of optimizers, in which order these stand there."""
+    everything = configurations(results)
+    charts, domains = {}, []
+    for task, domain in DOMAINS.items():
+        of_task = [entry for entry in everything if entry["task"] == task]
+        calm = [entry for entry in of_task if not entry["settings"].get("inject_spikes")]
+        ordinary = [entry for entry in calm if entry["settings"].get("optimizer") != "sgd"]
+        if ordinary:
+            domains.append((domain, ordinary))
+        ladder = []
+        for family in families(ordinary, "lr"):
+            rate = {id(entry): entry["settings"].get("lr", 0.001) for entry in family}
+            best = min(family, key=lambda entry: entry["cost"])
+            ladder += [(rate[id(entry)] / rate[id(best)], entry) for entry in family]
+        charts[f"{domain}: norm spikes per 1,000 updates without a method"] = dots([(entry["spikes"], entry) for entry in ordinary])
+        charts[f"{domain}: largest norm over the running median without a method"] = dots([(entry["largest"], entry) for entry in ordinary])
+        charts[f"{domain}: learning rate over the best one without a method"] = dots(ladder)
+        charts[f"{domain}: what was injected"] = dots([(entry["largest"], entry) for entry in of_task if entry not in calm])
+        both = [entry for entry in ordinary if any(entry["places"] & other["places"] and entry["horizon"] != other["horizon"] for other in ordinary)]
+        charts[f"{domain}: horizon"] = levels([(name, [entry for entry in both if entry["horizon"] == name]) for name in ("short", "long")])
+        precise = [entry for family in families(ordinary, "precision") for entry in family]
+        charts[f"{domain}: precision"] = levels([(name, group) for name in PRECISIONS
+                                                 if (group := [e for e in precise if e["settings"].get("precision", "fp32") == name])])
+        named = [(OPTIMIZERS[entry["settings"].get("optimizer", "adam" if task == "rl" else "adamw")], entry) for entry in calm]
+        title = f"{domain}: optimizer"
+        charts[title] = levels([(name, [entry for each, entry in named if each == name]) for name in optimizers.get(title, ())])
+    charts["Domains"] = levels(domains, lambda entry, gain: 100 * gain / entry["learned"])
+    return charts
+
+
 # The page of bounds, by the formulas of docs/methods.md.
 
 def recovery(gamma1, gamma2, ratio, last, kappa=None, history=3000):

@@ -62,6 +62,24 @@ def all_differences(drawn, wanted, digits, most_points):
     return [f"{key}: {each}" for key in wanted for each in differences(drawn[key], wanted[key], digits, most_points)]
 
 
+def scatter_differences(drawn, wanted, digits):
+    """Dots of a chart that are in one alone: several may have the same x."""
+    if set(drawn) != set(wanted):
+        return [f"lines {sorted(map(str, set(drawn) ^ set(wanted)))} are in one alone"]
+    found = []
+    for key, dots in drawn.items():
+        left = list(wanted[key])
+        for x, y, *_ in dots:
+            match = next((dot for dot in left if same(x, dot[0], digits) and math.isclose(y, dot[1], rel_tol=10.0 ** (1 - digits), abs_tol=1e-9)),
+                         None)
+            if match is None:
+                found.append(f"{key}: ({x}, {y}) is drawn, and nothing was there")
+            else:
+                left.remove(match)
+        found += [f"{key}: {dot} is missing" for dot in left]
+    return found
+
+
 class NumbersTest(unittest.TestCase):
     maxDiff = None
 
@@ -109,6 +127,16 @@ class NumbersTest(unittest.TestCase):
             for title, horizon, context in page_data.about_charts_of_item(data):
                 with self.subTest(page=folder.name, chart=title):
                     self.compare(drawn[title], expected.chart_of_item(header, runs, title, horizon, context), DIGITS_OF_ITEMS, MOST_POINTS_OF_ITEMS)
+
+    def test_what_decides(self):
+        data = page_data.read(RESULTS / "what-decides.html")[0]
+        wanted = expected.charts_of_what_decides(RESULTS, page_data.categories_of(data))
+        drawn = page_data.charts_of_item(data)
+        self.assertGreaterEqual(set(drawn), {"Domains", *(title for title in wanted if title.startswith("Language models"))})
+        for title, chart in drawn.items():
+            with self.subTest(chart=title):
+                self.assertEqual(scatter_differences(chart, wanted[title], DIGITS_OF_ITEMS), [])
+                self.assertGreaterEqual(sum(len(points) for points in chart.values()), 8)
 
     def test_inspected_logs(self):
         for page, steps in (("inspect", [400]), ("inspect_two", [5000, 400])):
@@ -195,6 +223,12 @@ class ControlTest(unittest.TestCase):
         lines = [[(1, 2.0), (2, None)], [(1, 4.0), (2, 5.0)]]
         self.assertEqual(expected.mean_line(lines), [(1, 3.0), (2, None)])
         self.assertTrue(differences([(1, 3.0), (2, 5.0)], expected.mean_line(lines), 5, 140))
+
+    def test_a_moved_dot(self):
+        wanted = {"a": [(1.0, 0.2), (1.0, 0.3), (2.0, 0.1)]}
+        self.assertEqual(scatter_differences({"a": [(1.0, 0.3, "n"), (1.0, 0.2, "n"), (2.0, 0.1, "n")]}, wanted, 5), [])
+        for dots in ([(1.0, 0.3), (1.0, 0.3), (2.0, 0.1)], [(1.0, 0.2), (1.0, 0.3)], [(1.0, 0.2), (1.0, 0.3), (2.001, 0.1)]):
+            self.assertTrue(scatter_differences({"a": dots}, wanted, 5), dots)
 
     def test_a_mean_of_other_seeds(self):
         lines = [[(1, 2.0), (2, 3.0)], [(1, 4.0), (2, 5.0)]]

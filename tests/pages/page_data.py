@@ -39,6 +39,11 @@ def charts_of_item(data):
     return charts
 
 
+def categories_of(data):
+    """The names of groups on the horizontal axis, by the title of the chart."""
+    return {entry["title"]: entry["categories"] for entry in data["charts"] if "categories" in entry}
+
+
 def recovery_of_bounds(data):
     return {(curve["rule"], curve["ratio"]): points(curve) for curve in data["curves"]}
 

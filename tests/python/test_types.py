@@ -29,6 +29,7 @@ fused = gs.optim.AdamW(model.named_parameters(), lr=1e-3, transform=None)
 measurement: gs.MeasurementInBackward = gs.measure_in_backward(fused)
 stepper: gs.OptimizerInBackward = gs.optimizer_in_backward(model, gs.optim.Lion, lr=1e-4)
 names: list[str] = fused.names
+recorder: gs.NormRecorder = gs.NormRecorder("run.gsnorms", model, every=2).attach(fused)
 backends: list[str] = gs.backends()
 version: str = gs.__version__
 """

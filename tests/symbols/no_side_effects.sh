@@ -43,8 +43,8 @@ allowed() {
     */gradstab_c.dir/errors.cpp.o' std::terminate()') ;;
     # The same for the message of a method of somebody else's that fails in a decision.
     */gradstab_core.dir/methods/norm_method.cpp.o' std::terminate()') ;;
-    # Saves and loads state by file name, which is all it is for.
-    */gradstab_c.dir/file.cpp.o' '*) grep -qxE "$(any_of write "${files[@]}")" <<<"$2" ;;
+    # Saves and loads state by file name, and writes recordings, which is all it is for.
+    */gradstab_files.dir/*.cpp.o' '*) grep -qxE "$(any_of write "${files[@]}")" <<<"$2" ;;
     # Looks for the CUDA driver, which is a library that may be missing.
     */gradstab_backends.dir/cuda/driver.cpp.o' dlopen') ;;
     # Clang calls it where an exception would leave a noexcept function.

@@ -1,8 +1,12 @@
 // A step allocates nothing.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
+#include <string>
 
+#include "gradstab/norm_recorder.hpp"
 #include "gradstab/transforms.hpp"
 #include "support/gradients.hpp"
 #include "support/replaced_new.hpp"
@@ -109,6 +113,22 @@ TEST(AllocationTest, TenThousandTensorsInANewOrderEveryStepAllocateNothing) {
 
 TEST(AllocationTest, AThreadPoolAllocatesNothingInAStep) {
   EXPECT_EQ(allocations_of(stabilize(), {.executor = thread_pool(3).value()}, false), 0u);
+}
+
+TEST(AllocationTest, ARecordedStepAllocatesNothing) {
+  const ParameterSet parameters = testing::parameter_set_of_sizes({{300, 400}, {64}, {}});
+  Gradients gradients(parameters, DType::float32);
+  gradients.set_all({Values(120000, 0.5), Values(64, 0.5), {1.0}});
+  const std::string path = (std::filesystem::temp_directory_path() /
+                            ("gradstab_allocation_" + std::to_string(::getpid()) + ".gsnorms"))
+                               .string();
+  NormRecorder recorder = NormRecorder::open(path, parameters).value();
+  std::size_t failures = recorder.record(gradients.refs(), {}, 2.5).ok() ? 0 : 1;  // with the header
+  const std::size_t before = allocations();
+  for (int step = 0; step < 10; ++step) failures += recorder.record(gradients.refs(), {}, 2.5).ok() ? 0 : 1;
+  EXPECT_EQ(allocations(), before);
+  EXPECT_EQ(failures, 0u);
+  std::filesystem::remove(path);
 }
 
 }  // namespace

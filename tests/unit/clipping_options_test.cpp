@@ -76,19 +76,19 @@ TEST(ClippingOptionsTest, ASettingOutOfRangeIsNamedWithItsValueAndRange) {
   EXPECT_EQ(message(ZClipOptions{.max_norm = kInf}), "");
   EXPECT_EQ(message(ZClipOptions{.epsilon = -1.0}), "epsilon must be finite and at least 0, got -1");
   EXPECT_EQ(message(ZClipOptions{.warmup_steps = 0}), "warmup_steps must be at least 1, got 0");
-  EXPECT_EQ(message(ZClipOptions{.mode = static_cast<ZClipMode>(7)}), "mode is no known choice, got value 7");
+  EXPECT_EQ(message(ZClipOptions{.mode = static_cast<ZClipMode>(7)}), "mode has no such choice, got value 7");
   EXPECT_EQ(message(ZClipOptions{.target = static_cast<ZClipTarget>(7)}),
-            "target is no known choice, got value 7");
+            "target has no such choice, got value 7");
   EXPECT_EQ(message(ZClipOptions{.clip_factor = -1.0}), "clip_factor must be finite and above 0, got -1");
   EXPECT_EQ(message(ZClipOptions{.compat = static_cast<Compat>(7)}),
-            "compat is no known choice, got value 7");
+            "compat has no such choice, got value 7");
   EXPECT_EQ(message(AdaGcOptions{.relative = 0.0}), "relative must be finite and above 0, got 0");
   EXPECT_EQ(message(AdaGcOptions{.absolute = kNaN}), "absolute must be finite and above 0, got nan");
   EXPECT_EQ(message(AdaGcOptions{.beta = 1.5}), "beta must be in [0, 1), got 1.5");
   EXPECT_EQ(message(AdaGcOptions{.warmup_steps = -1}), "warmup_steps must be at least 0, got -1");
   EXPECT_EQ(message(AdaGcOptions{.epsilon = kInf}), "epsilon must be finite and at least 0, got inf");
   EXPECT_EQ(message(AdaGcOptions{.compat = static_cast<Compat>(7)}),
-            "compat is no known choice, got value 7");
+            "compat has no such choice, got value 7");
   EXPECT_EQ(message(SpikeAwareClipOptions{.threshold = 0.0}), "threshold must be finite and above 0, got 0");
   EXPECT_EQ(message(SpikeAwareClipOptions{.beta2 = -0.5}), "beta2 must be in [0, 1), got -0.5");
   EXPECT_EQ(message(SpikeAwareClipOptions{.reset_interval = -2}),
@@ -98,14 +98,14 @@ TEST(ClippingOptionsTest, ASettingOutOfRangeIsNamedWithItsValueAndRange) {
   EXPECT_EQ(message(AdaptiveValueClipOptions{.reset_interval = -2}),
             "reset_interval must be at least 0, got -2");
   EXPECT_EQ(message(AdaptiveValueClipOptions{.reset_interval = 5}),
-            "reset_interval is for compat 'released' alone and must be 0, got 5");
+            "reset_interval is only for compat 'released' and must be 0 here, got 5");
   EXPECT_EQ(message(AdaptiveNormOptions{.gamma1 = 1.0}), "gamma1 must be in [0, 1), got 1");
   EXPECT_EQ(message(AdaptiveNormOptions{.gamma2 = -1.0}), "gamma2 must be in [0, 1), got -1");
   EXPECT_EQ(message(AdaptiveNormOptions{.epsilon = -1.0}), "epsilon must be finite and at least 0, got -1");
   EXPECT_EQ(message(AdaptiveNormOptions{.total_steps = -1}), "total_steps must be at least 0, got -1");
   EXPECT_EQ(message(AdaptiveNormOptions{.least_scale = 1.5}), "least_scale must be in [0, 1], got 1.5");
   EXPECT_EQ(message(AdaptiveNormOptions{.reset_interval = 5}),
-            "reset_interval is for compat 'released' alone and must be 0, got 5");
+            "reset_interval is only for compat 'released' and must be 0 here, got 5");
 }
 
 /// What is wrong with a transform is what is wrong with its settings.

@@ -148,7 +148,7 @@ std::vector<Failure> failures() {
       {"throws", [](std::span<UnitStep>) -> Status { throw std::runtime_error("no idea"); },
        "'counting': decide failed: no idea", StatusCode::failed_precondition},
       {"throws what is no exception", [](std::span<UnitStep>) -> Status { throw 7; },
-       "'counting': decide failed with what is no std::exception", StatusCode::failed_precondition},
+       "'counting': decide threw something that is not a std::exception", StatusCode::failed_precondition},
       {"throws an error of the library",
        [](std::span<UnitStep>) -> Status {
          throw Error({StatusCode::unsupported, "not today"});
@@ -269,7 +269,7 @@ TEST(NormMethodTest, RefusesWhatCannotHold) {
   EXPECT_EQ(refusal(called("Mine")),
             "a method is called 'Mine', expected lower-case letters, digits and '_'");
   EXPECT_EQ(refusal(called("")), "a method is called '', expected lower-case letters, digits and '_'");
-  EXPECT_EQ(refusal(norm_method(nullptr)), "there is no method, but null");
+  EXPECT_EQ(refusal(norm_method(nullptr)), "the method is null");
   struct Unborn : Counting {
     void reset(std::size_t) override { throw std::runtime_error("not ready"); }
   };
@@ -277,7 +277,7 @@ TEST(NormMethodTest, RefusesWhatCannotHold) {
   struct Nameless : Counting {
     std::string name() const override { throw std::runtime_error("who?"); }
   };
-  EXPECT_EQ(refusal(norm_method(std::make_unique<Nameless>())), "a method does not say what it is: who?");
+  EXPECT_EQ(refusal(norm_method(std::make_unique<Nameless>())), "a method failed to describe itself: who?");
   struct Twice : Counting {
     std::vector<MethodValues> save_unit(std::size_t) const override { return {{"steps", {1.0}}}; }
   };

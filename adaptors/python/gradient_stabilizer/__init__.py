@@ -34,6 +34,7 @@ from .methods import (
     zclip,
 )
 from .norm_method import NormMethod, UnitSteps
+from .recorder import NormRecorder
 from .report import StepReport, TensorReport
 from .transform import GradientStabilizer, GradientState, GradientTransform, stabilize_grad_, transform_grad_
 from .wrapped import WrappedOptimizer, wrap
@@ -49,6 +50,7 @@ __all__ = [
     "MeasurementInBackward",
     "Method",
     "NormMethod",
+    "NormRecorder",
     "OptimizerInBackward",
     "StepReport",
     "TensorReport",

@@ -1,4 +1,4 @@
-"""Who averages the gradients of several processes, and when: the steps that backward makes have to come after."""
+"""Who averages the gradients of several processes, and when: the steps during backward must come after that."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Averager:
         self._handle: Any = None
 
     def watch(self) -> None:
-        """Looks at forwards from now on."""
+        """Watches forwards from now on."""
         self._handle = self.module.register_forward_pre_hook(_ForwardHook(self))
 
     def remove(self) -> None:
@@ -124,7 +124,8 @@ class Averaging:
                 self._of.update((id(parameter), averager) for parameter in module.parameters())
 
     def check(self, tensors: Sequence[torch.Tensor], names: Sequence[str]) -> None:
-        """RuntimeError for a parameter of which nobody says what becomes of its gradient in other processes."""
+        """RuntimeError for a parameter if it is not known how its gradient is combined with those of other
+        processes."""
         if self._own or processes() == 1:
             return
         for tensor, name in zip(tensors, names):
@@ -132,20 +133,21 @@ class Averaging:
                 raise RuntimeError(
                     f"'{name}' would be stepped with the gradient of one of {processes()} processes, before they are averaged: "
                     "call optimizer_in_backward with the model that DistributedDataParallel(model) returned, or step after "
-                    "backward. Where each process is to step with its own gradients, pass own_gradients=True"
+                    "backward. If each process is to step with its own gradients, pass own_gradients=True"
                 )
 
     def watch(self) -> None:
-        """Looks at forwards from now on, which decide over averages, until `remove`."""
+        """Watches forwards, which decide whether gradients are averaged, until `remove`."""
         for averager in self._averagers:
             averager.watch()
 
     def of(self, parameter: torch.Tensor) -> Averager | None:
-        """Who averages the gradient of a parameter after backward; None: it is complete as soon as it is there."""
+        """The averager of a parameter's gradient after backward; None: the gradient is complete as soon as it is
+        there."""
         return self._of.get(id(parameter))
 
     def rounds(self) -> int:
-        """For `at_end_of_backward`. RuntimeError where the end of backward is not that of the averages."""
+        """For `at_end_of_backward`. RuntimeError if backward does not end where the averaging ends."""
         if not self._averagers:
             return 0
         if _is_nested():

@@ -64,7 +64,7 @@ class Engine:
             raise
 
     def transform(self, groups: Sequence[Mapping[str, Any]]) -> bool:
-        """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
+        """Transforms the gradients of the groups' parameters in place. False: the step must be skipped."""
         self.bind(groups)
         if self.sharding is not None:
             return self.sharding.transform(
@@ -91,7 +91,8 @@ class Engine:
         self.restore([{} for _ in self.binding.tensors])
 
     def has_part(self, tensor: torch.Tensor) -> bool:
-        """False of a parameter of which this process has no element, and its neighbours know the statistics."""
+        """False for a parameter of which this process has no element; other processes of its group know the
+        statistics."""
         return self.shard_group is None or is_dtensor(tensor) or tensor.numel() > 0
 
     def shown(self) -> list[_statistics.Statistics]:
@@ -99,7 +100,8 @@ class Engine:
         return _statistics.shown(self.native, range(len(self.binding.names)), self.binding.tensors)
 
     def restore(self, of_parameters: Sequence[_statistics.Statistics]) -> None:
-        """Starts afresh with these, one entry per parameter in their order; an empty one is one without a past."""
+        """Starts afresh with these, one entry per parameter in their order; an empty entry is a parameter without
+        statistics."""
         groups = [{"params": self.binding.tensors}]
         before = self.native, self.binding, self.sharding
         named = list(zip(self.binding.names, self.binding.tensors))
@@ -120,7 +122,7 @@ class Engine:
 
     def load_state_dict(self, state: Mapping[str, Any], map_names: MapNames = None) -> None:
         if not isinstance(state, Mapping) or "format" not in state or "state" not in state:
-            raise ValueError("this is no state of gradient_stabilizer: 'format' or 'state' is missing")
+            raise ValueError("this is not a state of gradient_stabilizer: 'format' or 'state' is missing")
         if state["format"] != FORMAT:
             raise ValueError(f"state has format {state['format']!r}, this version reads {FORMAT}")
         saved = list(zip(*_native.call(_native.ops.saved_parameters, state["state"])))
@@ -135,7 +137,7 @@ class Engine:
     def __getstate__(self) -> dict[str, Any]:
         binding = self.binding
         if self.sharding is not None:
-            raise TypeError("what is bound to sharded parameters cannot be copied or pickled; use state_dict")
+            raise TypeError("an object that is bound to sharded parameters cannot be copied or pickled; use state_dict")
         return {
             "method": self.method,
             "nonfinite": self.nonfinite,

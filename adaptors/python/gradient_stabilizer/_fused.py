@@ -19,15 +19,15 @@ class FusedOptimizer(CheckpointedOptimizer):
     """An optimizer of the library behind a gradient transform whose factors are folded into the update: gradients are
     read and not written, except by methods that work element by element.
 
-    Users take one of `gradient_stabilizer.optim`. A subclass says what its groups' settings are called here, and what
-    its state is called.
+    Users choose a class of `gradient_stabilizer.optim`. A subclass gives the names here of its groups' settings and of
+    its state.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Updates every parameter that has a gradient. With a closure, the gradients that it computes are used;
-        returns its loss. Raises as `GradientTransform.step` does, without noticing gradients that come twice: they are
-        not changed here."""
+        """Updates every parameter that has a gradient. With a closure, the gradients that it computes are used, and its
+        loss is returned. Raises as `GradientTransform.step` does, except for gradients that come twice, because they
+        are not changed here."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -49,11 +49,11 @@ class FusedOptimizer(CheckpointedOptimizer):
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
-        """Asked for by GradScaler.step, which unscales gradients before it calls `step`."""
+        """GradScaler.step reads this; it unscales gradients before it calls `step`."""
         if self._in_backward is not None:
             raise RuntimeError(
-                "backward has already stepped, with gradients that GradScaler had scaled, and an overflow could not be taken "
-                "back: scaled gradients need optimizer.step() after backward; bfloat16 needs no scaling"
+                "backward has already stepped, with gradients that GradScaler had scaled, and an overflow could not be "
+                "undone: scaled gradients need optimizer.step() after backward; bfloat16 needs no scaling"
             )
         self._outdate_measured_norms()
         return False

@@ -21,8 +21,8 @@ _COPY = "master_copy"  # of a bfloat16 parameter, in float32
 
 
 class BoundOptimizer(Optimizer):
-    """An optimizer of torch's whose parameters, settings and state the native half is told of, and told again where they
-    have changed. `FusedOptimizer` is what optimizers are derived from."""
+    """A torch optimizer that tells the native half its parameters, settings and state, and tells it again if they have
+    changed. Optimizers are derived from `FusedOptimizer`."""
 
     #: The library's name of the optimizer.
     kind = ""
@@ -167,7 +167,7 @@ class BoundOptimizer(Optimizer):
 
     @property
     def state(self) -> Any:  # type: ignore[override]
-        """By parameter, as of torch's own optimizer and under its names: a copy, which the next step goes on with."""
+        """By parameter, as in torch's own optimizer and under its names: a copy, which the next step continues with."""
         return self._fused_state if self._packed is None else self._packed
 
     @state.setter
@@ -181,7 +181,7 @@ class BoundOptimizer(Optimizer):
         return [index for index in _native.call(self._native.stepped) if self._has_part(index)]
 
     def _has_part(self, index: int) -> bool:
-        """False of a parameter of which this process has no element, and its neighbours know the state."""
+        """False for a parameter of which this process has no element; other processes of its group know the state."""
         tensor = self._binding.tensors[index]
         return self._shard_group is None or is_dtensor(tensor) or tensor.numel() > 0
 

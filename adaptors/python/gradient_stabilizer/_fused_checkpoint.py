@@ -28,11 +28,11 @@ class CheckpointedOptimizer(BoundOptimizer):
     """One whose state can be saved and loaded, moved to and from torch's own optimizer of its kind, copied and pickled."""
 
     def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
-        """Settings of the groups and all state, by parameter and under torch's names; a run that loads it goes on bit for
-        bit. `plain_state_dict` leaves out what torch's own optimizer does not have.
+        """Settings of the groups and all state, by parameter and under torch's names; a run that loads it continues bit
+        for bit. `plain_state_dict` leaves out what torch's own optimizer does not have.
 
-        State of DTensors is in DTensors, and that of `shard_group` is that of this process's parts; under
-        FullyShardedDataParallel its `optim_state_dict` makes of it that of whole parameters."""
+        State of DTensors is in DTensors, and with `shard_group` it is the state of this process's parts; under
+        FullyShardedDataParallel, `optim_state_dict` turns it into the state of whole parameters."""
         self._bind(stays=True)
         stepped = self._stepped_positions()
         packed = self._pack(stepped, self._labelled(stepped, self._entries(stepped)))
@@ -90,10 +90,10 @@ class CheckpointedOptimizer(BoundOptimizer):
         return [place_of(tensor, self._shard_group) for tensor in self._binding.tensors]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, map_names: MapNames = None) -> None:  # type: ignore[override]
-        """Restores what `state_dict` gave, or the state of torch's own optimizer of this kind, which starts the
-        statistics of the transform afresh. ValueError where it does not fit; the state is then as it was.
+        """Restores what `state_dict` returned, or the state of torch's own optimizer of this kind, with which the
+        statistics of the transform start afresh. ValueError if it does not fit; the state is then as it was.
 
-        map_names: as of `GradientTransform.load_state_dict`; torch's own checkpoints go by position."""
+        map_names: as in `GradientTransform.load_state_dict`; torch's own checkpoints are matched by position."""
         loaded = dict(state_dict)
         for hook in list(getattr(self, _PRE_HOOKS, {}).values()):
             loaded = hook(self, loaded) or loaded
@@ -114,7 +114,7 @@ class CheckpointedOptimizer(BoundOptimizer):
             hook(self)
 
     def _merged(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The saved groups, with the settings that they do not have as they are here."""
+        """The saved groups; settings that they do not have are as they are here."""
         own = [{key: group[key] for key in (*self.defaults, "param_names") if key in group} for group in self.param_groups]
         if len(own) != len(saved):
             own = [{} for _ in saved]  # which is refused
@@ -160,8 +160,8 @@ class CheckpointedOptimizer(BoundOptimizer):
 
     def plain_state_dict(self) -> dict[str, Any]:
         """The state in the layout of torch's own optimizer of this kind, for going back to it. The statistics of the
-        transform, and float32 copies of bfloat16 parameters, have no place in it. That of DTensors is in DTensors, as
-        torch.distributed.checkpoint takes them."""
+        transform, and float32 copies of bfloat16 parameters, have no place in it. The state of DTensors is in DTensors,
+        as torch.distributed.checkpoint expects it."""
         self._bind(stays=True)
         stepped = self._stepped_positions()
         entries = [self._plain(entry) for entry in self._entries(stepped)]

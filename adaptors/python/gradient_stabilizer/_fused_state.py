@@ -16,17 +16,17 @@ class Owner(Protocol):
         """What there is of the parameters at these positions."""
 
     def _position(self, parameter: Any) -> int | None:
-        """Where a parameter with state is; None if it has none."""
+        """The position of a parameter with state; None if it has none."""
 
     def _stepped(self) -> list[torch.Tensor]:
         """The parameters that have state."""
 
 
 class FusedState(MutableMapping[torch.Tensor, Entry]):
-    """What `optimizer.state` is of the optimizers of `gradient_stabilizer.optim`.
+    """The class of `optimizer.state` in the optimizers of `gradient_stabilizer.optim`.
 
-    The state itself is the library's. An entry is a copy, made when it is asked for, and what becomes of it (entries that
-    are set or deleted as well) is what the next step goes on with.
+    The state itself is kept by the library. An entry is a copy, made when it is read. The next step continues with what
+    the caller makes of the copy, also with entries that are set or deleted.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -78,9 +78,9 @@ class FusedState(MutableMapping[torch.Tensor, Entry]):
             self[parameter] = entry
 
     def take_back(self, parameters: list[torch.Tensor], *, keep: bool) -> list[tuple[int, Entry]]:
-        """The positions among `parameters` of those whose entries somebody has had, and what became of them. What was set
-        of others stays until they are there. `keep`: what may still become of them counts as well, because the state
-        does not move on."""
+        """The positions among `parameters` of those whose entries were read or set, and the present content of these
+        entries. Entries that were set for other parameters stay until those are there. `keep`: later changes of the
+        entries count as well, because the state does not move on."""
         if not self._had:
             return []
         position = {id(parameter): index for index, parameter in enumerate(parameters)}
@@ -90,7 +90,7 @@ class FusedState(MutableMapping[torch.Tensor, Entry]):
         return result
 
     def forget(self) -> dict[int, tuple[torch.Tensor, Entry]]:
-        """Nobody has had anything. Returns what `remember` takes."""
+        """Forgets all entries that were read or set. Returns what `remember` expects."""
         had, self._had = self._had, {}
         return had
 

@@ -8,15 +8,15 @@ import torch
 
 
 def on_gradient(parameter: torch.Tensor, complete: Callable[[], None]) -> list[Any]:
-    """Calls `complete` each time that backward has added to `parameter.grad`, also of one that is frozen now and trained
-    later. Returns handles with `remove`, none for what can have no gradient.
+    """Calls `complete` each time that backward has added to `parameter.grad`, also for a parameter that is frozen now
+    and trained later. Returns handles with `remove`, none for a tensor that cannot have a gradient.
 
     The hooks belong to the parameter and keep what `complete` holds alive, whether or not the caller does.
     """
     if not parameter.requires_grad:
         if not (parameter.is_floating_point() or parameter.is_complex()):
             return []
-        # torch takes hooks of what is trained, and keeps them.
+        # torch accepts hooks only on tensors that are trained, and keeps them.
         parameter.requires_grad_(True)
         try:
             return on_gradient(parameter, complete)

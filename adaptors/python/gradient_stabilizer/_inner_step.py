@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 import warnings
 import weakref
-from typing import Any
+from typing import Any, Callable
 
 from torch.optim import LBFGS, Optimizer
 
+from ._step_hooks import StepInPlace
 from .methods import Method
 
 #: Ways past `step` in which sharpness-aware optimizers are driven.
@@ -45,7 +45,7 @@ def warn_of_line_search(optimizer: Optimizer, method: Method) -> None:
         return
     if any(group["line_search_fn"] is None for group in optimizer.param_groups):
         warnings.warn(
-            f"LBFGS takes the curvature from differences of gradients, whose norms {method} changes from one evaluation to "
+            f"LBFGS computes the curvature from differences of gradients, whose norms {method} changes from one evaluation to "
             'the next: without a line search it may diverge. Make it with line_search_fn="strong_wolfe"',
             UserWarning,
             stacklevel=4,
@@ -62,55 +62,34 @@ def takes_closure(optimizer: Optimizer) -> bool:
 _wrappers: weakref.WeakKeyDictionary[Optimizer, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 
 
-class _GuardedStep:
-    """Stands in the place of the bound method `optimizer.step`, and looks like one to torch's schedulers, which put
-    themselves around it. Holds the optimizer weakly, as they do."""
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that is for a wrapper alone."""
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = weakref.ref(optimizer)
-        step: Any = optimizer.step
-        if getattr(step, "__self__", None) is optimizer:
-            function = step.__func__
-        else:  # a scheduler, or somebody else, has replaced it
-            function = functools.wraps(step)(lambda _, *arguments, **settings: step(*arguments, **settings))
+    def step(optimizer: Optimizer, *arguments: Any, **settings: Any) -> Any:
+        reference = _wrappers.get(optimizer)
+        wrapper = None if reference is None else reference()
+        if wrapper is not None and not wrapper._steps_inner:
+            raise RuntimeError(
+                f"{type(optimizer).__name__} was stepped past its wrapper, so that its gradients would not have been "
+                "transformed; call step() of what wrap() returned, and give GradScaler that one too"
+            )
+        return function(optimizer, *arguments, **settings)
 
-        @functools.wraps(function)
-        def guarded(optimizer: Optimizer, *arguments: Any, **settings: Any) -> Any:
-            reference = _wrappers.get(optimizer)
-            wrapper = None if reference is None else reference()
-            if wrapper is not None and not wrapper._steps_inner:
-                raise RuntimeError(
-                    f"{type(optimizer).__name__} was stepped past its wrapper, so that its gradients would not have been "
-                    "transformed; call step() of what wrap() returned, and give GradScaler that one too"
-                )
-            return function(optimizer, *arguments, **settings)
-
-        self.__func__ = guarded
-
-    @property
-    def __self__(self) -> Any:
-        return self._optimizer()
-
-    def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        return self.__func__(self._optimizer(), *arguments, **settings)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "__func__":
-            raise AttributeError(name)
-        return getattr(self.__func__, name)  # marks that schedulers leave
+    return step
 
 
 def guard(optimizer: Optimizer, wrapper: Any) -> None:
-    """From now on `optimizer.step` is for `wrapper` alone, as long as that one is there."""
+    """From now on only `wrapper` may call `optimizer.step`, as long as the wrapper exists."""
     known = optimizer in _wrappers
     _wrappers[optimizer] = weakref.ref(wrapper)
     if not known:
-        optimizer.step = _GuardedStep(optimizer)  # type: ignore[method-assign,assignment]
+        optimizer.step = StepInPlace(optimizer, _guarded)  # type: ignore[method-assign,assignment]
 
 
 def refuse_scaler_that_unscaled(optimizer: Any) -> None:
     """To be called when GradScaler.step asks a wrapper of `optimizer` something: RuntimeError if that scaler was told
-    to unscale the gradients of `optimizer` itself. It keeps account by optimizer, and would unscale them again."""
+    to unscale the gradients of `optimizer` itself. The scaler keeps account by optimizer, and would unscale them
+    again."""
     scaler = sys._getframe(2).f_locals.get("self")
     states = getattr(scaler, "_per_optimizer_states", {})
     while isinstance(optimizer, Optimizer):

@@ -1,4 +1,4 @@
-"""Notices that a model has other parameters than those that were there."""
+"""Notices that the parameters of a model have changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelWatch:
         return all(len(now) == len(seen) and all(map(operator.is_, now.values(), seen)) for now, seen in self._seen)
 
     def forward_begins(self, model: torch.nn.Module) -> None:
-        # A copy of the model has this hook as well, and is none of ours.
+        # A copy of the model has this hook as well, but is not watched.
         if model is self._model and torch.is_grad_enabled() and not self._is_as_seen():
             self._changed()
             self._look()

@@ -19,7 +19,7 @@ _POSITION = re.compile(r"group\d+\.parameter\d+")
 
 
 def by_position(group: int, index: int) -> str:
-    """What a parameter is called that has no name."""
+    """The name of a parameter that was given none."""
     return f"group{group}.parameter{index}"
 
 
@@ -52,8 +52,8 @@ def _matched(saved: Sequence[str], here: Sequence[str], canonical: Callable[[str
 def match_names(saved: Sequence[Named], here: Sequence[Named], map_names: MapNames = None) -> list[str]:
     """The names here of saved parameters, in the saved order.
 
-    They are the saved names after `map_names`; else those that are equal but for the prefixes of torch's wrappers; else,
-    where one side has no names, those in the same position. ValueError names what differs.
+    They are the saved names after `map_names`; else the names that are equal except for the prefixes of torch's
+    wrappers; else, if one side has no names, those in the same position. ValueError names what differs.
     """
     names = [name for name, _ in saved]
     if callable(map_names):

@@ -40,7 +40,7 @@ _TYPES = {
 
 
 def translated(error: RuntimeError) -> Exception:
-    """The exception that says what an error of the native half says; `error` itself if it is not one."""
+    """The Python exception for an error of the native half; `error` itself if it is not one."""
     text = str(error)
     if not text.startswith(_PREFIX):
         return error
@@ -50,12 +50,12 @@ def translated(error: RuntimeError) -> Exception:
 
 
 class _Raised(threading.local):
-    """What a `NormMethod` has raised in this thread, while the native half hands its message on."""
+    """The exception that a `NormMethod` has raised in this thread, while the native half passes on its message."""
 
     error: BaseException | None = None
 
     def take(self) -> BaseException | None:
-        """The error, which is then no longer there."""
+        """Returns the error and clears it."""
         error, self.error = self.error, None
         return error
 

@@ -1,7 +1,7 @@
-"""What the native half asks of methods that are written in Python.
+"""Answers what the native half asks of methods that are written in Python.
 
-It calls one function of C for all of them, by address, with the number of the method and of the question: no interface of
-CPython is involved, so that one build serves every Python.
+The native half calls one C function for all of them, by address, with the number of the method and of the question. No
+interface of CPython is involved, so that one build serves every Python.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Alive:
 
 
 class _WrongAnswer(ValueError):
-    """An answer that is none; its message is all that there is to say."""
+    """An invalid answer of a method; the message says everything."""
 
 
 def _numbers(values: Any, dtype: torch.dtype = torch.float64) -> torch.Tensor:

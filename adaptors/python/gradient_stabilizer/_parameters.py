@@ -1,4 +1,5 @@
-"""Parameters as users give them: tensors, groups, or pairs of name and tensor; and the names that state is kept by."""
+"""Parameters as users give them (tensors, groups, or pairs of name and tensor), and the names under which state is
+kept."""
 
 from __future__ import annotations
 
@@ -110,14 +111,14 @@ def unique(names: Iterable[tuple[str, int]]) -> list[str]:
 
 
 def check_has_shape(tensor: torch.Tensor, name: str) -> None:
-    """TypeError for a nested tensor. It is refused here because torch's own errors come first in the native half: a
-    jagged one cannot be an argument of it, and of a strided one nobody can ask the sizes."""
+    """TypeError for a nested tensor. It is refused here because the native half would only see torch's own errors: a
+    jagged one cannot be passed to it, and a strided one has no sizes."""
     if tensor.is_nested:
         raise TypeError(f"parameter '{name}' is a nested tensor, which has no shape; give its parts as parameters")
 
 
 def shape_of(tensor: torch.Tensor) -> list[int]:
-    """The shape that a parameter is registered in: of complex numbers that of their pairs of real numbers."""
+    """The shape with which a parameter is registered: for complex numbers, that of their pairs of real numbers."""
     if not torch.is_complex(tensor):
         return list(tensor.shape)
     return list(_native.ops.registered_shape(list(tensor.shape), True))
@@ -129,12 +130,12 @@ def is_lazy(tensor: torch.Tensor) -> bool:
 
 
 def with_memory(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, or something without elements in the place of one that waits for its shape."""
+    """The tensor, or an empty one in place of a tensor that waits for its shape."""
     return torch.empty(0) if is_lazy(tensor) else tensor
 
 
 class Binding:
-    """Which tensors a native object knows under which names, and what is new since it was told."""
+    """Which tensors a native object has under which names, and which are new since it was told."""
 
     def __init__(self, named: Named, like: Binding | None = None) -> None:
         self.named = list(named)
@@ -153,8 +154,8 @@ class Binding:
         return index < len(self.tensors) and self.tensors[index] is tensor
 
     def bind(self, groups: Iterable[Mapping[str, Any]]) -> list[int]:
-        """Takes the tensors of the groups. Returns the positions that have a known name but another tensor, and whose
-        name is only a position: what is remembered under it belongs to a parameter that is gone."""
+        """Binds the tensors of the groups. Returns the positions that have a known name but another tensor, and whose
+        name is only a position: the state under that name belongs to a parameter that is gone."""
         groups = list(groups)
         keep = {
             id(tensor): name

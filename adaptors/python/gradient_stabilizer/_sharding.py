@@ -1,4 +1,4 @@
-"""Parameters of which every process has a part: squared norms are summed over the processes before the decision."""
+"""Sharded parameters: squared norms are summed over the processes before the decision."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class Sharding:
     def transform(
         self, native: Any, names: Sequence[str], tensors: Sequence[torch.Tensor], check_repeats: bool
     ) -> bool:
-        """Transforms the local parts of the gradients in place. False: the step must be left out."""
+        """Transforms the local parts of the gradients in place. False: the step must be skipped."""
         native.writable_gradients([tensor for tensor in tensors if tensor.grad is not None and not is_dtensor(tensor)])
         where, parts = _gradients(names, tensors)
         if check_repeats and parts and self._come_again(native, where, parts):
             raise _native.repeated()
         device = _device(tensors)
-        # Where a device can make the step, nobody waits for it; elsewhere the host decides.
+        # If the device can make the step, the host does not wait for it; otherwise the host decides.
         measured = _native.call(native.measure_parts, where, parts)
         squares = measured
         if measured is None:
@@ -123,7 +123,7 @@ class Sharding:
         measured = _native.call(native.measure_parts, where, parts, gradients)
         measured.copy_(self._sum(measured, where, tensors))
         if _native.call(native.finish_parts):
-            # Autograd has kept the DTensors; of their parts the native half tells it.
+            # Autograd sees only the DTensors; the native half tells it about their parts.
             for tensor in filter(is_dtensor, (tensors[index] for index in where)):
                 torch.autograd.graph.increment_version(tensor)
 
@@ -150,7 +150,7 @@ class Sharding:
         return self._known[key]
 
     def _come_again(self, native: Any, where: Sequence[int], parts: Sequence[torch.Tensor]) -> bool:
-        """Whether these are, to the content, the parts that the last transform has left."""
+        """Whether these are, with unchanged content, the parts that the last transform has left."""
         if self._left_squares is None or not self._left.are(parts):
             return False
         numbers, flags, _ = _native.call(native.report)
@@ -178,7 +178,7 @@ def _device(tensors: Sequence[torch.Tensor]) -> torch.device:
 
 
 def part_of(tensor: torch.Tensor) -> torch.Tensor:
-    """What this process has of a parameter."""
+    """This process's part of a parameter."""
     return tensor._local_tensor if is_dtensor(tensor) else tensor
 
 
@@ -193,15 +193,16 @@ def place_of(tensor: torch.Tensor, group: Any) -> list[Any]:
 
 
 def label_of(tensor: torch.Tensor, group: Any) -> str | None:
-    """What the state of a part is kept under that only the caller knows to be one, so that no tool takes parts of several
-    processes for the same tensor. None for what torch divides."""
+    """The key for the state of a part that only the caller knows to be a part, so that no tool mistakes the parts of
+    several processes for the same tensor. None for parameters that torch divides."""
     if group is None or is_dtensor(tensor) or is_in_parts(tensor):
         return None
     return f"part {torch.distributed.get_rank(group)} of {torch.distributed.get_world_size(group)}"
 
 
 def whole_of(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """Numbers of this process's part of a parameter, one per element, as a tensor that is divided as it is."""
+    """Numbers of this process's part of a parameter, one per element, as a tensor that is divided like the
+    parameter."""
     if not is_dtensor(tensor) or part.shape != part_of(tensor).shape:
         return part
     return type(tensor).from_local(
@@ -232,10 +233,10 @@ def part_like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 def _gradients(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple[list[int], list[torch.Tensor]]:
     """The parts of the gradients that are here, and of which parameters they are."""
     where = [index for index, tensor in enumerate(tensors) if tensor.grad is not None]
-    return where, [_local(tensors[index].grad, names[index]) for index in where]
+    return where, [local_part(tensors[index].grad, names[index]) for index in where]
 
 
-def _local(gradient: torch.Tensor, name: str) -> torch.Tensor:
+def local_part(gradient: torch.Tensor, name: str) -> torch.Tensor:
     """The part of a gradient that is here."""
     if not is_dtensor(gradient):
         return gradient

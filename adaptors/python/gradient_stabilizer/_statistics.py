@@ -1,4 +1,4 @@
-"""What a transform remembers of each parameter, among the state of an optimizer's parameters: as tensors of their own,
+"""A transform's statistics of each parameter, stored among the state of an optimizer's parameters: as separate tensors,
 which torch's tools find, move, flatten and save as they do with the rest."""
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def prefixed(statistics: Statistics) -> Statistics:
 
 
 def split(state: Mapping[str, Any]) -> tuple[dict[str, Any], Statistics]:
-    """What is not ours of a parameter's state, and what is. The latter is empty where it has been through an optimizer
-    that knows nothing of it: such a one gives it the parameter's dtype, and it is no longer of its time."""
+    """Splits a parameter's state into the optimizer's part and the statistics. The latter are empty if they have been
+    through an optimizer that does not know them: it gives them the parameter's dtype, and they are out of date."""
     plain = {key: value for key, value in state.items() if not is_ours(key)}
     ours = {key[len(_PREFIX) :]: value for key, value in state.items() if is_ours(key)}
     return plain, ours if all(_is_as_shown(value) for value in ours.values()) else {}
@@ -70,7 +70,7 @@ def completed(of_parameters: Sequence[Statistics], group: Any) -> list[Statistic
 
 
 def nothing_read(count: int) -> str:
-    """What to say where the state of that many parameters is not in a checkpoint that says it has it."""
+    """The message if the state of that many parameters is missing in a checkpoint that claims to have it."""
     return (
         f"the state of {count} parameters is missing: it was saved, and not read into this dictionary, because that was "
         "made by an optimizer that had not stepped; with torch.distributed.checkpoint use get_optimizer_state_dict and "

@@ -1,5 +1,5 @@
-"""Arguments that torch's own optimizers have beside those of the update, and what torch refuses in them. Errors are of
-the kinds that torch raises."""
+"""Arguments that torch's own optimizers have beside those of the update, and the values that torch refuses. Errors are
+of the kinds that torch raises."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def check_names(groups: Sequence[Mapping[str, Any]], named: Sequence[tuple[str, 
 def check_settings(group: Mapping[str, Any]) -> None:
     """What is wrong with the settings of a group apart from the numbers of the update.
 
-    `fused` and `foreach` may be what they like, every step is fused; `capturable` too, a device's step can be captured.
+    `fused` and `foreach` may have any value, because every step is fused; so may `capturable`, because a device's step
+    can be captured.
     """
     if group.get("maximize"):
         raise ValueError(

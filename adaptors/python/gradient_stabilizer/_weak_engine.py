@@ -1,4 +1,4 @@
-"""A stabilizer that is shown parameters with each call, and keeps state of those that are alive."""
+"""A stabilizer that gets the parameters with each call, and keeps state for those that are alive."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class WeakEngine(Engine):
         return positions
 
     def transform(self, groups: Sequence[Mapping[str, Any]]) -> bool:
-        """Transforms the gradients of the groups' parameters in place. False: the step must be left out."""
+        """Transforms the gradients of the groups' parameters in place. False: the step must be skipped."""
         positions = self.bind(groups)
         parameters = [parameter for group in groups for parameter in group["params"]]
         present = [index for index, parameter in zip(positions, parameters) if parameter.grad is not None]
@@ -84,7 +84,7 @@ class WeakEngine(Engine):
         return True
 
     def _come_again(self, present: Sequence[int], gradients: Sequence[torch.Tensor]) -> bool:
-        """Whether these are, to the content, gradients that the last call has left."""
+        """Whether these are, with unchanged content, gradients that the last call has left."""
         if not self._left.are(gradients):
             return False
         numbers, _, _ = _native.call(self.native.report)
@@ -128,7 +128,7 @@ class WeakEngine(Engine):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["method"], state["nonfinite"], state["check_repeats"])  # type: ignore[misc]
-        # copy and pickle hold the parameters until whoever else has them is made as well.
+        # copy and pickle hold the parameters until the other objects that have them are made as well.
         parameters = state["parameters"]
         self._shapes = [shape_of(tensor) for tensor in parameters]
         _native.call(self.native.bind_shapes, state["names"], self._shapes, [], [])

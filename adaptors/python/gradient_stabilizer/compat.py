@@ -2,9 +2,9 @@
 
     from gradient_stabilizer.compat import GSWrapper
 
-Numbers are those of the released code as long as nothing is non-finite, out of float32's range or in half precision,
-where that code is wrong: docs/defects.md. New code is better off with `wrap` and `GradientStabilizer`, whose state is
-kept by name.
+Numbers are those of the released code, unless something is non-finite, out of float32's range or in half precision:
+there that code is wrong (docs/defects.md). For new code use `wrap` and `GradientStabilizer`, whose state is kept by
+name.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class GradientStabilizer:
     bias_correction: divide both by one minus their decay to the number of norms seen.
     nonfinite, check_repeats: as in `gradient_stabilizer.GradientTransform`.
 
-    State is kept of parameters that are alive; those that are gone are forgotten at the next call. Raises ValueError
-    (settings, a parameter twice), TypeError (no parameter) and RuntimeError (gradients that the last call has already
-    stabilized).
+    State is kept for parameters that are alive; the state of those that are gone is dropped at the next call. Raises
+    ValueError (settings, a parameter twice), TypeError (not a parameter) and RuntimeError (gradients that the last call
+    has already stabilized).
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class GSWrapper(WrappedOptimizer):
     """An optimizer that stabilizes gradients before each step of `optimizer`, with the constructor of the authors'
     class: GSWrapper(optimizer, gamma1=0.6, gamma2=0.999, eps=1e-12, bias_correction=True).
 
-    It is a torch.optim.Optimizer, as what `wrap` returns is. Its checkpoints are in the authors' layout, moments in
-    float32 and by position; `wrap` has exact ones, by name.
+    Like the result of `wrap`, it is a torch.optim.Optimizer. Its checkpoints are in the authors' layout, with moments
+    in float32 and by position; those of `wrap` are exact, and by name.
     """
 
     scaler: GradientStabilizer
@@ -117,8 +117,8 @@ class GSWrapper(WrappedOptimizer):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]  # no names here
-        """Restores a checkpoint of this class or of the authors'. That of a plain optimizer starts the statistics
-        afresh. ValueError where hyper-parameters differ or a position has no parameter; nothing is then changed."""
+        """Restores a checkpoint of this class or of the authors' class. With that of a plain optimizer the statistics
+        start afresh. ValueError if hyper-parameters differ or a position has no parameter; nothing is then changed."""
         if STATE_KEY in state_dict:
             raise ValueError("this is a checkpoint of wrap(), which keeps state by name; load it there")
         if "optimizer" not in state_dict:
@@ -138,7 +138,7 @@ class GSWrapper(WrappedOptimizer):
             raise
 
     def _show(self) -> None:
-        """The authors' layout has a place of its own for statistics."""
+        """Nothing to show: the authors' layout has a separate place for statistics."""
 
     def _set(self, parameters: Sequence[torch.Tensor], entries: Mapping[int, Moments]) -> None:
         none = Moments(0.0, 0.0, 0, 0)

@@ -1,5 +1,5 @@
-"""What can be done while backward runs: step parameters, so that the model's gradients never exist all at once, or
-measure gradients, so that a step later reads each only once."""
+"""What can be done while backward runs: update parameters, so that the model's gradients never exist all at once, or
+measure gradients, so that a later step reads each only once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OptimizerInBackward:
         optimizer._bind()
         if optimizer._sharding is not None:
             raise TypeError(
-                "the parameters are sharded, and what backward gives each of them is not yet its gradient over all "
+                "the parameters are sharded, and backward does not yet give the gradients over all "
                 "processes; use optimizer.step()"
             )
         _native.call(optimizer._native.check_can_step_one)
@@ -142,7 +142,7 @@ class OptimizerInBackward:
         self._held = held
 
     def report(self) -> StepReport:
-        """What happened since the last call, with an entry for every parameter. Waits where they are on a device."""
+        """What happened since the last call, with an entry for every parameter. Waits if they are on a device."""
         names = self.optimizer._binding.names
         seen, self._seen = self._seen, set()
         self._steps += 1
@@ -164,7 +164,7 @@ class OptimizerInBackward:
         )
 
     def remove(self) -> None:
-        """Backward is an ordinary one again."""
+        """Makes backward an ordinary one again."""
         for _, hooks in self._hooks.values():
             for hook in hooks:
                 hook.remove()
@@ -187,20 +187,20 @@ def optimizer_in_backward(
     gradient. There is no `optimizer.step()` and no `zero_grad()` in such a loop. Step hooks run once per backward, and
     learning rate schedulers are told.
 
-    optimizer: a class of `gradient_stabilizer.optim`, made over model.named_parameters() with `settings`; or an
-        optimizer that is there.
-    own_gradients: with several processes, step the parameters that no DistributedDataParallel has with what each
-        process computes of their gradients. Otherwise they are a RuntimeError.
-    A parameter that is used several times is updated once, after all its uses. Frozen ones are updated as soon as they
-    are trained; one that is added to the model or exchanged later is a RuntimeError in the next forward. Where
-    DistributedDataParallel averages the gradients, all are stepped at the end of backward, after the averages; under
-    its `no_sync` they accumulate. ValueError or TypeError, which say why, for transforms that need all gradients at once
-    (clipping by global norm, ZClip, ...), for policy "skip_step" and for sharded parameters; RuntimeError for
-    GradScaler, whose factor the gradients still have in backward.
+    optimizer: a class of `gradient_stabilizer.optim`, of which an optimizer is made over model.named_parameters() with
+        `settings`; or an existing optimizer of such a class.
+    own_gradients: with several processes, update parameters that belong to no DistributedDataParallel with the
+        gradients that each process computes. Otherwise such parameters are a RuntimeError.
+    A parameter that is used several times is updated once, after all its uses. A frozen parameter is updated once it is
+    trained. A parameter that is added to the model or exchanged later is a RuntimeError in the next forward. If
+    DistributedDataParallel averages the gradients, all parameters are updated at the end of backward, after the
+    averages; under its `no_sync` gradients accumulate. ValueError or TypeError, with the reason, for transforms that
+    need all gradients at once (clipping by global norm, ZClip, ...), for policy "skip_step" and for sharded parameters;
+    RuntimeError for GradScaler, because the gradients are still multiplied by its factor during backward.
     """
     if isinstance(optimizer, FusedOptimizer):
         if settings:
-            raise TypeError(f"settings {sorted(settings)} belong to an optimizer that is made here; this one is there")
+            raise TypeError(f"settings {sorted(settings)} are for an optimizer that is made here; this one exists already")
         return OptimizerInBackward(optimizer, model, own_gradients=own_gradients)  # type: ignore[arg-type]
     if not (isinstance(optimizer, type) and issubclass(optimizer, FusedOptimizer)):
         raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")
@@ -223,7 +223,7 @@ class MeasurementInBackward:
         # DistributedDataParallel averages after these hooks, and autograd does not see it write.
         if processes() > 1:
             raise RuntimeError(
-                f"gradients cannot be measured in backward by one of {processes()} processes: what counts is their "
+                f"gradients cannot be measured in backward by one of {processes()} processes: the step uses their "
                 "average, which comes later"
             )
 
@@ -234,7 +234,7 @@ class MeasurementInBackward:
             _native.call(self.optimizer._native.measure_one, index)
 
     def remove(self) -> None:
-        """Backward is an ordinary one again."""
+        """Makes backward an ordinary one again."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -244,9 +244,9 @@ def measure_in_backward(optimizer: FusedOptimizer) -> MeasurementInBackward:
     """Makes `backward` measure each gradient as soon as it is complete, while it is still in cache; `optimizer.step()` then
     reads gradients once instead of twice, and gives the same bits.
 
-    A gradient that has been written to since (accumulation, unscaling, clipping) is measured again, which is noticed by
-    its version: not where it is written behind autograd's back, as by `p.grad.data.mul_`. TypeError for what is no
-    optimizer of `gradient_stabilizer.optim`; RuntimeError where several processes share the work.
+    A gradient that has been written to since (accumulation, unscaling, clipping) is measured again. This is noticed by
+    its version, which does not change if it is written behind autograd's back, as by `p.grad.data.mul_`. TypeError for
+    anything but an optimizer of `gradient_stabilizer.optim`; RuntimeError if several processes share the work.
     """
     if not isinstance(optimizer, FusedOptimizer):
         raise TypeError(f"optimizer must be one of gradient_stabilizer.optim, got {optimizer!r}")

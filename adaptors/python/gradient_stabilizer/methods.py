@@ -1,8 +1,8 @@
 """The methods as values: what is done to gradients, with which settings.
 
-A `Method` is immutable and knows no parameters. `GradientTransform`, `wrap` and the optimizers of
-`gradient_stabilizer.optim` take one and apply it. Settings are checked by the native library where a method is
-made, with a ValueError that names the setting, its value and its range.
+A `Method` is immutable and not bound to parameters. `GradientTransform`, `wrap` and the optimizers of
+`gradient_stabilizer.optim` accept one and apply it. The native library checks settings when a method is made, with a
+ValueError that names the setting, its value and its range.
 
 R is the Euclidean norm of one tensor's gradient, N that of all gradients as one vector.
 """
@@ -35,7 +35,7 @@ class Method:
         self.make("skip_tensor", "")
 
     def lists(self) -> tuple[list[str], list[dict[str, float]], list[dict[str, list[str]]]]:
-        """The three lists that the native half takes."""
+        """The three lists that the native half expects."""
         return (
             [link.method if link.own is None else _own_methods.copied(link.own) for link in self.links],
             [link.numbers for link in self.links],
@@ -94,8 +94,8 @@ def stabilize(
     bias_correction: divide m and v by one minus their decay to the number of norms seen, as the authors' code does.
         False is the paper's algorithm, whose first step has norm (1 - gamma1) / sqrt(1 - gamma2) = 12.65.
     spike_ratio: a norm above this many times sqrt(v) is labelled a spike in the report. Changes nothing else.
-    robust_kappa: 0, or above 1: a norm enters m and v as at most this many times their mean, so that one spike does
-        not suppress the tensor for thousands of steps. Not in the paper.
+    robust_kappa: 0, or above 1: a norm enters m and v as at most this many times their running mean, so that one spike
+        does not suppress the tensor for thousands of steps. Not in the paper.
     granularity: what has moments of its own: "tensor" (the paper), "row" (each index of axis 0), "group" or "model".
     groups: with granularity "group", patterns of parameter names by group name; `*` stands for any characters.
     """
@@ -121,8 +121,8 @@ def clip_by_value(max_abs: float = 0.1) -> Method:
 def clip_by_global_norm(max_norm: float = 1.0, p: float = 2.0, *, norm_type: float | None = None) -> Method:
     """Scales all gradients by min(1, max_norm / (N + 1e-6)), as torch.nn.utils.clip_grad_norm_.
 
-    p: which norm N is: at least 1; infinity for the largest absolute entry.
-    norm_type: an older word for p.
+    p: which norm N is, at least 1; infinity for the largest absolute entry.
+    norm_type: older name of p.
     """
     return _method("clip_by_global_norm", {"max_norm": max_norm, "p": p if norm_type is None else norm_type})
 
@@ -137,14 +137,15 @@ def adaptive_clip(
     """AGC, adaptive gradient clipping (arXiv 2102.06171): limits each row's gradient norm to clip_factor times
     max(norm of the row of the parameter, epsilon).
 
-    exclude: patterns of names that are left alone; by default the usual names of a final layer, as in the paper.
+    exclude: patterns of names of parameters that are not clipped; by default the usual names of a final layer, as in
+        the paper.
     """
     words = {} if exclude is None else {"exclude": list(exclude)}
     numbers = {"clip_factor": clip_factor, "epsilon": epsilon, "norm_floor": norm_floor}
     return _method("adaptive_clip", numbers, words)
 
 
-#: The older word for it.
+#: Older name of adaptive_clip.
 agc = adaptive_clip
 
 
@@ -161,11 +162,11 @@ def zclip(
     skip_update_on_spike: bool = False,
     compat: str = "robust",
 ) -> Method:
-    """ZClip (arXiv 2504.02507): clips all gradients by N where its z-score against a running mean and variance is
+    """ZClip (arXiv 2504.02507): clips all gradients by N if the z-score of N against its running mean and variance is
     above z_threshold.
 
-    max_norm: also a fixed limit; infinity: none. mode: "zscore" or "percentile". target: what a spike is clipped to,
-    "adaptive_scaling" or "mean". compat: "released" for the authors' behaviour with NaN and zeros.
+    max_norm: an additional fixed limit; infinity: none. mode: "zscore" or "percentile". target: what a spike is clipped
+    to, "adaptive_scaling" or "mean". compat: "released" for the authors' behaviour with NaN and zeros.
     """
     return _method(
         "zclip",
@@ -195,7 +196,7 @@ def adagc(
 ) -> Method:
     """AdaGC (arXiv 2502.11034): limits each R to `relative` times its running average, whose decay is `beta`.
 
-    absolute: limit during the first warmup_steps steps, of N, or of each R with global_warmup=False. whole_model: one
+    absolute: limit of N during the first warmup_steps steps, or of each R with global_warmup=False. whole_model: one
     average, that of N. compat: "released" for the authors' behaviour with NaN and zeros.
     """
     return _method(
@@ -221,8 +222,8 @@ def spike_aware_clip(
     quiet_steps: int = 20,
     compat: str = "robust",
 ) -> Method:
-    """SPAM's clipping by itself (arXiv 2501.06842): an element whose square is above `threshold` times its second
-    moment is cut to the root of that. Needs 8 bytes per element."""
+    """SPAM's clipping alone (arXiv 2501.06842): an element whose square is above `threshold` times its second moment is
+    cut to the root of that moment. Needs 8 bytes per element."""
     numbers = {
         "threshold": threshold,
         "beta2": beta2,
@@ -288,26 +289,26 @@ def record_norms(
 def method(text: str) -> Method:
     """A method, or several in a row, from a text: method("clip_by_global_norm(max_norm=0.5)+stabilize(gamma1=0.7)").
 
-    Every setting of every method can be named; what is not has its default. ValueError for an unknown method or
-    setting, with the nearest name.
+    Every setting of every method can be named; one that is not named has its default. ValueError for an unknown method
+    or setting, with the nearest name.
     """
     links = _native.call(_native.ops.parse_transform, text)
     return Method(tuple(Link(name, {}, dict(zip(names, ([each] for each in texts)))) for name, names, texts in links))
 
 
 def chain(*methods: Method) -> Method:
-    """The methods in this order, over one reading and one writing of the gradients where all of them are about norms.
-    A chain within is taken apart."""
+    """The methods in this order. If all of them are based on norms, they share one reading and one writing of the
+    gradients. A chain inside a chain becomes its links."""
     for method in methods:
         if not isinstance(method, Method):
-            raise TypeError(f"chain takes methods such as stabilize(), got {method!r}")
+            raise TypeError(f"chain expects methods such as stabilize(), got {method!r}")
     if not methods:
-        raise ValueError("chain takes at least one method, got none")
+        raise ValueError("chain expects at least one method, got none")
     return Method(tuple(link for method in methods for link in method.links))
 
 
 def _default(kind: str, text: str) -> Any:
-    """A default of the library's as Python has it. Lists stay the library's."""
+    """A default of the library as a Python value. None for lists, whose defaults the library keeps."""
     if kind == "flag":
         return text == "true"
     if kind == "choice":
@@ -318,7 +319,7 @@ def _default(kind: str, text: str) -> Any:
 
 
 def _made(name: str, settings: Sequence[tuple[str, str, str]]) -> Callable[..., Method]:
-    """The function of a method that has none of its own in this module: its settings by keyword."""
+    """A function for a method that this module does not define one for, with its settings as keywords."""
     kinds = {setting: kind for setting, kind, _ in settings}
 
     def function(**given: Any) -> Method:
@@ -351,5 +352,5 @@ def _others() -> dict[str, Callable[..., Method]]:
     return {name: _made(name, known) for name, known in settings.items() if name not in globals()}
 
 
-#: Functions of the methods that this module says nothing about.
+#: Functions for the methods that this module does not define one for.
 OTHERS = _others()

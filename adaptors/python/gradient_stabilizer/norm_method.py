@@ -1,4 +1,4 @@
-"""Methods of one's own that go by norms. The library measures, chains, shards, updates, reports and saves."""
+"""Methods of your own that are based on norms. The library measures, chains, shards, updates, reports and saves."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ Memory = Mapping[str, Union[float, Sequence[float], torch.Tensor]]
 class UnitSteps:
     """The units of one step, as float64 tensors with one number per unit, in host memory.
 
-    Not there are units without a gradient, and those of which nothing is finite: the non-finite policy deals with them.
+    Units without a gradient are left out, and so are those without any finite part, which the non-finite policy
+    handles.
     """
 
-    #: Index of each unit, from 0 (int64): of a tensor, its position.
+    #: Index of each unit, from 0 (int64); for a tensor, its position.
     index: torch.Tensor
     #: Euclidean norm of the gradient, with the factors of the methods in front.
     norms: torch.Tensor
-    #: False (bool) where a part of the unit held NaN or Inf, which counts as zero.
+    #: False (bool) if a part of the unit held NaN or Inf, which counts as zero.
     finite: torch.Tensor
     #: Largest absolute value of the gradient, likewise; 0 unless the method asks for it.
     max_abs: torch.Tensor
@@ -33,7 +34,8 @@ class UnitSteps:
 
 
 class NormMethod(Method):
-    """A method that decides by norms: a subclass, whose instances stand wherever a method of the library may stand.
+    """Base class for a method that decides by norms. Its instances may stand wherever a method of the library may
+    stand.
 
         class HalfOfAll(gs.NormMethod):
             name = "half_of_all"
@@ -43,22 +45,23 @@ class NormMethod(Method):
 
         optimizer = gs.wrap(optimizer, gs.chain(HalfOfAll(), gs.stabilize()))
 
-    An instance is the pattern: what steps is a deep copy of it, one per transform or optimizer, which starts afresh as
-    the pattern is. What a method raises ends the step with RuntimeError, the exception being its cause; gradients,
-    parameters and all that methods remember, this one included, are then as they were. In processes that share
-    parameters, each has a copy, and all must decide alike. On a CUDA device the host decides, which waits for the norms.
+    An instance is a template: each transform or optimizer makes a deep copy of it, which starts in the state of the
+    template. An exception in a method ends the step with RuntimeError, whose cause it is; gradients, parameters and the
+    state of all methods, this one included, are then as before the step. In processes that share parameters, each has a
+    copy, and all must make the same decision. On a CUDA device the host decides, and waits for the norms.
     """
 
-    #: Lower-case letters, digits and "_", none of the library's own. State is saved under it.
+    #: Lower-case letters, digits and "_"; not the name of a method of the library. State is saved under it.
     name: str = ""
-    #: Of what `save` and `save_unit` give. A state of a later version is refused.
+    #: Version of what `save` and `save_unit` return. A state of a later version is refused.
     version: int = 1
     #: What has a norm and a factor of its own: "tensor", "row", "group" (with `groups`) or "model".
     granularity: str = "tensor"
     groups: Mapping[str, Iterable[str]] | None = None
-    #: Off: content with some units at a time, as `optimizer_in_backward` needs it.
+    #: Off: the method can decide on some units at a time, as `optimizer_in_backward` needs.
     all_units: bool = True
-    #: What is to be measured beside norms. Needs the gradients themselves: neither sharded nor on a device.
+    #: What to measure beside norms. This needs the gradients themselves, so it works neither for sharded ones nor on a
+    #: device.
     max_abs: bool = False
     parameter_norms: bool = False
 
@@ -66,39 +69,39 @@ class NormMethod(Method):
         """Subclasses need not call it."""
 
     def decide(self, units: UnitSteps) -> Any:
-        """The factors of these units, finite and at least 0: a tensor or a list. Or a pair of them and of spikes, True
-        for what the report is to label so."""
+        """Returns the factors of these units, finite and at least 0, as a tensor or a list. Or returns a pair: the
+        factors, and a flag for each unit that is True where the report is to label a spike."""
         raise NotImplementedError
 
     def settings(self) -> Mapping[str, Union[float, str]]:
-        """Numbers and words that must agree between who saves a state and who loads it."""
+        """Numbers and words that must be the same when a state is saved and when it is loaded."""
         return {}
 
     def reset(self, units: int) -> None:
-        """Called on each new copy: there are units 0 to `units` - 1."""
+        """Called on each new copy, which gets the units 0 to `units` - 1."""
 
     def save(self) -> Memory:
-        """What it remembers beside what belongs to a unit, under the same names at all times. The library also saves in
-        every step, to undo one that fails."""
+        """The state that belongs to no unit, under the same names at all times. The library also saves in every step,
+        to undo one that fails."""
         return {}
 
     def load(self, values: Mapping[str, torch.Tensor], version: int) -> None:
-        """Restores what `save` gave, now as float64 tensors [n]. `version` is that of the method that has saved it."""
+        """Restores what `save` returned, now as float64 tensors [n]. `version` is that of the method that saved it."""
         _refuse("load", values)
 
     def save_unit(self, unit: int) -> Memory:
-        """The same of one unit, under names that `save` does not have."""
+        """The same for one unit, under names that `save` does not have."""
         return {}
 
     def load_unit(self, unit: int, values: Mapping[str, torch.Tensor], version: int) -> None:
-        """Restores what `save_unit` gave."""
+        """Restores what `save_unit` returned."""
         _refuse("load_unit", values)
 
     @property
     def links(self) -> tuple[Link, ...]:  # type: ignore[override]
         return (Link(self.name, {}, {}, self),)
 
-    # As values, methods of the library are equal where their settings are; these are equal where they are one.
+    # Methods of the library are equal if their settings are; these are equal only if they are the same object.
     __eq__ = object.__eq__
     __hash__ = object.__hash__  # type: ignore[assignment]
     __repr__ = object.__repr__

@@ -1,18 +1,19 @@
 """Optimizers with a gradient transform folded into the update.
 
-All take what torch's take, and `params` also as pairs (name, parameter). Common arguments:
+All accept what torch's optimizers accept, and `params` also as pairs (name, parameter). Common arguments:
 
 transform: a `Method`; `stabilize()` unless another is given, None for the plain optimizer.
 nonfinite, backend, shard_group: as in `GradientTransform`. Under "skip_step" nothing is updated.
-low_precision: what becomes of bfloat16 parameters: "master_copy" (a float32 copy is updated and rounded) or
+low_precision: how bfloat16 parameters are updated: "master_copy" (a float32 copy is updated and rounded) or
     "stochastic_rounding" (no copy).
-seed: of stochastic rounding.
-fused, foreach, capturable: of torch's own, taken and without effect: every step is fused, and one made by a device can be
-    captured in a CUDA graph. maximize, differentiable: ValueError if they are True.
+seed: seed of stochastic rounding.
+fused, foreach, capturable: arguments of torch's optimizers, accepted without effect: every step is fused, and a step
+    that runs on a device can be captured in a CUDA graph. maximize, differentiable: ValueError if they are True.
 
-Parameters are float32, float64 (with float64 gradients) or bfloat16, in host memory or on CUDA devices, where float32
-and bfloat16 behind `stabilize` per tensor or nothing are updated by the device and nothing waits (docs/cuda.md). Updates
-are those of torch's own optimizers, and their checkpoints can be loaded. ValueError for settings outside their range.
+Parameters are float32, float64 (with float64 gradients) or bfloat16, in host memory or on CUDA devices. With
+`stabilize` per tensor, or without a transform, the device updates float32 and bfloat16 parameters, and the host does
+not wait (docs/cuda.md). Updates are those of torch's own optimizers, and their checkpoints can be loaded. ValueError
+for settings outside their range.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ class Adam(FusedOptimizer):
 
     decoupled_weight_decay: weight decay as in AdamW.
 
-    reset_interval: above 0, the moments of a parameter and their bias correction start afresh at every step that this
-        divides: the momentum reset of Stable-SPAM (arXiv 2502.17055v1), which has
+    reset_interval: above 0, the moments of a parameter and their bias correction start afresh at every step whose
+        number is a multiple of this: the momentum reset of Stable-SPAM (arXiv 2502.17055v1), which has
         `chain(adaptive_value_clip(), adaptive_norm())` as the transform, weight_decay=0.0 and reset_interval=1000.
     compat: "robust", or "released" for resets as in the authors' code: the step of a reset still uses the old moments.
     """
@@ -157,7 +158,7 @@ class Adam(FusedOptimizer):
             "epsilon": float(group["eps"]),
             "weight_decay": float(group["weight_decay"]),
             "amsgrad": float(group["amsgrad"]),
-            # As in torch: of a checkpoint of AdamW, Adam goes on as AdamW, and never the other way round.
+            # As in torch: Adam that loads a checkpoint of AdamW continues as AdamW, but not the other way round.
             "decoupled": float(self._decoupled or group.get("decoupled_weight_decay", False)),
             # Groups of checkpoints of torch's own have no resets.
             "reset_interval": float(group.get("reset_interval", 0)),
@@ -165,7 +166,8 @@ class Adam(FusedOptimizer):
 
 
 class AdamW(Adam):
-    """torch.optim.AdamW: Adam whose weight decay shrinks the parameter instead: p <- p (1 - lr weight_decay) first."""
+    """torch.optim.AdamW: Adam whose weight decay shrinks the parameter, p <- p (1 - lr weight_decay) before the update,
+    instead of joining the gradient."""
 
     _decoupled = True
 
@@ -275,7 +277,7 @@ class AdamMini(FusedOptimizer):
 
     named_parameters: pairs (name, parameter), or groups of them; names are required (TypeError).
     dim, n_heads: width of the model and attention heads, for query and key weights.
-    overrides: pattern of names to "element", "head", "row" or "tensor", before the rules by name.
+    overrides: maps patterns of names to "element", "head", "row" or "tensor"; these come before the rules by name.
     """
 
     kind = "adam_mini"
@@ -356,8 +358,8 @@ class SPAM(FusedOptimizer):
     learning rate that rises along a cosine after a reset; then p <- p (1 - lr weight_decay).
 
     reset_interval: steps of the whole model between resets; 0 for never.
-    warmup_steps: in which the learning rate rises after a reset, from a hundredth.
-    quiet_steps: without clipping, at the beginning and after each reset.
+    warmup_steps: steps in which the learning rate rises after a reset, from a hundredth.
+    quiet_steps: steps without clipping, at the beginning and after each reset.
     transform: None unless one is given: the clipping is this optimizer's own.
 
     All parameters have the same interval, and `optimizer_in_backward` refuses it (TypeError).

@@ -44,7 +44,7 @@ class StepReport:
 def make_report(
     names: Sequence[str], numbers: torch.Tensor, flags: torch.Tensor, summary: Sequence[float]
 ) -> StepReport:
-    """Of what the native half returns. Before the first step there is nothing for any parameter."""
+    """Makes a report from what the native half returns. Before the first step there is nothing for any parameter."""
     tensors = tuple(
         TensorReport(name, *row, *marks) for name, row, marks in zip(names, numbers.tolist(), flags.tolist())
     )

@@ -23,23 +23,25 @@ Parameters = Union[
 class GradientTransform:
     """Applies a method to the gradients of parameters, in place.
 
-    params: what torch's optimizers take: parameters or groups of them; or pairs (name, parameter), as
-        `model.named_parameters()` gives them. State is kept under the names, where there are none under the position.
+    params: parameters or groups of them, as torch's optimizers accept them; or pairs (name, parameter), as
+        `model.named_parameters()` gives them. State is kept under the names or, without names, under the position.
     method: for example `clip_by_global_norm(1.0)` or `chain(zclip(), stabilize())`.
-    nonfinite: what becomes of a gradient with NaN or Inf: "skip_tensor" (it becomes zero, its statistics stay),
+    nonfinite: what happens to a gradient with NaN or Inf: "skip_tensor" (it becomes zero, its statistics stay),
         "skip_step" (nothing is changed, `step` returns False), "raise" (nothing is changed, RuntimeError), or
         "pass_through" (left in place, as in the authors' code).
-    backend: "" for the fastest where the gradients are; one of `backends()` for the host; "cuda" refuses gradients that
-        no device takes, which are otherwise copied to the host and back; "emulated" runs a device's code on the host.
+    backend: "" for the fastest one for the place of the gradients; one of `backends()` for the host; "cuda" refuses
+        gradients that the device code does not support, which are otherwise copied to the host and back; "emulated"
+        runs a device's code on the host.
     shard_group: a process group of torch.distributed (True: all processes) in which every process has a part of each
-        parameter. Norms are then those over all parts, by one collective per step; only methods of Euclidean norms
-        (TypeError). DTensor parameters say themselves how they are divided and need no group.
+        parameter. Norms are then those over all parts, by one collective per step. Only methods that use Euclidean
+        norms are possible (otherwise TypeError). DTensor parameters say themselves how they are divided and need no
+        group.
     check_repeats: refuse gradients that are, by identity and version, those that the last call has transformed. Pass
-        False where that is meant, or where gradients are written behind autograd's back, as by `p.grad.data.copy_`.
+        False if that is intended, or if gradients are written behind autograd's back, as by `p.grad.data.copy_`.
 
     Gradients are float32, float64, float16 or bfloat16, dense with any strides or sparse COO, in host memory or on CUDA
-    devices, where `stabilize` per tensor is done by the device and nothing waits (docs/cuda.md). Raises
-    ValueError (settings; a parameter given twice) and TypeError (what is no parameter).
+    devices. There `stabilize` per tensor runs on the device, and the host does not wait (docs/cuda.md). Raises
+    ValueError (settings; a parameter given twice) and TypeError (something that is not a parameter).
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class GradientTransform:
         self._engine.bind(self.param_groups)
 
     def step(self) -> bool:
-        """Transforms the gradients. False: the optimizer's step must be left out (policy "skip_step").
+        """Transforms the gradients. Returns False if the optimizer's step must be skipped (policy "skip_step").
 
         Raises RuntimeError for gradients that the last call has already transformed (unless check_repeats is False), and
         for NaN and Inf under policy "raise"; TypeError for gradients of a dtype, layout or device that is not supported.
@@ -73,7 +75,7 @@ class GradientTransform:
         return self._engine.backend_name()
 
     def statistics(self) -> dict[str, torch.Tensor]:
-        """What the methods remember, as float64 tensors with one number per unit (parameter, row, group): for
+        """The state of the methods, as float64 tensors with one number per unit (parameter, row, group): for
         `stabilize`, "0.stabilize.m", ".v" (moments without bias correction), ".k" (norms seen), ".skipped"."""
         return self._engine.statistics()
 
@@ -100,12 +102,12 @@ class GradientTransform:
         return self._engine.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, map_names: MapNames = None) -> None:
-        """Restores what `state_dict` gave. ValueError where method, settings, names or shapes differ or the state is
+        """Restores what `state_dict` returned. ValueError if method, settings, names or shapes differ or the state is
         damaged; everything is then as it was.
 
-        map_names: saved names to names here, a dictionary or a function. Without, prefixes that torch's wrappers put into
-            names (`module.`, `_orig_mod.`, `_fsdp_wrapped_module.`, `_checkpoint_wrapped_module.`) do not count, and
-            where one side has no names, parameters are matched by position."""
+        map_names: maps saved names to names here; a dictionary or a function. Without it, prefixes that torch's
+            wrappers put into names (`module.`, `_orig_mod.`, `_fsdp_wrapped_module.`, `_checkpoint_wrapped_module.`)
+            are ignored, and if one side has no names, parameters are matched by position."""
         self._engine.load_state_dict(state_dict, map_names)
 
     def __repr__(self) -> str:
@@ -149,10 +151,11 @@ class GradientStabilizer(GradientTransform):
 
 
 class GradientState:
-    """Statistics for `stabilize_grad_` and `transform_grad_`, which give the parameters with each call.
+    """Statistics for `stabilize_grad_` and `transform_grad_`, which get the parameters with each call.
 
-    Parameters that a call does not name are forgotten, and so is what was kept by position for a tensor that another
-    one has replaced. Arguments as in `GradientTransform`; without a method, that of `stabilize(**settings)`.
+    The statistics of parameters that a call does not name are dropped, and so are those that were kept by position for
+    a tensor that another one has replaced. Arguments as in `GradientTransform`; the default method is
+    `stabilize(**settings)`.
     """
 
     def __init__(
@@ -181,7 +184,8 @@ class GradientState:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], parameters: Parameters, *, map_names: MapNames = None
     ) -> None:
-        """Restores what `state_dict` gave, for these parameters. `map_names` and ValueError as in `GradientTransform`."""
+        """Restores what `state_dict` returned, for these parameters. `map_names` and ValueError as in
+        `GradientTransform`."""
         self._bind(parameters)
         self._engine.load_state_dict(state_dict, map_names)
 
@@ -202,8 +206,8 @@ def transform_grad_(parameters: Parameters, state: GradientState) -> torch.Tenso
 
 
 def stabilize_grad_(parameters: Parameters, state: GradientState) -> torch.Tensor:
-    """Stabilizes the gradients of `parameters` in place, where `torch.nn.utils.clip_grad_norm_(parameters, max_norm)`
-    would clip them.
+    """Stabilizes the gradients of `parameters` in place. Call it in place of
+    `torch.nn.utils.clip_grad_norm_(parameters, max_norm)`.
 
     parameters: a parameter, parameters, or pairs (name, parameter). The names key the statistics.
     state: `GradientState()`, made once and kept.

@@ -18,10 +18,11 @@ from .report import StepReport
 
 
 class WrappedOptimizer(Optimizer):
-    """What `wrap` returns: an optimizer that transforms the gradients and then steps the one it was made from.
+    """What `wrap` returns: an optimizer that transforms the gradients and then steps the inner optimizer that it was
+    made from.
 
     Parameter groups, state and defaults are those of the inner optimizer, `optimizer`, and remain so whichever of the
-    two is changed. Attributes that torch's Optimizer does not have are looked up there as well.
+    two is changed. Attributes that torch's Optimizer does not have are also looked up in the inner optimizer.
     """
 
     optimizer: Optimizer
@@ -43,8 +44,8 @@ class WrappedOptimizer(Optimizer):
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
-        """Asked for by GradScaler.step. Were it that of an inner optimizer that unscales by itself, unscaling would come
-        after the transform."""
+        """GradScaler.step reads this. The answer must not be that of an inner optimizer that unscales by itself:
+        unscaling would then come after the transform."""
         _inner_step.refuse_scaler_that_unscaled(self.optimizer)
         return False
 
@@ -83,8 +84,9 @@ class WrappedOptimizer(Optimizer):
     def step(self, closure: Callable[..., Any] | None = None, **settings: Any) -> Any:  # type: ignore[override]
         """Transforms the gradients and steps. `settings` are handed to the inner optimizer's step.
 
-        closure: handed on to an inner optimizer that takes one; the gradients of each evaluation are transformed. Any
-            other is stepped after one evaluation. Returns the loss, otherwise what the inner optimizer returns.
+        closure: passed on to an inner optimizer that accepts one; the gradients of each evaluation are transformed. Any
+            other inner optimizer is stepped after one evaluation. Returns the loss; without a closure, what the inner
+            optimizer returns.
         """
         self._hide()
         if closure is None:
@@ -159,12 +161,12 @@ class WrappedOptimizer(Optimizer):
         return self._engine.backend_name()
 
     def statistics(self) -> dict[str, torch.Tensor]:
-        """What the methods remember: see `GradientTransform.statistics`."""
+        """The state of the methods: see `GradientTransform.statistics`."""
         return self._engine.statistics()
 
     def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
-        """The inner optimizer's, which a plain optimizer can load, with the statistics of each parameter among its state,
-        and one key more."""
+        """The state of the inner optimizer, which a plain optimizer can load, with the statistics of each parameter
+        among its state, and one more key."""
         self._hide()
         self._engine.bind(self.param_groups)
         packed = {**self.optimizer.state_dict(), STATE_KEY: self._engine.state_dict()}
@@ -195,7 +197,7 @@ class WrappedOptimizer(Optimizer):
             state.setdefault(tensors[index], {}).update(own)
 
     def _hide(self) -> None:
-        """Takes them out again, for the inner optimizer to find nothing there that it does not know."""
+        """Removes them again, so that the inner optimizer finds nothing there that it does not know."""
         if not self._shown:
             return
         self.__dict__["_shown"] = False
@@ -208,10 +210,11 @@ class WrappedOptimizer(Optimizer):
                     del state[tensor]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, map_names: MapNames = None) -> None:  # type: ignore[override]
-        """Restores what `state_dict` gave. That of a plain optimizer starts the statistics afresh.
+        """Restores what `state_dict` returned. With the state of a plain optimizer, the statistics start afresh.
 
-        map_names: as of `GradientTransform.load_state_dict`; the inner optimizer's state goes by position, as in torch.
-        ValueError, or what the inner optimizer raises, where it does not fit; the statistics are then as they were.
+        map_names: as in `GradientTransform.load_state_dict`; the inner optimizer's state is matched by position, as in
+            torch. ValueError, or the inner optimizer's exception, if the state does not fit; the statistics are then as
+            they were.
         """
         self._hide()
         plain = {key: value for key, value in state_dict.items() if key != STATE_KEY}
@@ -220,7 +223,7 @@ class WrappedOptimizer(Optimizer):
         if isinstance(state, Mapping):
             split = {key: _statistics.split(entry) for key, entry in state.items() if isinstance(entry, Mapping)}
             plain["state"] = {key: split[key][0] if key in split else entry for key, entry in state.items()}
-            # Where nothing but statistics was, the inner optimizer has no state.
+            # If there was nothing but statistics, the inner optimizer has no state.
             bare = {key for key, (rest, statistics) in split.items() if statistics and not rest}
             plain["state"] = {key: entry for key, entry in plain["state"].items() if key not in bare}
         own = state_dict.get(STATE_KEY) or {}
@@ -254,7 +257,7 @@ class WrappedOptimizer(Optimizer):
     def register_load_state_dict_post_hook(self, *arguments: Any, **settings: Any) -> Any:
         return self.optimizer.register_load_state_dict_post_hook(*arguments, **settings)
 
-    # Only what is ours: torch's schedulers put functions into an optimizer that cannot be pickled, and its own
+    # Only attributes of this class: torch's schedulers put functions into an optimizer that cannot be pickled, and its own
     # optimizers leave them out in the same way.
     def __getstate__(self) -> dict[str, Any]:
         self._hide()
@@ -282,18 +285,18 @@ def wrap(
     """An optimizer that stabilizes the gradients, or applies another method to them, before each step of `optimizer`.
 
     method: what is done to the gradients; without one, `stabilize(**settings)`.
-    named_parameters: `model.named_parameters()`, whose names then key the statistics. Without, they are kept by
-        position, or by the names that the optimizer itself was given (torch 2.6 and later).
+    named_parameters: `model.named_parameters()`, whose names then key the statistics. Without it, statistics are kept
+        by position, or by the names that the optimizer itself was given (torch 2.6 and later).
     nonfinite, backend, shard_group, check_repeats: as in `GradientTransform`. Under "skip_step" the inner optimizer does not step.
 
     The result is a torch.optim.Optimizer: schedulers, GradScaler, closures, hooks, copies and pickles work, and
-    checkpoints of the plain optimizer can be loaded. With GradScaler, what it unscales is what is transformed, and a
-    step that it leaves out leaves the statistics alone. From now on `optimizer.step` is the wrapper's: called by anyone
-    else, also by GradScaler, it is a RuntimeError, because nothing would be transformed.
+    checkpoints of the plain optimizer can be loaded. With GradScaler, the unscaled gradients are transformed, and a
+    step that it skips leaves the statistics unchanged. From now on only the wrapper may call `optimizer.step`: a call
+    by anyone else, GradScaler included, is a RuntimeError, because nothing would be transformed.
 
-    Raises TypeError for what is no optimizer, for one that is stepped in other ways than by `step` (SAM: wrap its
-    base_optimizer), and for what accelerate or Lightning made of one (wrap it before). LBFGS without a line search is a
-    UserWarning behind methods that change norms.
+    Raises TypeError for something that is not an optimizer, for one that updates in other ways than by `step` (SAM:
+    wrap its base_optimizer), and for one that accelerate or Lightning has wrapped already (use `wrap` before that).
+    LBFGS without a line search is a UserWarning behind methods that change norms.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"wrap expects a torch.optim.Optimizer, got {type(optimizer).__name__}")

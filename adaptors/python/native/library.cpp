@@ -1,4 +1,4 @@
-// What torch.ops.load_library registers: two classes and the operators. No CPython interface is involved, so
+// What torch.ops.load_library registers: classes and the operators. No CPython interface is involved, so
 // one build serves every Python that runs the torch it was built against.
 #include <ATen/ATen.h>
 #include <torch/custom_class.h>
@@ -12,6 +12,7 @@
 #include "optimizer.hpp"
 #include "own_method.hpp"
 #include "parts.hpp"
+#include "recorder.hpp"
 #include "transform.hpp"
 
 namespace gradstab::python {
@@ -44,6 +45,11 @@ c10::intrusive_ptr<OwnMethod> make_own_method(std::string name, std::int64_t ver
                                               bool max_abs, bool parameter_norms) {
   return c10::make_intrusive<OwnMethod>(std::move(name), version, numbers, words, units, all_units, max_abs,
                                         parameter_norms);
+}
+
+c10::intrusive_ptr<Recorder> make_recorder(std::string path, const std::vector<std::string>& keys,
+                                           const std::vector<std::string>& values, std::int64_t every) {
+  return c10::make_intrusive<Recorder>(std::move(path), keys, values, every);
 }
 
 c10::intrusive_ptr<LeftGradients> make_left_gradients() {
@@ -175,6 +181,17 @@ TORCH_LIBRARY(gradient_stabilizer, library) {
       .def("remember", &LeftGradients::remember)
       .def("are", &LeftGradients::are);
 
+  library.class_<Recorder>("Recorder")
+      .def("set_parameters", &Recorder::set_parameters)
+      .def("set_facts", &Recorder::set_facts)
+      .def("records", &Recorder::records)
+      .def("next_step", &Recorder::next_step)
+      .def("pass_", &Recorder::pass)
+      .def("record", &Recorder::record)
+      .def("write", &Recorder::write)
+      .def("close", &Recorder::close);
+
+  library.def("make_recorder", make_recorder);
   library.def("make_left_gradients", make_left_gradients);
   library.def("have_norms", norms_are);
   library.def("make_own_method", make_own_method);

@@ -78,6 +78,20 @@ class Cells {
   std::string unquoted_;
 };
 
+/// The number in a cell. Where semicolons separate cells, a comma is a decimal one, as spreadsheets write it
+/// in many countries: "1.234,5".
+std::optional<double> cell_number(std::string_view cell, char separator) {
+  const std::size_t comma = separator == ';' ? cell.rfind(',') : std::string_view::npos;
+  if (comma == std::string_view::npos || cell.find('.', comma) != std::string_view::npos)
+    return log_number(cell);
+  std::string plain;
+  for (const char c : cell.substr(0, comma))
+    if (c != '.') plain += c;
+  plain += '.';
+  plain += cell.substr(comma + 1);
+  return log_number(plain);
+}
+
 /// Rows, which may go over several lines.
 class RowReader {
  public:
@@ -124,11 +138,10 @@ std::string trimmed(std::string_view text) {
 bool looks_like_csv(std::string_view front) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (front.starts_with(kByteOrderMark)) front.remove_prefix(kByteOrderMark.size());
-  const std::size_t end = front.find('\n');
-  if (end == std::string_view::npos && front.find('\r') != std::string_view::npos) return false;
-  const std::string_view header = front.substr(0, end);
+  const std::string_view header = front.substr(0, front.find_first_of("\r\n"));
   const char separator = separator_of(header);
-  if (separator == '\0') return false;
+  // One name alone is that of a column where it can only be a norm.
+  if (separator == '\0') return fit_as_norm(trimmed(header)).has_value();
   Cells cells;
   std::size_t names = 0;
   for (const std::string_view cell : cells.of(header, separator)) {
@@ -167,7 +180,7 @@ Status csv_rows(const Source& source, TraceFacts& facts, RowSink& sink) {
     }
     for (std::size_t i = 0; i < of_row.size(); ++i) {
       if (of_row[i].empty()) continue;
-      if (const auto value = log_number(of_row[i]))
+      if (const auto value = cell_number(of_row[i], separator))
         sink.number(names[i], *value);
       else
         sink.text(names[i], of_row[i]);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -10,45 +11,15 @@
 #include "gradstab/tensor.hpp"
 #include "lab/inspect/readers/buffered.hpp"
 #include "lab/support/byte_reader.hpp"
-#include "lab/support/crc32c.hpp"
+#include "lab/support/event_format.hpp"
 
 namespace gradstab::lab::inspect {
 namespace {
 
-constexpr std::size_t kHeaderBytes = 12;  // u64 length, u32 checksum of it
-constexpr std::size_t kFooterBytes = 4;   // u32 checksum of the payload
+using namespace event_format;
+
 /// Scalars have 60 bytes; a larger record holds a picture or a graph, and is passed over.
 constexpr std::uint64_t kLargestRecord = std::uint64_t{16} << 20;
-
-std::uint32_t masked_checksum(std::string_view bytes) {
-  const std::uint32_t value = crc32c(bytes);
-  return (value >> 15 | value << 17) + 0xa282ead8U;
-}
-
-/// The length of a record's payload; nothing where the checksum is another.
-std::optional<std::uint64_t> length_in(std::string_view header) {
-  ByteReader reader(header);
-  const auto length = reader.number<std::uint64_t>();
-  const auto checksum = reader.number<std::uint32_t>();
-  if (!reader.ok() || masked_checksum(header.substr(0, sizeof length)) != checksum) return std::nullopt;
-  return length;
-}
-
-// The fields of TensorFlow's event.proto, summary.proto and tensor.proto that are read.
-enum EventField : protozero::pbf_tag_type { kEventStep = 2, kEventSummary = 5 };
-enum SummaryField : protozero::pbf_tag_type { kSummaryValue = 1 };
-enum ValueField : protozero::pbf_tag_type { kValueTag = 1, kValueSimple = 2, kValueTensor = 8 };
-enum TensorField : protozero::pbf_tag_type {
-  kTensorDType = 1,
-  kTensorContent = 4,
-  kTensorFloat = 5,
-  kTensorDouble = 6,
-  kTensorInt = 7,
-  kTensorString = 8,
-  kTensorInt64 = 10,
-  kTensorHalf = 13
-};
-enum TensorType { kFloat = 1, kDouble = 2, kInt32 = 3, kString = 7, kInt64 = 9, kBFloat16 = 14, kHalf = 19 };
 
 std::string_view view(protozero::data_view data) {
   return {data.data(), data.size()};
@@ -183,25 +154,59 @@ void read_summary(protozero::pbf_reader summary, RowSink& sink) {
   }
 }
 
-/// Gives the row of an event. False: no more of them.
-bool read_event(std::string_view payload, RowSink& sink) {
-  protozero::pbf_reader reader(payload.data(), payload.size());
+/// What an event says that is read.
+struct Event {
   std::int64_t step = 0;
   std::optional<std::string_view> summary;
+  bool restart = false;  ///< the run goes on from this step
+};
+
+bool is_start(protozero::pbf_reader session_log) {
+  bool start = false;
+  while (session_log.next()) {
+    if (session_log.tag() == kSessionStatus && session_log.wire_type() == protozero::pbf_wire_type::varint)
+      start = session_log.get_enum() == kSessionStart;
+    else
+      session_log.skip();
+  }
+  return start;
+}
+
+Event event_in(std::string_view payload) {
+  constexpr auto kBytes = protozero::pbf_wire_type::length_delimited;
+  protozero::pbf_reader reader(payload.data(), payload.size());
+  Event event;
   while (reader.next()) {
     if (reader.tag() == kEventStep && reader.wire_type() == protozero::pbf_wire_type::varint)
-      step = reader.get_int64();
-    else if (reader.tag() == kEventSummary &&
-             reader.wire_type() == protozero::pbf_wire_type::length_delimited)
-      summary = view(reader.get_view());
+      event.step = reader.get_int64();
+    else if (reader.tag() == kEventSummary && reader.wire_type() == kBytes)
+      event.summary = view(reader.get_view());
+    else if (reader.tag() == kEventSessionLog && reader.wire_type() == kBytes)
+      event.restart = is_start(reader.get_message());
     else
       reader.skip();
   }
-  if (!summary) return true;
-  sink.number(kRecordStep, static_cast<double>(step));
-  read_summary(protozero::pbf_reader(summary->data(), summary->size()), sink);
-  return sink.end_row();
+  return event;
 }
+
+/// Where a run went on from an earlier step: in the order of the log, the steps from which on all that stands
+/// before is void.
+class Restarts {
+ public:
+  void add(std::int64_t step) { from_.push_back(step); }
+  /// After the last of them: the smallest step of each and of all that follow it.
+  void complete() {
+    for (std::size_t i = from_.size(); i-- > 1;) from_[i - 1] = std::min(from_[i - 1], from_[i]);
+  }
+  /// One of them was passed.
+  void pass() { ++passed_; }
+  /// Whether a later one makes an event of this step void.
+  bool make_void(std::int64_t step) const { return passed_ < from_.size() && step >= from_[passed_]; }
+
+ private:
+  std::vector<std::int64_t> from_;
+  std::size_t passed_ = 0;
+};
 
 /// What was left out of a file.
 struct Damage {
@@ -210,8 +215,14 @@ struct Damage {
   bool length = false;
 };
 
-/// False: no more rows are wanted.
-Result<bool> read_one(const Source& source, RowSink& sink, Damage& damage) {
+/// A SessionLog has some bytes and, of old versions of TensorFlow, the path of a checkpoint.
+constexpr std::size_t kLargestRestart = 4096;
+
+/// Gives the records of a file whose payload has up to `largest` bytes: `visit(payload, intact)`, where
+/// `intact()` compares its checksum. The visitor may say that no more are wanted, and may throw what
+/// protozero throws. False: no more of them.
+template <class Visit>
+Result<bool> read_records(const Source& source, std::uint64_t largest, Damage& damage, Visit visit) {
   auto bytes = source();
   if (!bytes) return bytes.status();
   Buffered buffered(**bytes);
@@ -223,7 +234,7 @@ Result<bool> read_one(const Source& source, RowSink& sink, Damage& damage) {
       damage.length = true;
       break;
     }
-    if (*length > kLargestRecord) {
+    if (*length > largest) {
       // A length that a file does not have ends it.
       if (!buffered.skip(*length) || !buffered.skip(kFooterBytes)) break;
       continue;
@@ -232,15 +243,13 @@ Result<bool> read_one(const Source& source, RowSink& sink, Damage& damage) {
     const std::string_view record = buffered.take(size + kFooterBytes);
     if (record.size() < size + kFooterBytes) break;
     const std::string_view payload = record.substr(0, size);
-    if (ByteReader(record.substr(size)).number<std::uint32_t>() != masked_checksum(payload)) {
-      ++damage.checksums;
-      continue;
-    }
+    const auto intact = [&] {
+      return ByteReader(record.substr(size)).number<std::uint32_t>() == masked_checksum(payload);
+    };
     try {
-      if (!read_event(payload, sink)) return false;
+      if (!visit(payload, intact)) return false;
     } catch (const protozero::exception&) {
       ++damage.messages;
-      if (!sink.end_row()) return false;
     }
   }
   if (!buffered.status().ok()) return buffered.status();
@@ -252,6 +261,39 @@ std::string counted(std::int64_t count, std::string_view what) {
   return count == 1 ? fmt::format("one record {} was", what) : fmt::format("{} records {} were", count, what);
 }
 
+std::string counted_events(std::int64_t count) {
+  return count == 1 ? "one event" : fmt::format("{} events", count);
+}
+
+/// The row of an event with a summary. False: no more of them.
+bool give_row(const Event& event, RowSink& sink) {
+  sink.number(kRecordStep, static_cast<double>(event.step));
+  try {
+    read_summary(protozero::pbf_reader(event.summary->data(), event.summary->size()), sink);
+  } catch (const protozero::exception&) {
+    sink.end_row();
+    throw;
+  }
+  return sink.end_row();
+}
+
+/// Those of all files. A reader that gives rows as they come must know them before.
+Result<Restarts> restarts_in(const std::vector<EventFile>& files) {
+  Restarts restarts;
+  for (const EventFile& file : files) {
+    Damage ignored;
+    const auto read = read_records(file.source, kLargestRestart, ignored,
+                                   [&](std::string_view payload, const auto& intact) {
+                                     const Event event = event_in(payload);
+                                     if (event.restart && intact()) restarts.add(event.step);
+                                     return true;
+                                   });
+    if (!read) return read.status();
+  }
+  restarts.complete();
+  return restarts;
+}
+
 }  // namespace
 
 bool looks_like_event_file(std::string_view front) {
@@ -259,9 +301,26 @@ bool looks_like_event_file(std::string_view front) {
 }
 
 Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSink& sink) {
+  auto restarts = restarts_in(files);
+  if (!restarts) return restarts.status();
+  std::int64_t in_void = 0;
   for (const EventFile& file : files) {
     Damage damage;
-    const auto more = read_one(file.source, sink, damage);
+    const auto visit = [&](std::string_view payload, const auto& intact) {
+      if (!intact()) {
+        ++damage.checksums;
+        return true;
+      }
+      const Event event = event_in(payload);
+      if (event.restart) restarts->pass();
+      if (!event.summary) return true;
+      if (restarts->make_void(event.step)) {
+        ++in_void;
+        return true;
+      }
+      return give_row(event, sink);
+    };
+    const auto more = read_records(file.source, kLargestRecord, damage, visit);
     if (!more) return more.status();
     if (damage.checksums > 0) {
       facts.notes.push_back(fmt::format("In {} {} left out; the rest was read.", file.name,
@@ -275,6 +334,11 @@ Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSin
       facts.notes.push_back(fmt::format(
           "{} was read up to a length with a wrong checksum (CRC); what follows is lost.", file.name));
     if (!*more) return {};
+  }
+  if (in_void > 0) {
+    facts.notes.push_back(fmt::format(
+        "The run was restarted from an earlier step: {} of steps that were done again {} left out.",
+        counted_events(in_void), in_void == 1 ? "was" : "were"));
   }
   return {};
 }

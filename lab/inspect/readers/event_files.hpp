@@ -21,8 +21,10 @@ struct EventFile {
 };
 
 /// The scalars of the files, one after the other, a row for each event: their tags, and kRecordStep. Texts
-/// are given as texts. A record that is cut off at the end of a file is what a running job leaves. A record
-/// with a wrong checksum is left out; behind a length with a wrong one nothing can be read. Both are noted.
+/// are given as texts. Where a run was restarted (SessionLog), what stands before of the same and later steps
+/// is void and left out, as in TensorBoard. A record that is cut off at the end of a file is what a running
+/// job leaves. A record with a wrong checksum is left out; behind a length with a wrong one nothing can be
+/// read. Both are noted.
 Status event_rows(const std::vector<EventFile>& files, TraceFacts& facts, RowSink& sink);
 
 }  // namespace gradstab::lab::inspect

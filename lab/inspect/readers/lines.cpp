@@ -39,21 +39,28 @@ bool LineReader::fill() {
 std::optional<std::string_view> LineReader::next() {
   if (!status_.ok()) return std::nullopt;
   for (;;) {
+    // Up to `searched_` there is neither end.
     const char* const from = buffer_.data() + searched_;
-    const void* const found = std::memchr(from, '\n', end_ - searched_);
-    if (found == nullptr && !at_end_) {
-      searched_ = end_;
+    const std::size_t left = end_ - searched_;
+    const auto* const feed = left > 0 ? static_cast<const char*>(std::memchr(from, '\n', left)) : nullptr;
+    const std::size_t before_feed = feed != nullptr ? static_cast<std::size_t>(feed - from) : left;
+    const auto* const carriage =
+        before_feed > 0 ? static_cast<const char*>(std::memchr(from, '\r', before_feed)) : nullptr;
+    const bool undecided = carriage != nullptr && carriage + 1 == buffer_.data() + end_;  // "\r\n" or "\r"
+    if (((carriage == nullptr && feed == nullptr) || undecided) && !at_end_) {
+      searched_ = undecided ? static_cast<std::size_t>(carriage - buffer_.data()) : end_;
       if (!fill() && !status_.ok()) return std::nullopt;
       continue;
     }
+    const char* const found = carriage != nullptr ? carriage : feed;
     if (found == nullptr && begin_ == end_) return std::nullopt;
-    const std::size_t stop =
-        found != nullptr ? static_cast<std::size_t>(static_cast<const char*>(found) - buffer_.data()) : end_;
+    const std::size_t stop = found != nullptr ? static_cast<std::size_t>(found - buffer_.data()) : end_;
     std::string_view line(buffer_.data() + begin_, stop - begin_);
     ended_ = found != nullptr;
-    begin_ = searched_ = ended_ ? stop + 1 : stop;
+    begin_ = ended_ ? stop + 1 : stop;
+    if (carriage != nullptr && feed == carriage + 1) ++begin_;
+    searched_ = begin_;
     if (++number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    if (line.ends_with('\r')) line.remove_suffix(1);
     return line;
   }
 }

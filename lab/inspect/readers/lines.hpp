@@ -15,7 +15,8 @@ namespace gradstab::lab::inspect {
 /// A longer line is no line of a log.
 inline constexpr std::size_t kLongestLine = std::size_t{16} << 20;
 
-/// Gives lines without their ends, "\n" or "\r\n". A byte order mark at the front is left out.
+/// Gives lines without their ends, "\n", "\r\n" or "\r": a progress bar goes back to the front of its line
+/// and writes over it. A byte order mark at the front is left out.
 class LineReader {
  public:
   explicit LineReader(ByteStream& bytes) : bytes_(bytes), buffer_(kBlock) {}

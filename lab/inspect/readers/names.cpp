@@ -66,6 +66,17 @@ bool has_word(std::string_view text, std::span<const std::string_view> words) {
   return false;
 }
 
+/// Where a name says that its norm was read.
+enum class Clipping { unknown, before_norm, after_norm };
+
+Clipping place_of_clipping(std::string_view plain_name) {
+  for (const std::string_view part : {"unclipped", "before_clip", "pre_clip", "preclip"})
+    if (has(plain_name, part)) return Clipping::after_norm;
+  for (const std::string_view part : {"clipped", "after_clip", "post_clip", "postclip"})
+    if (has(plain_name, part)) return Clipping::before_norm;
+  return Clipping::unknown;
+}
+
 std::optional<int> place_in(std::span<const std::string_view> list, std::string_view word) {
   const auto found = std::ranges::find(list, word);
   if (found == list.end()) return std::nullopt;
@@ -74,6 +85,10 @@ std::optional<int> place_in(std::span<const std::string_view> list, std::string_
 
 constexpr std::string_view kOfEvaluation[] = {"eval",       "evaluation", "val", "valid",
                                               "validation", "test",       "dev"};
+/// How much worse the norm after clipping fits than any other.
+constexpr int kClippedNorm = 300;
+constexpr std::string_view kSecondNorm[] = {"l2"};
+constexpr std::string_view kAverages[] = {"avg", "mean", "average", "ema", "smooth", "smoothed", "median"};
 constexpr std::string_view kSmallest = "__MIN";
 constexpr std::string_view kLargest = "__MAX";
 
@@ -107,15 +122,6 @@ Status check_there(const std::vector<std::string>& names, const std::string& nam
                                                     flag, name, nearest(name, names))};
 }
 
-/// "loss, lr, step and 14 more"
-std::string some_of(const std::vector<std::string>& names) {
-  constexpr std::size_t kMost = 8;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) text += (i > 0 ? ", " : "") + names[i];
-  if (names.size() > kMost) text += fmt::format(" and {} more", names.size() - kMost);
-  return text;
-}
-
 }  // namespace
 
 std::optional<int> fit_as_norm(std::string_view name) {
@@ -123,18 +129,25 @@ std::optional<int> fit_as_norm(std::string_view name) {
                                          "total_grad_norm", "grad_norm_total", "gnorm",    "grdn"};
   constexpr std::string_view kAlone[] = {"norm", "global_norm", "total_norm", "raw_norm"};
   constexpr std::string_view kOthers[] = {"param_norm", "weight_norm", "update_norm", "layer_norm",
-                                          "batch_norm", "vs_samples",  "ratio"};
+                                          "batch_norm", "vs_samples",  "ratio",       "max_grad",
+                                          "max_norm",   "clip_grad",   "clip_norm",   "norm_type"};
+  // A setting, not what was measured.
+  constexpr std::string_view kLimits[] = {"norm_clip", "norm_clipping", "norm_threshold", "norm_limit"};
   if (!tensor_prefix(name).empty()) return std::nullopt;
   const int thinned = thinning(name);
   const std::string_view metric = without_thinning(without_run(name));
   const std::string whole = plain(metric);
   const std::string last = last_part(metric);
   if (has_any(whole, kOthers) || has_word(whole, kOfEvaluation)) return std::nullopt;
-  const int clipped = has(whole, "clipped") || has(whole, "after_clip") ? 300 : 0;
-  if (const auto place = place_in(kExact, last)) return 10 * *place + thinned + clipped;
-  if (has(last, "grad") && has(last, "norm")) return 100 + thinned + clipped;
-  if (has(whole, "grad") && has(whole, "norm")) return 110 + thinned + clipped;
-  if (const auto place = place_in(kAlone, last)) return 200 + 10 * *place + thinned + clipped;
+  if (std::ranges::any_of(kLimits, [&](std::string_view limit) { return whole.ends_with(limit); }))
+    return std::nullopt;
+  // Of a last value and an average the last value, and what was measured before it was clipped.
+  const int penalty = thinned + (has_word(whole, kAverages) ? 5 : 0) +
+                      (place_of_clipping(whole) == Clipping::before_norm ? kClippedNorm : 0);
+  if (const auto place = place_in(kExact, last)) return 10 * *place + penalty;
+  if (has(last, "grad") && has(last, "norm")) return 100 + penalty;
+  if (has(whole, "grad") && (has(whole, "norm") || has_word(whole, kSecondNorm))) return 110 + penalty;
+  if (const auto place = place_in(kAlone, last)) return 200 + 10 * *place + penalty;
   return std::nullopt;
 }
 
@@ -167,6 +180,8 @@ std::optional<int> fit_as_step(std::string_view name) {
                                          "update",
                                          "updates",
                                          "batches",
+                                         "training_iteration",
+                                         "global_step_max_steps",
                                          "_step"};
   if (name == kRecordStep) return -1;
   return place_in(kExact, plain(name));
@@ -192,14 +207,61 @@ std::string_view tensor_prefix(std::string_view name) {
   return {};
 }
 
-Result<Columns> choose_columns(const std::vector<std::string>& names, const ColumnChoice& choice) {
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) text += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kMost) text += fmt::format(" and {} more", names.size() - kMost);
+  return text;
+}
+
+namespace {
+
+bool is_among(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+/// The other names of norms before clipping. Of a thinned chart one stands for all of its columns.
+std::vector<std::string> norms_beside(const std::string& norm, const std::vector<std::string>& names) {
+  std::vector<std::string> others;
+  for (const std::string& name : names) {
+    const auto fit = fit_as_norm(name);
+    if (!fit || *fit >= kClippedNorm || without_thinning(name) == without_thinning(norm)) continue;
+    const bool has_better =
+        name.ends_with(kSmallest) || (thinning(name) == 1 && is_among(names, name + std::string(kLargest)));
+    if (!has_better) others.push_back(name);
+  }
+  return others;
+}
+
+}  // namespace
+
+Result<Columns> choose_columns(const NamesInLog& in_log, const ColumnChoice& choice) {
+  const std::vector<std::string>& names = in_log.all;
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.norm, "--norm"));
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.loss, "--loss"));
   GRADSTAB_RETURN_IF_ERROR(check_there(names, choice.step, "--step"));
+  const auto is_no_step = [&](const std::string& name) {
+    return std::ranges::find(in_log.not_steps, name) != in_log.not_steps.end();
+  };
+  if (is_no_step(choice.step)) {
+    return Status(
+        StatusCode::invalid_argument,
+        fmt::format("--step: '{}' counts no steps: it has fractions or negative numbers", choice.step));
+  }
   Columns columns{choice.norm, choice.loss, choice.step, {}};
   if (columns.norm.empty()) best_fit(names, fit_as_norm, columns.norm);
-  if (columns.loss.empty()) best_fit(names, fit_as_loss, columns.loss);
-  if (columns.step.empty()) best_fit(names, fit_as_step, columns.step);
+  if (columns.loss.empty()) {
+    std::string other;
+    const auto best = best_fit(in_log.beside_norm, fit_as_loss, columns.loss);
+    const auto anywhere = best_fit(names, fit_as_loss, other);
+    if (anywhere && (!best || *anywhere < *best)) columns.loss = other;
+  }
+  const auto steps_among = [&](std::vector<std::string> list) {
+    std::erase_if(list, is_no_step);
+    return best_fit(list, fit_as_step, columns.step).has_value();
+  };
+  if (columns.step.empty() && !steps_among(in_log.beside_norm)) steps_among(names);
   // Of several kinds of norms of tensors that of the most tensors.
   std::map<std::string_view, int> prefixes;
   for (const std::string& name : names)
@@ -210,12 +272,21 @@ Result<Columns> choose_columns(const std::vector<std::string>& names, const Colu
     most = count;
     columns.tensors = prefix;
   }
+  if (columns.norm.empty() && columns.tensors.empty() && is_among(names, "Wall time") &&
+      is_among(names, kValueOfDownload))
+    columns.norm = kValueOfDownload;
   if (columns.norm.empty() && columns.tensors.empty()) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("nothing in it looks like a gradient norm; it has {}; --norm NAME chooses one",
                               names.empty() ? "no named numbers" : some_of(names)));
   }
-  columns.squared = says_squared(columns.norm.empty() ? columns.tensors : columns.norm);
+  const std::string& read = columns.norm.empty() ? columns.tensors : columns.norm;
+  columns.squared = says_squared(read);
+  const Clipping clipping = place_of_clipping(plain(read));
+  if (clipping == Clipping::after_norm) columns.clipping = "before clipping, as its name says";
+  if (clipping == Clipping::before_norm) columns.clipping = "after clipping, as its name says";
+  columns.average = has_word(plain(without_thinning(without_run(read))), kAverages);
+  if (!columns.norm.empty()) columns.other_norms = norms_beside(columns.norm, names);
   return columns;
 }
 

@@ -11,6 +11,8 @@
 #include "lab/inspect/readers/csv.hpp"
 #include "lab/inspect/readers/event_files.hpp"
 #include "lab/inspect/readers/json_rows.hpp"
+#include "lab/inspect/readers/notebook.hpp"
+#include "lab/inspect/readers/recording.hpp"
 #include "lab/inspect/readers/rows.hpp"
 #include "lab/inspect/readers/run_facts.hpp"
 #include "lab/inspect/readers/source.hpp"
@@ -32,6 +34,8 @@ constexpr std::uintmax_t kMostUnpacked = kGiB;
 /// Folders inside of folders that are looked into for runs.
 constexpr int kDeepestFolder = 3;
 constexpr std::size_t kMostRuns = 10'000;
+/// By which recordings of norms are found in a folder.
+constexpr std::string_view kRecordingEnding = ".gsnorms";
 
 Status unknown(std::string message) {
   return {StatusCode::corrupt_data, std::move(message)};
@@ -105,12 +109,34 @@ bool is_utf16(std::string_view front) {
   return front.starts_with("\xff\xfe") || front.starts_with("\xfe\xff");
 }
 
+/// What a file is that holds a log at best, by its first bytes; empty for anything else.
+std::string_view container(std::string_view front) {
+  constexpr std::size_t kTar = 257;
+  if (front.size() > kTar && front.substr(kTar).starts_with("ustar")) return "a tar archive";
+  struct Kind {
+    std::string_view front, name;
+  };
+  constexpr Kind kKinds[] = {{"PK\x03\x04", "a zip archive"},
+                             {"\x28\xb5\x2f\xfd", "packed with zstd"},
+                             {"\xfd"
+                              "7zXZ",
+                              "packed with xz"},
+                             {"BZh", "packed with bzip2"},
+                             {"7z\xbc\xaf", "a 7z archive"},
+                             {"PAR1", "a Parquet file"},
+                             {"\x89HDF", "an HDF5 file"},
+                             {"SQLite format 3", "an SQLite database"}};
+  for (const Kind& kind : kKinds)
+    if (front.starts_with(kind.front)) return kind.name;
+  return {};
+}
+
 /// The first line of a text; all of it where it has one line alone.
 std::string_view first_line(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
   text.remove_prefix(begin);
-  return text.substr(0, text.find('\n'));
+  return text.substr(0, text.find_first_of("\r\n"));
 }
 
 /// Whether a text is one JSON document and not a line after the other.
@@ -133,15 +159,43 @@ class Nothing : public RowSink {
   bool end_row() override { return true; }
 };
 
+/// What reads the output of a notebook like any other text.
+Read reader_of_notebook(const Source& source, const std::string& pattern) {
+  return [source, pattern](TraceFacts& facts, TraceSink& sink) -> Status {
+    const auto output = output_of_notebook(source);
+    if (!output) return output.status();
+    const Source text = source_of(*output);
+    const Status read =
+        pattern.empty() ? read_text_log(text, facts, sink) : read_pattern_log(text, pattern, facts, sink);
+    facts.format = fmt::format("output of a Jupyter notebook, {}", facts.format);
+    if (read.ok()) return read;
+    return {read.code(), fmt::format("of what the cells of the notebook printed, {}", read.message())};
+  };
+}
+
+/// A text without its byte order mark.
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
 /// What reads a log that begins with `front`, told by that.
 Result<Read> reader_of(const Source& source, std::string_view front, const std::string& file_name,
                        const ReadOptions& options) {
   const ColumnChoice& choice = options.columns;
   if (front.empty()) return unknown("is empty");
+  const std::string_view text = without_mark(front);
+  if (looks_like_notebook(text)) return reader_of_notebook(source, options.pattern);
   if (!options.pattern.empty()) {
     GRADSTAB_RETURN_IF_ERROR(check_pattern(options.pattern));
     return Read([source, pattern = options.pattern](TraceFacts& facts, TraceSink& sink) {
       return read_pattern_log(source, pattern, facts, sink);
+    });
+  }
+  if (looks_like_recording(front)) {
+    return Read([source, choice](TraceFacts& facts, TraceSink& sink) {
+      return read_recording(source, choice, facts, sink);
     });
   }
   if (looks_like_wandb(front)) {
@@ -151,12 +205,12 @@ Result<Read> reader_of(const Source& source, std::string_view front, const std::
   }
   if (looks_like_event_file(front)) return reader_of_events({{file_name, source}}, choice);
   if (is_utf16(front)) return unknown("is text in UTF-16, expected UTF-8");
+  if (const std::string_view kind = container(front); !kind.empty())
+    return unknown(fmt::format("is {}, expected the log itself: take it out of there first", kind));
   if (front.find('\0') != std::string_view::npos)
     return unknown(
-        "holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file");
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  std::string_view text = front;
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+        "holds bytes of a kind that is not known: neither text, nor an event file, nor a W&B run file, "
+        "nor a recording of norms");
   const std::string_view line = first_line(text);
   if (line.empty()) return unknown("holds nothing but blanks");
   if (is_json_document(line, text)) {
@@ -253,17 +307,21 @@ Listing listing_of(const fs::path& directory) {
 /// Logs that are known by their names in a folder. A folder has the run of the first kind that it has.
 struct NamedLogs {
   bool (*is_one)(const fs::path& file);
-  bool one_run_together;  ///< all files of this kind in a folder are one run
+  /// What several files of this kind in a folder are: the first that reads counts, each is a run, or all
+  /// together are one.
+  enum class Several { first, each, together } several;
 };
-constexpr std::array<NamedLogs, 4> kNamedLogs = {{
-    {[](const fs::path& file) { return file.filename() == "trainer_state.json"; }, false},
-    {[](const fs::path& file) { return file.filename() == "metrics.csv"; }, false},
+constexpr std::array<NamedLogs, 5> kNamedLogs = {{
+    // Who has recorded norms, of each tensor, wants those.
+    {[](const fs::path& file) { return file.extension() == kRecordingEnding; }, NamedLogs::Several::each},
+    {[](const fs::path& file) { return file.filename() == "trainer_state.json"; }, NamedLogs::Several::first},
+    {[](const fs::path& file) { return file.filename() == "metrics.csv"; }, NamedLogs::Several::first},
     {[](const fs::path& file) {
        const std::string name = file.filename().string();
        return name.find("tfevents") != std::string::npos && !name.ends_with(".profile-empty");
      },
-     true},
-    {[](const fs::path& file) { return file.extension() == ".wandb"; }, false},
+     NamedLogs::Several::together},
+    {[](const fs::path& file) { return file.extension() == ".wandb"; }, NamedLogs::Several::first},
 }};
 
 /// Adds the runs in a folder: its own, or those of the folders in it.
@@ -277,10 +335,12 @@ void add_runs_in(const fs::path& directory, const ReadOptions& options, int dept
   const Listing listing = listing_of(directory);
   const std::size_t before = traces.size();
   for (const NamedLogs& kind : kNamedLogs) {
+    if (traces.size() > before) break;
     std::vector<EventFile> together;
     for (const fs::path& file : listing.files) {
-      if (traces.size() > before || !kind.is_one(file)) continue;
-      if (kind.one_run_together) {
+      if (!kind.is_one(file)) continue;
+      if (kind.several == NamedLogs::Several::first && traces.size() > before) break;
+      if (kind.several == NamedLogs::Several::together) {
         together.push_back({file.filename().string(), source_of_file(file)});
       } else if (auto trace = trace_of_file(file, options)) {
         traces.push_back(*std::move(trace));
@@ -294,7 +354,7 @@ void add_runs_in(const fs::path& directory, const ReadOptions& options, int dept
 }
 
 Status in_file(const std::string& path, const Status& status) {
-  if (status.ok() || status.message().find(path) != std::string::npos) return status;
+  if (status.ok() || status.message().find(fmt::format("'{}'", path)) != std::string::npos) return status;
   // "is empty" and "has ..." go on from the name; anything else stands behind a colon.
   const bool goes_on = status.message().starts_with("is ") || status.message().starts_with("holds ");
   return {status.code(), fmt::format("'{}'{} {}", path, goes_on ? "" : ":", status.message())};
@@ -318,8 +378,8 @@ Result<std::vector<Trace>> open_traces(const fs::path& path, const ReadOptions& 
     if (traces.empty()) {
       return Status(
           StatusCode::corrupt_data,
-          fmt::format("'{}' holds no log that is known by its name: no run of gradstab, event files, "
-                      "trainer_state.json, metrics.csv or .wandb file; name the log itself",
+          fmt::format("'{}' holds no log that is known by its name: no run of gradstab, .gsnorms file, "
+                      "event files, trainer_state.json, metrics.csv or .wandb file; name the log itself",
                       path.string()));
     }
   } else if (path.filename() == "metrics.jsonl" && is_there(path.parent_path() / "run.json")) {

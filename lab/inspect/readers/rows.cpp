@@ -40,26 +40,64 @@ bool is_evaluation(std::string_view name, std::string_view value) {
   return value == "val" || value == "eval" || value == "test" || value == "validation" || value == "valid";
 }
 
+/// The step in "2/4389", of as many in all, where the name is that of a step.
+std::optional<double> step_of_total(std::string_view name, std::string_view value) {
+  const std::size_t slash = value.find('/');
+  if (slash == std::string_view::npos || !fit_as_step(name)) return std::nullopt;
+  const auto step = log_number(value.substr(0, slash));
+  return step && step_of(*step) && log_number(value.substr(slash + 1)) ? step : std::nullopt;
+}
+
 /// Reads names, until they are enough.
 class Survey : public RowSink {
  public:
   explicit Survey(const ColumnChoice& choice) : choice_(choice) {}
 
-  void number(std::string_view name, double) override {
-    if (known_.size() >= kMostNames || known_.contains(name)) return;
-    known_.emplace(name, 0);
-    names.emplace_back(name);
-    has_norm_ = has_norm_ || (choice_.norm.empty() ? fit_as_norm(name).has_value() : name == choice_.norm);
-    has_loss_ = has_loss_ || (choice_.loss.empty() ? fit_as_loss(name).has_value() : name == choice_.loss);
+  void number(std::string_view name, double value) override {
+    auto found = known_.find(name);
+    if (found == known_.end()) {
+      if (known_.size() >= kMostNames) return;
+      Known known;
+      known.place = names.all.size();
+      known.norm = choice_.norm.empty() ? fit_as_norm(name).has_value() || !tensor_prefix(name).empty()
+                                        : name == choice_.norm;
+      names.all.emplace_back(name);
+      has_norm_ = has_norm_ || known.norm;
+      has_loss_ = has_loss_ || (choice_.loss.empty() ? fit_as_loss(name).has_value() : name == choice_.loss);
+      found = known_.emplace(name, known).first;
+    }
+    row_has_norm_ = row_has_norm_ || found->second.norm;
+    if (!found->second.no_step && !step_of(value)) {
+      found->second.no_step = true;
+      names.not_steps.emplace_back(name);
+    }
+    if (!found->second.beside) row_.push_back(&found->second);
   }
-  void text(std::string_view, std::string_view) override {}
-  bool end_row() override { return !(++rows_ >= kEnoughRows && has_norm_ && has_loss_); }
+  void text(std::string_view name, std::string_view value) override {
+    if (const auto step = step_of_total(name, value)) number(name, *step);
+  }
+  bool end_row() override {
+    if (row_has_norm_)
+      for (Known* each : row_)
+        if (!std::exchange(each->beside, true)) names.beside_norm.push_back(names.all[each->place]);
+    row_.clear();
+    row_has_norm_ = false;
+    return !(++rows_ >= kEnoughRows && has_norm_ && has_loss_);
+  }
 
-  std::vector<std::string> names;
+  NamesInLog names;
 
  private:
   const ColumnChoice& choice_;
-  ByName<int> known_;
+  struct Known {
+    std::size_t place = 0;
+    bool norm = false;
+    bool beside = false;
+    bool no_step = false;
+  };
+  ByName<Known> known_;      // whose values stay where they are
+  std::vector<Known*> row_;  // that are beside no norm yet
+  bool row_has_norm_ = false;
   std::int64_t rows_ = 0;
   bool has_norm_ = false;
   bool has_loss_ = false;
@@ -89,6 +127,8 @@ class Mapper : public RowSink {
 
   void text(std::string_view name, std::string_view value) override {
     if (is_evaluation(name, value)) evaluation_ = true;
+    if (name == columns_.step)
+      if (const auto step = step_of_total(name, value)) return number(name, *step);
     if (name == kLargestTensor) largest_ = value;
     if (value == kNull && null_is_nan_) return number(name, std::numeric_limits<double>::quiet_NaN());
     if (name != columns_.norm || value.empty() || value == "None" || value == kNull) return;
@@ -170,7 +210,16 @@ Status read_rows(const ReadRows& rows, const ColumnChoice& choice, TraceFacts& f
   facts.loss_name = columns->loss;
   facts.step_name = columns->step == kRecordStep ? "step" : columns->step;
   facts.squared = columns->squared;
-  if (is_of_mmengine(survey.names)) facts.averaging = kAveragingOfMmengine;
+  if (columns->norm == kValueOfDownload && choice.norm.empty())
+    facts.notes.emplace_back(
+        "A download from TensorBoard does not say what it holds; it is taken for the norms.");
+  if (!columns->clipping.empty()) facts.clipping = columns->clipping;
+  if (columns->average) facts.averaging = "an average, as its name says";
+  if (is_of_mmengine(survey.names.all)) facts.averaging = kAveragingOfMmengine;
+  if (!columns->other_norms.empty()) {
+    facts.notes.push_back(fmt::format("It also has {}; --norm NAME reads another one, or one of another run.",
+                                      some_of(columns->other_norms)));
+  }
   if (columns->norm.ends_with("__MAX") || columns->norm.ends_with("__MIN"))
     facts.notes.emplace_back("The chart was thinned: each value is an extreme of several steps.");
   Mapper mapper(*columns, facts, sink, null_is_nan);

@@ -34,9 +34,9 @@ class RowSink {
 /// The text that stands for null.
 inline constexpr std::string_view kNull = "null";
 
-/// Over what MMEngine's norms are means.
+/// What MMEngine's norms are.
 inline constexpr std::string_view kAveragingOfMmengine =
-    "the last 10 iterations, as MMEngine logs it: a spike of K shows as about 1 + (K - 1)/10";
+    "the mean over the last 10 iterations, as MMEngine logs it: a spike of K shows as about 1 + (K - 1)/10";
 
 /// Gives all rows of a log, from its front. May add notes.
 using ReadRows = std::function<Status(TraceFacts&, RowSink&)>;

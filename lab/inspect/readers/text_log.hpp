@@ -12,8 +12,8 @@ namespace gradstab::lab::inspect {
 /// Whether one of the first lines has a gradient norm in one of the known ways.
 bool looks_like_text_log(std::string_view front);
 
-/// The records of a text log: Megatron, torchtitan, nanoGPT, llm.c, fairseq, verl, MMEngine, and others with
-/// a step and a "grad_norm" in a line. The first line that one of them fits decides. Colours (ANSI escapes)
+/// The records of a text log: of the programs in text_dialects.hpp, and others with a "grad_norm" and a step
+/// or a loss in a line. The first line that one of them fits decides. Colours (ANSI escapes)
 /// and commas in numbers do not count. Errors: no line fits any.
 Status read_text_log(const Source& source, TraceFacts& facts, TraceSink& sink);
 

@@ -1,17 +1,11 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <system_error>
-
 #include "lab/llm/data/sentencepiece_module.hpp"
+#include "lab/support/module.hpp"
 
 namespace gradstab::lab {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::string_view kBuiltModule = GRADSTAB_SENTENCEPIECE_MODULE;
 
 // The sanitizers' runtimes refuse RTLD_DEEPBIND; a sanitized program must not have both torch and
 // SentencePiece.
@@ -22,22 +16,14 @@ constexpr int kLoadFlags = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
 #endif
 
 Result<const SentencePieceModule*> load_module() {
-  std::error_code ignored;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
-  const fs::path built(kBuiltModule);
-  const fs::path installed = program.parent_path().parent_path() / "lib" / "gradstab" / built.filename();
-  const fs::path& path = fs::exists(installed, ignored) ? installed : built;
-  void* handle = ::dlopen(path.c_str(), kLoadFlags);
-  void* entry = handle != nullptr ? ::dlsym(handle, kSentencePieceEntryPoint) : nullptr;
-  if (entry == nullptr) {
-    const char* reason = ::dlerror();
+  const auto entry = module_symbol(GRADSTAB_SENTENCEPIECE_MODULE, kSentencePieceEntryPoint, kLoadFlags);
+  if (!entry)
     return Status(
-        StatusCode::failed_precondition,
+        entry.status().code(),
         fmt::format("cannot load SentencePiece: {} (it needs the Debian package libsentencepiece0; the "
                     "tokenizer 'bytes' works without)",
-                    reason != nullptr ? reason : "unknown reason"));
-  }
-  return reinterpret_cast<SentencePieceEntryPoint>(entry)();
+                    entry.status().message()));
+  return reinterpret_cast<SentencePieceEntryPoint>(*entry)();
 }
 
 }  // namespace

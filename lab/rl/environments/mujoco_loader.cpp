@@ -1,40 +1,28 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <system_error>
+#include <string_view>
 
 #include "lab/rl/environments/mujoco_module.hpp"
+#include "lab/support/module.hpp"
 
 namespace gradstab::lab::rl {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Empty where it was not built.
 constexpr std::string_view kBuiltModule = GRADSTAB_MUJOCO_MODULE;
 
 Status missing(std::string_view reason) {
-  return {
-      StatusCode::failed_precondition,
-      fmt::format("cannot load MuJoCo: {} (apt-get install libmujoco-dev; nothing but environments needs it)",
-                  reason)};
+  return {StatusCode::failed_precondition,
+          fmt::format("cannot load MuJoCo: {} (apt-get install libmujoco-dev; only the environments need it)",
+                      reason)};
 }
 
 Result<const MujocoModule*> load_module() {
   if (kBuiltModule.empty()) return missing("this program was built without it; install it and build again");
-  std::error_code ignored;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
-  const fs::path built(kBuiltModule);
-  const fs::path installed = program.parent_path().parent_path() / "lib" / "gradstab" / built.filename();
-  const fs::path& path = fs::exists(installed, ignored) ? installed : built;
-  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  void* entry = handle != nullptr ? ::dlsym(handle, kMujocoEntryPoint) : nullptr;
-  if (entry == nullptr) {
-    const char* reason = ::dlerror();
-    return missing(reason != nullptr ? reason : "unknown reason");
-  }
-  return reinterpret_cast<MujocoEntryPoint>(entry)();
+  const auto entry = module_symbol(kBuiltModule, kMujocoEntryPoint, RTLD_NOW | RTLD_LOCAL);
+  if (!entry) return missing(entry.status().message());
+  return reinterpret_cast<MujocoEntryPoint>(*entry)();
 }
 
 }  // namespace

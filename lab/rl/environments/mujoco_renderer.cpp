@@ -62,7 +62,7 @@ class Egl {
 };
 
 constexpr const char* kNoGraphics =
-    "no software GL: EGL without a screen is not there (apt-get install libegl1 libegl-mesa0 "
+    "no software GL: EGL without a screen is not available (apt-get install libegl1 libegl-mesa0 "
     "libgl1-mesa-dri)";
 
 /// A current OpenGL context.
@@ -134,7 +134,7 @@ class MujocoRenderer : public Renderer {
     mjr_makeContext(model_.get(), &drawing_, mjFONTSCALE_100);
     mjr_setBuffer(mjFB_OFFSCREEN, &drawing_);
     if (drawing_.currentBuffer != mjFB_OFFSCREEN)
-      throw MujocoError("it has no picture in memory to draw into");
+      throw MujocoError("it has no off-screen buffer to draw into");
     mjv_defaultCamera(&camera_);
     camera_.type = mjCAMERA_FREE;
     camera_.azimuth = 90.0;

@@ -36,7 +36,7 @@ Result<Encoder> load_encoder() {
   }
   if (encoder.encode == nullptr || encoder.release == nullptr) {
     return Status(StatusCode::failed_precondition,
-                  "cannot make a film: libwebp is not there (apt-get install libwebp7)");
+                  "cannot make a film: libwebp is not installed (apt-get install libwebp7)");
   }
   return encoder;
 }
@@ -84,7 +84,7 @@ Status WebpAnimation::add(const std::vector<std::uint8_t>& pixels, int milliseco
   std::uint8_t* coded = nullptr;
   const std::size_t size =
       parts.encoder.encode(pixels.data(), parts.width, parts.height, 3 * parts.width, kQuality, &coded);
-  if (size <= kRiffHeader) return {StatusCode::failed_precondition, "libwebp could not code a picture"};
+  if (size <= kRiffHeader) return {StatusCode::failed_precondition, "libwebp could not encode a picture"};
   // What a film holds of a single picture is the chunk inside its file.
   const std::string_view picture(reinterpret_cast<const char*>(coded) + kRiffHeader, size - kRiffHeader);
   std::string frame;

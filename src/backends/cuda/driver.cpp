@@ -46,7 +46,7 @@ Loaded load() {
   if (loaded.status.ok())
     loaded.status = check(functions, functions.cuDeviceGetCount(&count), "cuDeviceGetCount");
   if (loaded.status.ok() && count == 0)
-    loaded.status = {StatusCode::unsupported, "the CUDA driver knows no device"};
+    loaded.status = {StatusCode::unsupported, "the CUDA driver found no device"};
   return loaded;
 }
 

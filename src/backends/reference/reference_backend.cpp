@@ -4,6 +4,7 @@
 #include "backends/backend_list.hpp"
 #include "backends/reference/reference_update.hpp"
 #include "core/base/element_access.hpp"
+#include "core/base/floating_point.hpp"
 
 namespace gradstab {
 namespace {
@@ -28,7 +29,7 @@ class ReferenceBackend final : public Backend {
     double largest = 0.0;
     for (std::size_t i = 0; i < count; ++i) {
       const double value = std::fabs(load_element(bytes + i * size_of(dtype), dtype));
-      if (std::isnan(value)) return value;
+      if (detail::is_nan(value)) return value;
       largest = std::fmax(largest, value);
     }
     return largest;

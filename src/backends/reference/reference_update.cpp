@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "core/optimizer/scalar_arithmetic.hpp"
 #include "core/optimizer/update_rules-inl.hpp"
 
@@ -28,7 +29,7 @@ double gradient_at(const UpdateBlock& block, std::size_t i) noexcept {
 /// Adds 16 random bits below the ones that bfloat16 keeps, and cuts: the chance to be rounded up is the
 /// fraction of the way to the next number.
 BFloat16 rounded_at_random(float value, std::uint32_t key, std::size_t index) noexcept {
-  if (std::isnan(value)) return to_bfloat16(value);
+  if (detail::is_nan(value)) return to_bfloat16(value);
   const std::uint32_t random = mixed_bits<ScalarIntOps>(key + static_cast<std::uint32_t>(index)) & 0xFFFFu;
   const auto bits = std::bit_cast<std::uint32_t>(value);
   return {static_cast<std::uint16_t>((bits + random) >> 16)};

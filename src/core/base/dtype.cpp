@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "gradstab/tensor.hpp"
 
 namespace gradstab {
@@ -12,9 +13,9 @@ std::uint16_t round_to_16_bits(double value, int fraction_bits, int min_exponent
   const std::uint16_t sign = std::signbit(value) ? 0x8000u : 0u;
   const int exponent_field_shift = fraction_bits;
   const auto infinity = static_cast<std::uint16_t>((max_exponent - min_exponent + 2) << exponent_field_shift);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | infinity | (1u << (fraction_bits - 1)));
+  if (detail::is_nan(value)) return static_cast<std::uint16_t>(sign | infinity | (1u << (fraction_bits - 1)));
   const double magnitude = std::fabs(value);
-  if (std::isinf(magnitude)) return sign | infinity;
+  if (detail::is_infinite(magnitude)) return sign | infinity;
   if (magnitude == 0.0) return sign;
   // The spacing of representable values around `magnitude`: that of its binade, or of the subnormals below
   // all binades.

@@ -33,7 +33,7 @@ template <Choice T>
 Status check_field(const Setting& setting, T value) {
   if (!choice_name(value).empty()) return {};
   return {StatusCode::invalid_argument,
-          concat(setting.name, " is no known choice, got value ", static_cast<int>(value))};
+          concat(setting.name, " has no such choice, got value ", static_cast<int>(value))};
 }
 
 /// Patterns.

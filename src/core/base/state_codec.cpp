@@ -12,15 +12,22 @@ constexpr std::string_view kMagic = "GRADSTAB";
 constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;
 
-constexpr std::array<std::uint32_t, 256> make_crc_table() {
-  std::array<std::uint32_t, 256> table{};
+/// Tables for eight bytes at once: [k][b] is what the byte b does k bytes before the end.
+constexpr std::size_t kCrcStride = 8;
+using CrcTables = std::array<std::array<std::uint32_t, 256>, kCrcStride>;
+constexpr CrcTables make_crc_tables() {
+  CrcTables tables{};
   for (std::uint32_t i = 0; i < 256; ++i) {
     std::uint32_t value = i;
     for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1u) ? 0xEDB88320u : 0u);
-    table[i] = value;
+    tables[0][i] = value;
   }
-  return table;
+  for (std::size_t k = 1; k < kCrcStride; ++k)
+    for (std::size_t i = 0; i < 256; ++i)
+      tables[k][i] = (tables[k - 1][i] >> 8) ^ tables[0][tables[k - 1][i] & 0xFFu];
+  return tables;
 }
+constexpr CrcTables kCrcTables = make_crc_tables();
 
 }  // namespace
 
@@ -120,10 +127,20 @@ Status check_settings(ByteReader& reader, const SettingsWriter& here, std::strin
 }
 
 std::uint32_t crc32(std::span<const std::byte> bytes) noexcept {
-  static constexpr auto kTable = make_crc_table();
+  const auto& tables = kCrcTables;
   std::uint32_t value = 0xFFFFFFFFu;
+  for (; bytes.size() >= kCrcStride; bytes = bytes.subspan(kCrcStride)) {
+    std::uint32_t low = 0;
+    std::uint32_t high = 0;
+    std::memcpy(&low, bytes.data(), sizeof low);
+    std::memcpy(&high, bytes.data() + sizeof low, sizeof high);
+    low ^= value;
+    value = tables[7][low & 0xFFu] ^ tables[6][low >> 8 & 0xFFu] ^ tables[5][low >> 16 & 0xFFu] ^
+            tables[4][low >> 24] ^ tables[3][high & 0xFFu] ^ tables[2][high >> 8 & 0xFFu] ^
+            tables[1][high >> 16 & 0xFFu] ^ tables[0][high >> 24];
+  }
   for (const std::byte byte : bytes)
-    value = kTable[(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFFu] ^ (value >> 8);
+    value = tables[0][(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFFu] ^ (value >> 8);
   return ~value;
 }
 

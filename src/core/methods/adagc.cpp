@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/methods/unit_transform.hpp"
 #include "gradstab/transforms.hpp"
@@ -12,7 +13,7 @@ namespace {
 
 /// NaN if either is.
 double smaller(double a, double b) noexcept {
-  return std::isnan(a) || a < b ? a : b;
+  return detail::is_nan(a) || a < b ? a : b;
 }
 
 class AdaGc final : public UnitTransform {
@@ -32,7 +33,7 @@ class AdaGc final : public UnitTransform {
       const double norm = root_of_squares(
           reports.size(), [&](std::size_t i) { return takes_part(reports[i]) ? reports[i].norm() : 0.0; });
       const bool counts = released() ? std::ranges::any_of(reports, &TensorReport::present) : norm > 0.0;
-      if (!counts || (!released() && !std::isfinite(norm))) return count_left_out(first, reports);
+      if (!counts || (!released() && !detail::is_finite(norm))) return count_left_out(first, reports);
       step_ += 1;
       if (step_ <= options_.warmup_steps) of_all = options_.absolute / (norm + options_.epsilon);
     }
@@ -80,7 +81,7 @@ class AdaGc final : public UnitTransform {
     loaded.nonfinite = reader.get<std::int64_t>();
     loaded.zeros = reader.get<std::int64_t>();
     if (!reader.ok()) return {StatusCode::corrupt_data, "state ends inside the averages of 'adagc'"};
-    const bool possible = released() || (std::isfinite(loaded.average) && loaded.average >= 0.0 &&
+    const bool possible = released() || (detail::is_finite(loaded.average) && loaded.average >= 0.0 &&
                                          (loaded.average > 0.0) == (loaded.norms > 0));
     if (!possible || !is_count(loaded.norms) || !is_count(loaded.nonfinite) || !is_count(loaded.zeros))
       return {StatusCode::corrupt_data, "state holds an impossible average of 'adagc'"};
@@ -112,7 +113,7 @@ class AdaGc final : public UnitTransform {
   bool counts(Unit& unit, const UnitNorm& now) const noexcept {
     if (!now.present) return false;
     if (released()) return true;
-    if (now.nonfinite || !std::isfinite(now.norm)) {
+    if (now.nonfinite || !detail::is_finite(now.norm)) {
       unit.nonfinite += 1;
       return false;
     }

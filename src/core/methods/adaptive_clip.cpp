@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/base/text.hpp"
 #include "core/step/norm_transform.hpp"
@@ -45,7 +46,7 @@ class AdaptiveClip final : public NormTransform {
       TensorReport& report = reports[i];
       if (!report.present || report.zeroed || excluded_[first + i] != 0) continue;
       // A parameter that is not finite sets no limit.
-      if (std::isfinite(measures.parameter_norm[i])) limit(report, measures.parameter_norm[i]);
+      if (detail::is_finite(measures.parameter_norm[i])) limit(report, measures.parameter_norm[i]);
     }
   }
 

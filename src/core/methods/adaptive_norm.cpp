@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/methods/norm_moments_state.hpp"
 #include "core/methods/released_reset.hpp"
@@ -58,8 +59,8 @@ class AdaptiveNorm final : public UnitTransform {
 
   /// The rule of `stabilize` with the decays of this step, by the same arithmetic.
   void decide_robust(NormMoments& moments, const UnitNorm& now, const UnitReports& parts) const noexcept {
-    if (now.nonfinite || !std::isfinite(now.norm)) moments.nonfinite += 1;
-    if (!std::isfinite(now.norm)) return;
+    if (now.nonfinite || !detail::is_finite(now.norm)) moments.nonfinite += 1;
+    if (!detail::is_finite(now.norm)) return;
     if (now.norm == 0.0) {
       if (!now.nonfinite) moments.zeros += 1;
       return;

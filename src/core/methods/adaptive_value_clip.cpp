@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/element_access.hpp"
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/methods/released_reset.hpp"
 #include "core/step/element_transform.hpp"
@@ -38,10 +39,10 @@ class AdaptiveValueClip final : public ElementTransform {
       double largest = 0.0;
       for (std::size_t s = own.begin; s < own.end; ++s) {
         const double value = measures.max_abs[s] * std::fabs(reports[s].factor);
-        if (std::isnan(value) || value > largest) largest = value;
-        if (std::isnan(largest)) break;
+        if (detail::is_nan(value) || value > largest) largest = value;
+        if (detail::is_nan(largest)) break;
       }
-      if (parts.front().zeroed || (!released() && !std::isfinite(largest))) {
+      if (parts.front().zeroed || (!released() && !detail::is_finite(largest))) {
         average.nonfinite += 1;
         continue;
       }
@@ -92,7 +93,7 @@ class AdaptiveValueClip final : public ElementTransform {
       loaded.zeros = reader.get<std::int64_t>();
       if (!reader.ok())
         return {StatusCode::corrupt_data, "state ends inside the averages of 'adaptive_value_clip'"};
-      const bool possible = released() || (std::isfinite(loaded.value) && loaded.value >= 0.0);
+      const bool possible = released() || (detail::is_finite(loaded.value) && loaded.value >= 0.0);
       if (!possible || !is_count(loaded.step) || !is_count(loaded.nonfinite) || !is_count(loaded.zeros))
         return {StatusCode::corrupt_data, "state holds an impossible average of 'adaptive_value_clip'"};
       if (position >= 0) averages_[static_cast<std::size_t>(position)] = loaded;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/floating_point.hpp"
+
 namespace gradstab {
 namespace {
 
@@ -90,10 +92,10 @@ double published_paper_bound(const StabilizerOptions& options, std::int64_t step
   const double x = options.gamma1 == 0.0 ? 0.0 : decay_ratio(options);
   // Near x = 1 the closed form cancels; expm1 and log1p keep its digits, and at x = 1 the sum has t equal
   // terms.
-  const double sum = step == 1 || x == 0.0 ? 1.0
-                     : std::isinf(x)       ? x
-                     : x == 1.0            ? t
-                                           : std::expm1(t * std::log(x)) / (x - 1.0);
+  const double sum = step == 1 || x == 0.0    ? 1.0
+                     : detail::is_infinite(x) ? x
+                     : x == 1.0               ? t
+                                              : std::expm1(t * std::log(x)) / (x - 1.0);
   return (1.0 - options.gamma1) / std::sqrt(1.0 - options.gamma2) * std::sqrt(sum);
 }
 

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <memory>
 
+#include "core/base/floating_point.hpp"
 #include "core/step/global_norm.hpp"
 #include "core/step/norm_transform.hpp"
 #include "core/step/power_norm.hpp"
@@ -44,7 +45,7 @@ class ClipByGlobalNorm final : public NormTransform {
   }
 
  private:
-  bool by_largest() const noexcept { return std::isinf(options_.p); }
+  bool by_largest() const noexcept { return detail::is_infinite(options_.p); }
   bool by_power() const noexcept { return !by_largest() && options_.p != 2.0; }
 
   /// The norm that the options ask for, over all tensors.
@@ -61,7 +62,7 @@ class ClipByGlobalNorm final : public NormTransform {
     const auto value_of = scaled(measures.max_abs);
     for (std::size_t i = 0; i < reports.size(); ++i) {
       const double value = value_of(i);
-      if (std::isnan(value)) return value;
+      if (detail::is_nan(value)) return value;
       largest = std::fmax(largest, value);
     }
     return largest;

@@ -13,7 +13,7 @@ Status check_with_reset(const Options& options) {
   GRADSTAB_RETURN_IF_ERROR(detail::check_ranges(options));
   if (options.reset_interval == 0 || options.compat == Compat::released) return {};
   return {StatusCode::invalid_argument,
-          detail::concat("reset_interval is for compat 'released' alone and must be 0, got ",
+          detail::concat("reset_interval is only for compat 'released' and must be 0 here, got ",
                          options.reset_interval)};
 }
 

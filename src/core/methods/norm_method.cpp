@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/interned.hpp"
 #include "core/base/text.hpp"
 #include "core/methods/unit_transform.hpp"
@@ -180,7 +181,7 @@ class NormMethodLink final : public UnitTransform {
       return named({StatusCode::failed_precondition, detail::concat(function, " failed: ", error.what())});
     } catch (...) {
       return named({StatusCode::failed_precondition,
-                    detail::concat(function, " failed with what is no std::exception")});
+                    detail::concat(function, " threw something that is not a std::exception")});
     }
   }
 
@@ -269,7 +270,7 @@ class NormMethodLink final : public UnitTransform {
   /// Whether a unit is decided on, and its norm.
   static bool counts(const UnitReports& parts, UnitNorm& norm) noexcept {
     norm = unit_norm(parts);
-    if (!norm.present || !std::isfinite(norm.norm)) return false;
+    if (!norm.present || !detail::is_finite(norm.norm)) return false;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (takes_part(parts[i])) return true;
     }
@@ -305,7 +306,7 @@ class NormMethodLink final : public UnitTransform {
 
   Status check_factors() const {
     for (const UnitStep& step : steps_) {
-      if (std::isfinite(step.factor) && step.factor >= 0.0) continue;
+      if (detail::is_finite(step.factor) && step.factor >= 0.0) continue;
       return named(
           {StatusCode::invalid_argument, detail::concat("the factor of unit ", step.unit, " is ", step.factor,
                                                         ", expected a finite number of at least 0")});
@@ -353,7 +354,7 @@ Status NormMethod::load_unit(std::size_t, std::span<const MethodValues> values, 
 }
 
 GradientTransform norm_method(std::unique_ptr<NormMethod> method) {
-  if (!method) return GradientTransform(Status(StatusCode::invalid_argument, "there is no method, but null"));
+  if (!method) return GradientTransform(Status(StatusCode::invalid_argument, "the method is null"));
   try {
     NormMethodNeeds needs = method->needs();
     return GradientTransform(std::make_unique<NormMethodLink>(std::move(method), std::move(needs)));
@@ -361,7 +362,7 @@ GradientTransform norm_method(std::unique_ptr<NormMethod> method) {
     return GradientTransform(Status(error.code(), error.what()));
   } catch (const std::exception& error) {
     return GradientTransform(Status(StatusCode::failed_precondition,
-                                    detail::concat("a method does not say what it is: ", error.what())));
+                                    detail::concat("a method failed to describe itself: ", error.what())));
   }
 }
 

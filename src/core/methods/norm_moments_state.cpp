@@ -2,13 +2,14 @@
 
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "gradstab/decide.hpp"
 
 namespace gradstab {
 namespace {
 
 bool is_amount(double value) noexcept {
-  return std::isfinite(value) && value >= 0.0;
+  return detail::is_finite(value) && value >= 0.0;
 }
 
 /// Whether `value` * 2^`exponent` can be a mean of norms, which are doubles.

@@ -1,6 +1,7 @@
 // normalize and scale_by: what a method without statistics does, for comparison.
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/methods/unit_transform.hpp"
 #include "gradstab/decide.hpp"
@@ -18,7 +19,7 @@ class Normalize final : public UnitTransform {
   void decide(std::size_t first, std::span<TensorReport> reports, const Measures&) noexcept override {
     for_each_unit(first, reports, [](std::size_t, const UnitReports& parts) {
       const UnitNorm unit = unit_norm(parts);
-      if (!(unit.norm > 0.0) || !std::isfinite(unit.norm)) return;
+      if (!(unit.norm > 0.0) || !detail::is_finite(unit.norm)) return;
       const double factor = std::fmin(1.0 / unit.norm, detail::kLargestFactor);
       for_each_finite(parts, [&](TensorReport& report) {
         report.factor = std::fmin(report.factor * factor, detail::kLargestFactor);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/element_access.hpp"
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/base/text.hpp"
 #include "core/base/zeroed_array.hpp"
@@ -74,7 +75,7 @@ class SpikeAwareClip final : public ElementTransform {
       if (tensor.clips && knows && value * value > limit) value = std::copysign(std::sqrt(limit), value);
       store_element(element, at.view.dtype, value);
       const double next = options_.beta2 * second + (1.0 - options_.beta2) * (value * value);
-      if (std::isfinite(next) || released()) second = next;
+      if (detail::is_finite(next) || released()) second = next;
     });
   }
 
@@ -101,7 +102,7 @@ class SpikeAwareClip final : public ElementTransform {
       tensor.step = step;
       std::ranges::copy(bytes, tensor.second.data());
       const auto possible = [this](double value) {
-        return released() || (std::isfinite(value) && value >= 0.0);
+        return released() || (detail::is_finite(value) && value >= 0.0);
       };
       if (!std::all_of(tensor.values(), tensor.values() + tensor.count, possible))
         return {StatusCode::corrupt_data, "state holds impossible second moments of 'spike_aware_clip'"};

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/methods/norm_moments_state.hpp"
 #include "core/methods/unit_transform.hpp"
@@ -61,7 +62,7 @@ class MomentTransform : public UnitTransform {
     if (!report.present) return;
     const double norm = report.norm();
     // A finite gradient may still have a factor that is not: from a clip under `pass_through`.
-    if (!report.finite || !std::isfinite(norm)) {
+    if (!report.finite || !detail::is_finite(norm)) {
       moments.nonfinite += 1;
       return;
     }
@@ -79,8 +80,8 @@ class MomentTransform : public UnitTransform {
     if (!unit.present) return;
     // Under `skip_tensor` the rest of the unit goes on without the tensors that were set aside. Under
     // `pass_through` NaN and Inf stay in the norm; and a finite norm of each part may be too much together.
-    if (unit.nonfinite || !std::isfinite(unit.norm)) moments.nonfinite += 1;
-    if (!std::isfinite(unit.norm)) return;
+    if (unit.nonfinite || !detail::is_finite(unit.norm)) moments.nonfinite += 1;
+    if (!detail::is_finite(unit.norm)) return;
     if (unit.norm == 0.0) {
       if (!unit.nonfinite) moments.zeros += 1;
       return;

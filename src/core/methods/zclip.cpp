@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/option_state.hpp"
 #include "core/step/global_norm.hpp"
 #include "core/step/norm_transform.hpp"
@@ -36,8 +37,8 @@ class ZClip final : public NormTransform {
       const bool counts = reports[i].present && (reports[i].finite || released());
       return counts ? reports[i].norm() : 0.0;
     });
-    if (!released() && (nonfinite || !std::isfinite(norm))) statistics_.nonfinite += 1;
-    if (!released() && !std::isfinite(norm)) return;
+    if (!released() && (nonfinite || !detail::is_finite(norm))) statistics_.nonfinite += 1;
+    if (!released() && !detail::is_finite(norm)) return;
     if (!released() && norm == 0.0) {
       if (!nonfinite) statistics_.zeros += 1;
       return;
@@ -82,7 +83,7 @@ class ZClip final : public NormTransform {
     loaded.zeros = reader.get<std::int64_t>();
     if (!reader.ok()) return {StatusCode::corrupt_data, "state ends inside the statistics of 'zclip'"};
     const auto possible = [this](double value) {
-      return released() || (std::isfinite(value) && value >= 0.0);
+      return released() || (detail::is_finite(value) && value >= 0.0);
     };
     const bool begun = loaded.collected > 0 || (loaded.mean == 0.0 && loaded.variance == 0.0);
     if (loaded.collected < 0 || loaded.collected > options_.warmup_steps || !begun ||
@@ -150,7 +151,7 @@ class ZClip final : public NormTransform {
 
   /// Norms whose squares leave the range of a double are as good as infinite here.
   void keep(const Statistics& next) noexcept {
-    if (released() || (std::isfinite(next.mean) && std::isfinite(next.variance))) {
+    if (released() || (detail::is_finite(next.mean) && detail::is_finite(next.variance))) {
       statistics_ = next;
     } else {
       statistics_.nonfinite += 1;

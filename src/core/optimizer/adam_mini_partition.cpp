@@ -101,7 +101,7 @@ Result<ParameterRule> adam_mini_rule(const AdamMiniOptions& options, const Param
     const bool fits = !__builtin_mul_overflow(options.dim, options.dim, &square);
     const std::int64_t head = square / options.n_heads;
     if (!fits || square % options.n_heads != 0 || head == 0 || count % head != 0) {
-      return unclear(parameter, detail::concat("its ", count, " elements are no whole number of heads of ",
+      return unclear(parameter, detail::concat("its ", count, " elements are not a whole number of heads of ",
                                                options.dim, " x ", options.dim, " / ", options.n_heads));
     }
     rule.units = static_cast<std::size_t>(count / head);

@@ -62,7 +62,7 @@ Result<UpdateTarget> update_target(const Parameter& registered, const TensorRef&
                   to_string(gradient.dtype), "; float64 goes with float64 only");
   }
   if (gradient.sparse_values) {
-    return refuse(StatusCode::unsupported, "has a sparse gradient, which fused optimizers do not take");
+    return refuse(StatusCode::unsupported, "has a sparse gradient, which fused optimizers do not accept");
   }
   UpdateTarget target;
   target.parameter = static_cast<std::byte*>(parameter.data);

@@ -9,7 +9,7 @@ static Status check_field(const Setting& setting, const std::vector<AdamMiniOpti
     if (!choice_name(given.unit).empty()) continue;
     return {StatusCode::invalid_argument,
             detail::concat("unit of '", given.pattern, "' in ", setting.name,
-                           " is no known choice, got value ", static_cast<int>(given.unit))};
+                           " has no such choice, got value ", static_cast<int>(given.unit))};
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/base/block_elements.hpp"
+#include "core/base/floating_point.hpp"
 
 namespace gradstab {
 namespace {
@@ -45,7 +46,7 @@ double scaled_squared_norm(const Backend& backend, const GradientView& gradient,
 
 /// NaN-keeping maximum of two non-negative numbers.
 double larger(double a, double b) noexcept {
-  return std::isnan(a) || a >= b ? a : b;
+  return detail::is_nan(a) || a >= b ? a : b;
 }
 
 }  // namespace
@@ -92,7 +93,7 @@ void fill_zero(const GradientView& gradient, Piece piece) noexcept {
 double wide_range_norm(const Backend& backend, const GradientView& gradient) noexcept {
   const std::int64_t count = gradient.count;
   const double largest = max_abs(backend, gradient, {0, count});
-  if (largest == 0.0 || !std::isfinite(largest)) return largest;
+  if (largest == 0.0 || !detail::is_finite(largest)) return largest;
   const int exponent = std::ilogb(largest);
   double sum = 0.0;
   for (std::int64_t begin = 0; begin < count; begin += kBlockElements) {

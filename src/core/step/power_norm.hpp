@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/base/floating_point.hpp"
 #include "core/step/gradient_memory.hpp"
 
 namespace gradstab {
@@ -13,7 +14,7 @@ namespace gradstab {
 /// The exponent of the power of two that elements up to `largest` are divided by before they are raised to a
 /// power.
 inline int power_exponent(double largest) noexcept {
-  return largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+  return largest > 0.0 && detail::is_finite(largest) ? std::ilogb(largest) : 0;
 }
 
 /// Sum of |x / 2^exponent|^p over a piece, in its order. Scalar on every backend: p-norms other than 2 and
@@ -26,10 +27,10 @@ double root_of_powers(std::size_t count, double p, ValueAt value_at) noexcept {
   double largest = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
     const double value = value_at(i);
-    if (std::isnan(value)) return value;
+    if (detail::is_nan(value)) return value;
     largest = std::fmax(largest, value);
   }
-  if (largest == 0.0 || std::isinf(largest)) return largest;
+  if (largest == 0.0 || detail::is_infinite(largest)) return largest;
   const int exponent = power_exponent(largest);
   double sum = 0.0;
   for (std::size_t i = 0; i < count; ++i) sum += std::pow(std::ldexp(value_at(i), -exponent), p);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
+
 namespace gradstab {
 
 double EuclideanNorms::square(IndexRange blocks) const noexcept {
@@ -39,7 +41,7 @@ void GradientNorms::measure_block(const Backend& backend, std::size_t block, con
 double GradientNorms::largest_of(IndexRange blocks) const noexcept {
   double largest = 0.0;
   for (std::size_t b = blocks.begin; b < blocks.end; ++b) {
-    if (!(block_max_abs_[b] <= largest) && !std::isnan(largest)) largest = block_max_abs_[b];  // or NaN
+    if (!(block_max_abs_[b] <= largest) && !detail::is_nan(largest)) largest = block_max_abs_[b];  // or NaN
   }
   return largest;
 }

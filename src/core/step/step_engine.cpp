@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "core/base/text.hpp"
 #include "core/step/step_summary.hpp"
 #include "gradstab/backend.hpp"
@@ -180,7 +181,7 @@ void StepEngine::finish_measuring(const Batch& batch) {
       TensorReport& report = reports_[s];
       report.raw_norm =
           gradient_norms_.finish_segment(*backend_, s, plan_.segment_blocks[s], gradient.row(s - own.begin));
-      report.finite = std::isfinite(report.raw_norm);
+      report.finite = detail::is_finite(report.raw_norm);
     }
   }
 }
@@ -203,7 +204,7 @@ void StepEngine::give(std::span<const double> squared_norms) noexcept {
     report.present = squared_norms[t] != kNoGradient;
     if (!report.present) continue;
     report.raw_norm = std::sqrt(squared_norms[t]);
-    report.finite = std::isfinite(report.raw_norm);
+    report.finite = detail::is_finite(report.raw_norm);
   }
 }
 
@@ -320,7 +321,7 @@ void StepEngine::restore_raw_norms(const Batch& batch) {
   for (std::size_t s = batch.segments.begin; s < batch.segments.end; ++s) {
     TensorReport& report = reports_[s];
     const double quotient = report.norm() / raw_[s].norm;
-    report.factor = raw_[s].norm > 0.0 && std::isfinite(quotient) ? quotient : 1.0;
+    report.factor = raw_[s].norm > 0.0 && detail::is_finite(quotient) ? quotient : 1.0;
     report.raw_norm = raw_[s].norm;
     report.finite = raw_[s].finite;
   }

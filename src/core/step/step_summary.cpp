@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/floating_point.hpp"
 #include "core/step/global_norm.hpp"
 
 namespace gradstab {
@@ -16,7 +17,7 @@ TensorReport combined(std::span<const TensorReport> segments) noexcept {
     tensor.zeroed = tensor.zeroed || segment.zeroed;
   }
   const double after = root_of_squares(segments.size(), [&](std::size_t i) { return segments[i].norm(); });
-  if (tensor.raw_norm > 0.0 && std::isfinite(after / tensor.raw_norm))
+  if (tensor.raw_norm > 0.0 && detail::is_finite(after / tensor.raw_norm))
     tensor.factor = after / tensor.raw_norm;
   return tensor;
 }

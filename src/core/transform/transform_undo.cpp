@@ -39,7 +39,7 @@ Status GradientTransform::Impl::go_back(std::size_t kept, IndexRange tensors,
   for (std::size_t i = 0; i < kept; ++i) {
     const Status status = links[i]->load_state(reader, saved);
     if (status.ok()) continue;
-    return {why.code(), detail::concat(why.message(), "; and what it remembers could not be restored: ",
+    return {why.code(), detail::concat(why.message(), "; and its state could not be restored: ",
                                        status.message(), "; call init again")};
   }
   initialised = usable;

@@ -94,12 +94,12 @@ TEST(CsvTest, NamesThatAreNotUtf8AreReadAsWindows1252) {
 
 TEST(CsvTest, MissingValuesAreRefusedAndCounted) {
   EXPECT_EQ(refused("a,b\n1,2\n3,\n5,6\n"),
-            "t.csv: line 3, column 2 (b): the value is missing, the only one; fill it in or leave it out");
+            "t.csv: line 3, column 2 (b): the value is missing, the only missing one; fill it in, or leave "
+            "out its row or column");
   for (const char* word : {"NA", "n/a", "NaN", "null", "None", "?", "-", "\"\"", "  "})
-    EXPECT_EQ(
-        refused(std::string("a,b\n1,2\n") + word + ",4\n5," + word + "\n"),
-        "t.csv: line 3, column 1 (a): the value is missing, the first of 2; fill them in or leave their "
-        "rows or columns out")
+    EXPECT_EQ(refused(std::string("a,b\n1,2\n") + word + ",4\n5," + word + "\n"),
+              "t.csv: line 3, column 1 (a): the value is missing, the first of 2 missing ones; fill them in, "
+              "or leave out their rows or columns")
         << word;
 }
 TEST(CsvTest, TextAmongNumbersIsRefused) {
@@ -142,10 +142,9 @@ TEST(CsvTest, DatesComeInOrderAndOnce) {
             "t.csv: line 1, column 3 (Time): holds dates, and so does column 2; expected one such column");
 }
 TEST(CsvTest, StepsOfOtherLengthsAreNoted) {
-  EXPECT_THAT(
-      good("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-05,4\n").notes,
-      ElementsAre("1 of 3 steps between rows is not 1 day, the first, of 2 days, before line 5; rows count "
-                  "as evenly spaced"));
+  EXPECT_THAT(good("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-05,4\n").notes,
+              ElementsAre("1 of 3 steps between rows is not 1 day; the first of these is 2 days, before line "
+                          "5; rows count as evenly spaced"));
 }
 TEST(CsvTest, ConstantColumnsAreNoted) {
   EXPECT_THAT(good("a,b\n1,7\n2,7\n3,7\n").notes, ElementsAre("column 'b' is 7 in every row"));

@@ -138,11 +138,9 @@ TEST_F(ReadSeriesTest, TheNameFindsTheTableOfThePackage) {
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.status().code(), StatusCode::io_error);
   EXPECT_EQ(missing.status().message(),
-            "the table of the Earth's orientation is not there; install the Debian package python3-astropy, "
-            "or take "
-            "the one file out of it with tools/earth_orientation.sh FILE and pass FILE, or pass a table of "
-            "your own; "
-            "looked for '" +
+            "the table of the Earth's orientation was not found; install the Debian package python3-astropy, "
+            "or extract the file from it with tools/earth_orientation.sh FILE and pass FILE, or pass a table "
+            "of your own; looked for '" +
                 nothing + "'");
 }
 

@@ -8,10 +8,12 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <sstream>
 
 #include "kept_trace.hpp"
 #include "lab/inspect/readers/open.hpp"
 #include "lab/support/crc32c.hpp"
+#include "lab/support/event_format.hpp"
 #include "tests/lab/support/test_folder.hpp"
 
 namespace gradstab::lab::inspect {
@@ -157,20 +159,153 @@ void put(std::string& bytes, T value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-std::uint32_t masked(std::string_view bytes) {
-  const std::uint32_t value = crc32c(bytes);
-  return (value >> 15 | value << 17) + 0xa282ead8U;
-}
-
 TEST(GoldenLogTest, ALengthThatNoMachineHasCostsNothing) {
   std::string bytes;
   put(bytes, std::uint64_t{1} << 60);
-  put(bytes, masked(bytes));
+  put(bytes, event_format::masked_checksum(bytes));
   std::string log = content("events.out.tfevents.simple") + bytes + "rest";
   Kept kept;
   read_text(log, kept);
   expect_run(kept);
   EXPECT_THAT(refusal(bytes), HasSubstr("nothing in it looks like a gradient norm; it has no named numbers"));
+}
+
+/// What a tool that trained in truth should have logged, by code of make_golden.py's own.
+struct Row {
+  std::int64_t step;
+  double norm, loss;
+};
+
+std::vector<Row> expected_of(const std::string& tool) {
+  std::vector<Row> rows;
+  std::istringstream text(content(tool + "/expected.csv"));
+  std::string line;
+  std::getline(text, line);
+  char comma = 0;
+  while (std::getline(text, line)) {
+    Row row{};
+    std::istringstream(line) >> row.step >> comma >> row.norm >> comma >> row.loss;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+void expect_rows(const Kept& kept, const std::vector<Row>& rows) {
+  ASSERT_TRUE(kept.status.ok()) << kept.status.message();
+  ASSERT_EQ(kept.norms.size(), rows.size());
+  ASSERT_EQ(rows.size(), 60u);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(kept.steps[i], rows[i].step);
+    // Of 19 numbers in f32, each square rounded, and their sum, and its root: far below 32 roundings.
+    EXPECT_NEAR(kept.norms[i], rows[i].norm, rows[i].norm * 32 * 0x1p-24);
+    ASSERT_TRUE(kept.losses[i].has_value());
+    EXPECT_NEAR(*kept.losses[i], rows[i].loss, std::fabs(rows[i].loss) * 0x1p-23);
+  }
+  EXPECT_GT(rows[40].norm, 100 * rows[39].norm) << "the spike of make_golden.py";
+}
+
+TEST(GoldenLogTest, LightningLogsTheNormOfEachTensor) {
+  Kept kept;
+  read_text(content("lightning/metrics.csv"), kept);
+  expect_rows(kept, expected_of("lightning"));
+  EXPECT_EQ(kept.facts.norm_name, "grad_2.0_norm_total");
+  EXPECT_EQ(kept.facts.loss_name, "train_loss");
+  EXPECT_THAT(kept.facts.tensors,
+              ElementsAre("model.0.bias", "model.0.weight", "model.2.bias", "model.2.weight"));
+  for (std::size_t i = 0; i < kept.norms.size(); ++i) {
+    ASSERT_EQ(kept.tensors[i].size(), 4u);
+    double squares = 0.0;
+    for (const TensorNorm& tensor : kept.tensors[i]) squares += tensor.norm * tensor.norm;
+    EXPECT_NEAR(std::sqrt(squares), kept.norms[i], kept.norms[i] * 32 * 0x1p-24);
+  }
+  EXPECT_THAT(kept.facts.notes, IsEmpty());
+}
+
+TEST(GoldenLogTest, TheTrainerOfTransformersLogsNormsBeforeClipping) {
+  const std::vector<Row> rows = expected_of("transformers");
+  for (const char* name : {"trainer_state.json", "events.out.tfevents.trainer"}) {
+    SCOPED_TRACE(name);
+    Kept kept;
+    read_text(content(std::string("transformers/") + name), kept);
+    expect_rows(kept, rows);
+    EXPECT_THAT(kept.facts.clipping, HasSubstr("before clipping"));
+    EXPECT_GT(*std::ranges::max_element(kept.norms), 100.0) << "although the run clipped at 1";
+    if (std::string(name) == "trainer_state.json") continue;
+    EXPECT_THAT(kept.facts.clip_at, Optional(1.0));
+    EXPECT_EQ(kept.facts.optimizer, "adamw_torch_fused");
+    EXPECT_THAT(kept.facts.beta2, Optional(0.95));
+  }
+}
+
+/// The run of records(), and nothing of what was done before it was restarted.
+void expect_restarted(const Kept& kept) {
+  expect_run(kept);
+  EXPECT_EQ(kept.facts.fell_back, 0);
+  EXPECT_EQ(kept.facts.repeated, 0);
+  EXPECT_THAT(
+      kept.facts.notes,
+      ElementsAre("The run was restarted from an earlier step: 30 events of steps that were done again "
+                  "were left out."));
+}
+
+TEST(GoldenLogTest, WhatARestartOfTorchMakesVoidIsLeftOut) {
+  const std::filesystem::path folder = std::filesystem::path(GRADSTAB_INSPECT_DATA) / "restarted";
+  auto traces = open_traces(folder, {});
+  ASSERT_TRUE(traces.ok()) << traces.status().message();
+  ASSERT_EQ(traces->size(), 1u);
+  Kept kept;
+  kept.status = traces->front().read(kept.facts, kept);
+  expect_restarted(kept);
+  const std::string first = content("restarted/events.out.tfevents.1.torch");
+  const std::string second = content("restarted/events.out.tfevents.2.torch");
+  Kept in_one;
+  read_text(first + second, in_one);
+  expect_restarted(in_one);
+  Kept before;
+  read_text(first, before);
+  EXPECT_EQ(before.norms.size(), 44u);
+  EXPECT_EQ(before.norms[29], 2.0 * norm_of(30)) << "the control: what is void, read by itself";
+}
+
+/// An event by hand: its step, the status of a SessionLog where that is not 0, or else a norm.
+std::string event(std::int64_t step, int status, float norm = 0.0F) {
+  std::string payload = {'\x10', static_cast<char>(step)};
+  if (status != 0) {
+    payload += "\x3a\x02\x08";
+    payload += static_cast<char>(status);
+  } else {
+    payload += "\x2a\x12\x0a\x10\x0a\x09grad_norm\x15";
+    put(payload, norm);
+  }
+  std::string record;
+  event_format::append_record(record, payload);
+  return record;
+}
+
+TEST(RestartTest, VoidsWhatStandsBeforeOfItsStepAndLaterOnes) {
+  constexpr int kStart = 1, kStop = 2, kCheckpoint = 3;
+  const auto norms = [](const std::string& log) {
+    Kept kept;
+    read_text(log, kept);
+    EXPECT_TRUE(kept.status.ok()) << kept.status.message();
+    EXPECT_EQ(kept.facts.fell_back, 0);
+    return kept.norms;
+  };
+  const std::string run = event(1, 0, 1) + event(2, 0, 2) + event(3, 0, 3) + event(4, 0, 4);
+  EXPECT_THAT(norms(run + event(3, kStart) + event(3, 0, 30) + event(4, 0, 40)), ElementsAre(1, 2, 30, 40));
+  EXPECT_THAT(norms(run + event(5, kStart) + event(5, 0, 5)), ElementsAre(1, 2, 3, 4, 5))
+      << "nothing is void";
+  EXPECT_THAT(norms(event(0, kStart) + run), ElementsAre(1, 2, 3, 4)) << "the first start of TensorFlow";
+  EXPECT_THAT(norms(run + event(3, kStop) + event(3, kCheckpoint)), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(norms(run + event(4, kStart) + event(4, 0, 40) + event(2, kStart) + event(2, 0, 20)),
+              ElementsAre(1, 20))
+      << "of several";
+  EXPECT_THAT(
+      norms(run + event(2, kStart) + event(2, 0, 20) + event(3, 0, 30) + event(3, kStart) + event(3, 0, 300)),
+      ElementsAre(1, 20, 300));
+  std::string damaged = event(3, kStart);
+  damaged[damaged.size() - 6] ^= 1;
+  EXPECT_THAT(norms(run + damaged + event(5, 0, 5)), ElementsAre(1, 2, 3, 4, 5)) << "a damaged one is none";
 }
 
 TEST(Crc32cTest, IsThatOfTheStandard) {

@@ -40,10 +40,10 @@ TEST(QuantizerOptionsTest, MessagesNameTheValueAndWhatIsExpected) {
     EXPECT_EQ(status.code(), status.ok() ? StatusCode::ok : StatusCode::invalid_argument);
     return status.message();
   };
-  EXPECT_EQ(message({.format = static_cast<F>(4)}), "format is no known choice, got value 4");
+  EXPECT_EQ(message({.format = static_cast<F>(4)}), "format has no such choice, got value 4");
   EXPECT_EQ(message({.rounding = static_cast<QuantizerRounding>(2)}),
-            "rounding is no known choice, got value 2");
-  EXPECT_EQ(message({.compat = static_cast<Compat>(9)}), "compat is no known choice, got value 9");
+            "rounding has no such choice, got value 2");
+  EXPECT_EQ(message({.compat = static_cast<Compat>(9)}), "compat has no such choice, got value 9");
   EXPECT_EQ(message({.group_size = 0}), "group_size must be at least 1, got 0");
   EXPECT_EQ(message({.group_size = -256}), "group_size must be at least 1, got -256");
   EXPECT_EQ(message({.keep_largest = -1}),

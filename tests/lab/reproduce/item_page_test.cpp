@@ -168,15 +168,6 @@ std::vector<std::filesystem::path> kept_results() {
   return folders;
 }
 
-/// Without Chart.js, of which every Debian has a build of its own.
-std::string without_chart_js(const std::string& page) {
-  const std::string_view opening = "<script>\n/*!";
-  const std::size_t begin = page.find(opening);
-  const std::size_t end = page.find("</script>", begin);
-  if (begin == std::string::npos || end == std::string::npos) return "no Chart.js";
-  return page.substr(0, begin) + page.substr(end);
-}
-
 TEST(KeptResultsTest, VerdictsAndPagesAreThoseOfTheRecords) {
   for (const auto& folder : kept_results()) {
     SCOPED_TRACE(folder.filename().string());

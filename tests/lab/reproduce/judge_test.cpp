@@ -40,7 +40,9 @@ TEST(JudgeTest, TheIntervalIsThatOfStudentsT) {
   ASSERT_EQ(effect.by_seed.size(), 3u);
   EXPECT_NEAR(effect.mean, -0.2, 1e-15);
   EXPECT_NEAR(effect.deviation, 0.1, 1e-15);
-  EXPECT_NEAR(effect.half_width, 4.3027 * 0.1 / std::sqrt(3.0), 1e-12);  // 0.2484: reaches above zero
+  // 0.2484 on either side: reaches above zero.
+  EXPECT_NEAR(effect.interval.low, -0.2 - 4.30265 * 0.1 / std::sqrt(3.0), 1e-6);
+  EXPECT_NEAR(effect.interval.high, -0.2 + 4.30265 * 0.1 / std::sqrt(3.0), 1e-6);
   EXPECT_EQ(effect.verdict, Verdict::undecided);
 }
 
@@ -136,13 +138,80 @@ TEST(JudgeTest, OffsetsAreLimits) {
   EXPECT_EQ(judged(runs, claim).verdict, Verdict::not_reproduced);
 }
 
-TEST(JudgeTest, QuantilesFallTowardsTheNormalOnes) {
-  EXPECT_NEAR(t_quantile(1), std::tan(M_PI * 0.475), 1e-4);  // Cauchy
-  EXPECT_NEAR(t_quantile(2), 0.95 * std::sqrt(2.0 / (1 - 0.95 * 0.95)), 1e-4);
-  for (std::size_t df = 1; df < 30; ++df) EXPECT_GT(t_quantile(df), t_quantile(df + 1)) << df;
-  EXPECT_EQ(t_quantile(1000), t_quantile(30));
-  EXPECT_GT(t_quantile(1000), 1.96);
-  EXPECT_TRUE(std::isnan(t_quantile(0)));
+TEST(JudgeTest, WhatLiesWithinTheMarginMakesNoDifference) {
+  // Differences of -0.01, seed by seed: an interval from -0.01 - half to -0.01 + half, for half = 4.3027 d /
+  // sqrt(3) with the deviation d. It reaches -0.02 for d = 0.01 sqrt(3) / 4.3027 = 0.0040.
+  EXPECT_EQ(verdict({2.0, 2.0, 2.0}, {2.01 - 0.0039, 2.01, 2.01 + 0.0039}), Verdict::no_difference);
+  EXPECT_EQ(verdict({2.0, 2.0, 2.0}, {2.01 - 0.0041, 2.01, 2.01 + 0.0041}), Verdict::undecided);
+  // Also where it is certain that there is one.
+  EXPECT_EQ(verdict({2.0, 2.0, 2.0}, {2.01 - 0.001, 2.01, 2.01 + 0.001}), Verdict::no_difference);
+  EXPECT_EQ(verdict({2.0, 2.0, 2.0}, {2.03 - 0.001, 2.03, 2.03 + 0.001}), Verdict::reproduced);
+  EXPECT_EQ(verdict({2.03 - 0.001, 2.03, 2.03 + 0.001}, {2.0, 2.0, 2.0}), Verdict::not_reproduced);
+  // Units without a margin, and limits, have no such verdict unless there is no difference at all.
+  std::vector<ItemRun> runs;
+  add_pair(runs, {2.0, 2.0, 2.0}, {2.01 - 0.001, 2.01, 2.01 + 0.001});
+  Claim claim = lower_loss();
+  claim.unit = "updates";
+  EXPECT_EQ(judged(runs, claim).verdict, Verdict::reproduced);
+  std::vector<ItemRun> equal;
+  add_pair(equal, {2.0, 2.1, 2.2}, {2.0, 2.1, 2.2});
+  EXPECT_EQ(judged(equal, claim).verdict, Verdict::no_difference);
+  claim = lower_loss();
+  claim.effects.front().offset = -0.001;
+  EXPECT_EQ(judged(runs, claim).verdict, Verdict::reproduced);
+}
+
+TEST(JudgeTest, TheMarginOfAnMseIsAShareOfIt) {
+  Claim claim = lower_loss();
+  claim.unit = "MSE";
+  for (const double scale : {1.0, 0.01}) {
+    const auto of = [&](double difference) {
+      std::vector<ItemRun> runs;
+      const double none = 2.0 * scale, less = difference * scale;
+      add_pair(runs, {none - 0.99 * less, none - less, none - 1.01 * less}, {none, none, none});
+      return judged(runs, claim).verdict;
+    };
+    // The interval of differences 0.99 d, d and 1.01 d reaches (1 + 0.01 * 4.3027 / sqrt(3)) d = 1.0248 d.
+    EXPECT_EQ(of(0.0195), Verdict::no_difference) << scale;
+    EXPECT_EQ(of(0.0196), Verdict::reproduced) << scale;
+  }
+}
+
+TEST(JudgeTest, OneEffectWithoutADifferenceIsEnoughForTheClaim) {
+  Claim claim = lower_loss();
+  claim.effects.push_back(compared(mean_score, "stabilize", "clip", "against clip"));
+  std::vector<ItemRun> runs;
+  add_pair(runs, {2.0, 2.0}, {2.2, 2.2001});
+  const auto with_clip = [&](double a, double b) {
+    auto all = runs;
+    all.push_back(finished_run("clip", 0, a));
+    all.push_back(finished_run("clip", 1, b));
+    return judged(all, claim);
+  };
+  EXPECT_EQ(with_clip(2.001, 2.0011).verdict, Verdict::no_difference);
+  EXPECT_TRUE(all_decided({with_clip(2.001, 2.0011)}));
+  EXPECT_EQ(with_clip(2.1, 1.9).verdict, Verdict::undecided);
+  EXPECT_FALSE(all_decided({with_clip(2.1, 1.9)}));
+  claim.effects.back().control = true;
+  EXPECT_TRUE(all_decided({with_clip(2.1, 1.9)}));
+}
+
+TEST(JudgeTest, SeedsThatWereAddedHaveWiderIntervals) {
+  Records records;
+  {
+    std::vector<ItemRun> runs;
+    add_pair(runs, {2.0, 2.0, 2.0}, {2.1, 2.2, 2.3});
+    records = records_of(runs);
+  }
+  records.looks = {3, 5};
+  const EffectResult effect = judge({lower_loss()}, records).front().horizons.front().effects.front();
+  // A share of 3/5 of 5 % is 3 % for the first look: t with 2 degrees of freedom at 1.5 % is 5.6428.
+  EXPECT_NEAR(effect.interval.high, -0.2 + 5.6428 * 0.1 / std::sqrt(3.0), 1e-5);
+  // A last share of 2 %, and a power of 80 %: 6.9646 and 1.0607.
+  EXPECT_NEAR(effect.detectable, (6.9646 + 1.0607) * 0.1 / std::sqrt(3.0), 1e-4);
+  records.looks = {};
+  const EffectResult fixed = judge({lower_loss()}, records).front().horizons.front().effects.front();
+  EXPECT_LT(fixed.interval.high, effect.interval.high);
 }
 
 }  // namespace

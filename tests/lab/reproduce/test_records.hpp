@@ -1,8 +1,9 @@
-// Runs made by hand.
+// Runs made by hand; and kept pages.
 #pragma once
 
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "lab/reproduce/records.hpp"
@@ -38,6 +39,15 @@ inline Records records_of(std::vector<ItemRun> runs) {
   records.data = {{"source", "by hand"}};
   records.runs = std::move(runs);
   return records;
+}
+
+/// Without Chart.js, of which every Debian has a build of its own.
+inline std::string without_chart_js(const std::string& page) {
+  const std::string_view opening = "<script>\n/*!";
+  const std::size_t begin = page.find(opening);
+  const std::size_t end = page.find("</script>", begin);
+  if (begin == std::string::npos || end == std::string::npos) return "no Chart.js";
+  return page.substr(0, begin) + page.substr(end);
 }
 
 }  // namespace gradstab::lab

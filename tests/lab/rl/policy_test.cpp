@@ -124,7 +124,7 @@ TEST(PolicyTest, WhatIsNoPolicyIsRefused) {
   EXPECT_THAT(refused([](Checkpoint& c) {
                 std::swap(c.tensors["task/observation_mean"], c.tensors["task/observation_variance"]);
               }),
-              HasSubstr("no moments"));
+              HasSubstr("moments of observations are not valid"));
 }
 
 }  // namespace

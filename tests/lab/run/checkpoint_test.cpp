@@ -138,7 +138,7 @@ TEST_F(CheckpointTest, TensorsAreWhatTheirShapeSays) {
   EXPECT_THAT(refused_tensor("float32", {2}, "0123456"),
               HasSubstr("is damaged: tensor 'weights/a': it is float32 [2] and has 7 bytes"));
   EXPECT_THAT(refused_tensor("float64", {2}, "01234567"), HasSubstr("it is float64 [2] and has 8 bytes"));
-  EXPECT_THAT(refused_tensor("complex64", {1}, "01234567"), HasSubstr("of a dtype that is not known"));
+  EXPECT_THAT(refused_tensor("complex64", {1}, "01234567"), HasSubstr("of an unknown dtype"));
   EXPECT_THAT(refused_tensor("float32", {-1, -2}, "01234567"), HasSubstr("has 8 bytes"));
   // Products that wrap around to 8 and to 0.
   EXPECT_THAT(refused_tensor("float32", {std::int64_t{1} << 62, 2, 2}, "01234567"), HasSubstr("has 8 bytes"));

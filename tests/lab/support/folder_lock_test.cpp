@@ -121,7 +121,7 @@ TEST_F(FolderLockTest, AskingWhetherSomebodyIsAtWorkChangesNothing) {
 TEST_F(FolderLockTest, ARecordThatIsNoneIsNotRepeated) {
   const pid_t holder = start_holder();
   make(".lock", "\x1b[31m what is this\n");
-  EXPECT_EQ(acquire().status().message(), "somebody is at work: a process that has not said which");
+  EXPECT_EQ(acquire().status().message(), "somebody is at work: a process that has not written its name");
   end(holder);
 }
 

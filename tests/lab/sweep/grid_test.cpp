@@ -112,6 +112,10 @@ TEST(SweepGridTest, NamesAreNamesOfFolders) {
 TEST(SweepGridTest, EveryRunIsCheckedBeforeTheFirstOne) {
   EXPECT_EQ(make_grid(llm_options(), {}).status().message(),
             "nothing to sweep over: give at least one --over KEY=VALUE,VALUE,...");
+  TrainOptions with_events = llm_options();
+  with_events.tensorboard = true;
+  EXPECT_EQ(make_grid(with_events, {axis_of("seed=0..1").value()}).status().message(),
+            "tensorboard must be false in a sweep, whose runs are shown by its report, got true");
   EXPECT_EQ(refused_grid({"lr=1", "seed=0", "lr=2"}), "lr is swept over twice");
   EXPECT_EQ(refused_grid({"seed=0,fast"}), "seed: expected a whole number of at least 0, got 'fast'");
   EXPECT_EQ(refused_grid({"seed=-1"}), "seed: expected a whole number of at least 0, got '-1'");

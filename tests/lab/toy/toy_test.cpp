@@ -151,7 +151,7 @@ TEST_F(ToyTest, HelpAndErrorsAreThoseOfTheTask) {
   EXPECT_THAT(run(train("x", {"--precision", "bf16"}), 2).err,
               HasSubstr("precision must be fp32 for this task"));
   EXPECT_THAT(run(train("x", {"--recipe", "huge"}), 2).err,
-              HasSubstr("there is no recipe 'huge'; there are tiny; did you mean tiny?"));
+              HasSubstr("there is no recipe 'huge'; this task has tiny; did you mean tiny?"));
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "x"));
 }
 

@@ -93,7 +93,12 @@ TEST(ResumedProgressTest, NumbersThatNoSuchRunHasAreRefused) {
   Json other = header(options);
   other["settings"]["lr"] = 0.5;
   EXPECT_THAT(resumed_progress(other, "c", options, kInfo, "m", options.steps).status().message(),
-              HasSubstr("has other settings: "));
+              HasSubstr("has other settings: lr is 0.5, expected "));
+  // And nothing else.
+  other["settings"] = header(options)["settings"];
+  other["settings"]["seed"] = 77;
+  EXPECT_EQ(resumed_progress(other, "c", options, kInfo, "m", options.steps).status().message(),
+            "checkpoint 'c' has other settings: seed is 77, expected 0");
 }
 
 }  // namespace

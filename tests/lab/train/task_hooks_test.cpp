@@ -14,6 +14,7 @@
 #include "lab/train/kept_weights.hpp"
 #include "lab/train/optimizer_factory.hpp"
 #include "lab/train/trainer.hpp"
+#include "tests/lab/run/expect_events.hpp"
 
 namespace gradstab::lab {
 namespace {
@@ -228,6 +229,7 @@ TEST_F(TaskHooksTest, KilledInItsLastEvaluationItEndsTheSame) {
     TrainOptions changed = options();
     changed.select = select;
     changed.checkpoint_every = 100;  // none but those of the end
+    changed.tensorboard = true;
     HookedTask whole;
     const Json expected = summary(whole, changed, std::string("whole-") + select);
     HookedTask killed;
@@ -246,6 +248,7 @@ TEST_F(TaskHooksTest, KilledInItsLastEvaluationItEndsTheSame) {
     for (std::string line; std::getline(lines, line);)
       evaluations += nlohmann::json::parse(line).at("kind") == "eval" ? 1 : 0;
     EXPECT_EQ(evaluations, 3);
+    expect_events_like_metrics(folder_ / select);
   }
 }
 
@@ -304,6 +307,39 @@ TEST_F(TaskHooksTest, EveryNthUpdateHasALine) {
   EXPECT_EQ(steps_of("run"), steps_of("whole"));
   EXPECT_EQ(steps_of("run", "nonfinite"), flagged) << "over a stop between two lines";
   EXPECT_EQ(resumed->summary.at("weights_checksum"), expected.at("weights_checksum"));
+}
+
+TEST_F(TaskHooksTest, EventFilesHaveTheMetricsAndChangeNothingElse) {
+  TrainOptions changed = options();
+  changed.tensorboard = true;
+  changed.checkpoint_every = 2;
+  changed.metrics_every = 2;
+  changed.transform = "stabilize";
+  changed.inject_spikes = "4:nan";
+  TrainOptions without = changed;
+  without.tensorboard = false;
+  HookedTask plain, with;
+  const Json expected = summary(plain, without, "without");
+  EXPECT_EQ(summary(with, changed, "with").at("weights_checksum"), expected.at("weights_checksum"));
+  EXPECT_TRUE(event_files_in(folder_ / "without").empty());
+  expect_events_like_metrics(folder_ / "with");
+  HookedTask begun;
+  begun.tested = true;
+  TrainRequest first = request(changed, "run");
+  int steps = 0;
+  first.should_stop = [&] { return ++steps > 6; };
+  ASSERT_TRUE(train(begun, std::move(first)).ok());
+  HookedTask again;
+  again.tested = true;
+  TrainRequest second = request(changed, "run");
+  second.resumed = RunDirectory::open(second.directory).value();
+  ASSERT_TRUE(train(again, std::move(second)).ok());
+  expect_events_like_metrics(folder_ / "run");
+  EXPECT_EQ(event_files_in(folder_ / "run").size(), 2u);
+  std::vector<std::string> notes;
+  const Series series = series_in(folder_ / "run", notes);
+  EXPECT_TRUE(series.contains("test/norm"));
+  EXPECT_EQ(series.at("train/loss").size(), 6u);
 }
 
 // Updates of three and of one sample in turn: of two together the speed is that of four.

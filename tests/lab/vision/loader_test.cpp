@@ -420,7 +420,7 @@ TEST_F(LoaderFolderTest, ABrokenPictureIsLeftOutAndShiftsNoOther) {
     ASSERT_THAT(loader->skipped(), SizeIs(1));
     EXPECT_EQ(loader->skipped_warning(),
               "1 picture cannot be read and is left out; the first: " + quoted(broken) +
-                  " is no JPEG picture that can be read: it is cut off");
+                  " is not a JPEG picture that can be read: it is cut off");
   }
 }
 

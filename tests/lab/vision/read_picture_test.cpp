@@ -95,8 +95,8 @@ TEST(ReadPictureTest, WhatIsNoPictureIsRefused) {
   EXPECT_EQ(refused(""), "is empty");
   for (const char* bytes : {"hello", "GIF89a\1\0\1\0", "\xff\xd8", "\x89PNG", "BM"})
     EXPECT_EQ(refused(bytes), "is neither a JPEG nor a PNG picture");
-  EXPECT_THAT(refused("\xff\xd8\xff and no more"), HasSubstr("is no JPEG picture that can be read: "));
-  EXPECT_THAT(refused("\x89PNG\r\n\x1a\n and no more"), HasSubstr("is no PNG picture that can be read: "));
+  EXPECT_THAT(refused("\xff\xd8\xff and no more"), HasSubstr("is not a JPEG picture that can be read: "));
+  EXPECT_THAT(refused("\x89PNG\r\n\x1a\n and no more"), HasSubstr("is not a PNG picture that can be read: "));
 }
 
 TEST(ReadPictureTest, ACutOffFileIsRefusedWhateverRegionIsWanted) {

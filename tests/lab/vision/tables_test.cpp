@@ -40,15 +40,15 @@ TEST(IdxTest, SizesAndPixels) {
 }
 
 TEST(IdxTest, WrongMagicNumbersAreNamed) {
-  EXPECT_EQ(
-      error_of(parse_idx_pictures(idx_labels({1, 2}), "x").status()),
-      "x: is no IDX file of unsigned bytes in 3 dimensions: it begins with 0x00000801, expected 0x00000803");
-  EXPECT_EQ(
-      error_of(parse_idx_labels(idx_pictures(1, 2, 2), "x").status()),
-      "x: is no IDX file of unsigned bytes in 1 dimension: it begins with 0x00000803, expected 0x00000801");
+  EXPECT_EQ(error_of(parse_idx_pictures(idx_labels({1, 2}), "x").status()),
+            "x: is not an IDX file of unsigned bytes in 3 dimensions: it begins with 0x00000801, expected "
+            "0x00000803");
+  EXPECT_EQ(error_of(parse_idx_labels(idx_pictures(1, 2, 2), "x").status()),
+            "x: is not an IDX file of unsigned bytes in 1 dimension: it begins with 0x00000803, expected "
+            "0x00000801");
   EXPECT_EQ(
       error_of(parse_idx_labels("ab", "x").status()),
-      "x: is no IDX file of unsigned bytes in 1 dimension: it begins with 2 bytes, expected 0x00000801");
+      "x: is not an IDX file of unsigned bytes in 1 dimension: it begins with 2 bytes, expected 0x00000801");
   EXPECT_EQ(error_of(parse_idx_pictures(big_endian(0x803), "x").status()),
             "x: has 4 bytes, expected a header of 16");
 }
@@ -56,9 +56,9 @@ TEST(IdxTest, WrongMagicNumbersAreNamed) {
 TEST(IdxTest, SizesThatDoNotFitAreNamed) {
   const std::string good = idx_pictures(3, 5, 4);
   EXPECT_EQ(error_of(parse_idx_pictures(good + "?", "x").status()),
-            "x: has 61 bytes behind its header, which says 60");
+            "x: has 61 bytes after its header, which says 60");
   EXPECT_EQ(error_of(parse_idx_pictures(good.substr(0, 70), "x").status()),
-            "x: has 54 bytes behind its header, which says 60");
+            "x: has 54 bytes after its header, which says 60");
   const auto with_sizes = [](std::uint32_t count, std::uint32_t height, std::uint32_t width) {
     return big_endian(0x803) + big_endian(count) + big_endian(height) + big_endian(width);
   };
@@ -70,7 +70,7 @@ TEST(IdxTest, SizesThatDoNotFitAreNamed) {
             "x: size 4097 of dimension 3 must be from 1 to 4096");
   // No product overflows.
   EXPECT_EQ(error_of(parse_idx_pictures(with_sizes(0xffffffff, 4096, 4096), "x").status()),
-            "x: has 0 bytes behind its header, which says 72057594021150720");
+            "x: has 0 bytes after its header, which says 72057594021150720");
 }
 
 TEST(CifarTest, PlanesBecomePixels) {
@@ -226,7 +226,7 @@ TEST_F(TablesTest, ALabelOutOfRangeIsNamed) {
   write_file(folder_ / "t10k-labels-idx1-ubyte", idx_labels({0, 1, 3, 2}));
   EXPECT_EQ(
       refusal(folder_, StatusCode::corrupt_data),
-      quoted(folder_ / "t10k-images-idx3-ubyte") + ": the label of picture 2 is 3, expected one of 0 to 2");
+      quoted(folder_ / "t10k-labels-idx1-ubyte") + ": the label of picture 2 is 3, expected one of 0 to 2");
 }
 
 TEST_F(TablesTest, AClassWithoutATrainingPictureIsNoted) {
@@ -286,10 +286,11 @@ TEST_F(TablesTest, WhatIsNoKnownDataIsRefused) {
             "the data source is empty, expected 'fashion-mnist' or a folder");
   EXPECT_EQ(refusal(folder_ / "none", StatusCode::io_error),
             "there is no folder " + quoted(folder_ / "none"));
-  EXPECT_EQ(refusal(make("file"), StatusCode::io_error), quoted(folder_ / "file") + " is no folder");
+  EXPECT_EQ(refusal(make("file"), StatusCode::io_error), quoted(folder_ / "file") + " is not a folder");
   EXPECT_THAT(
       refusal(folder_, StatusCode::invalid_argument),
-      StartsWith(quoted(folder_) + " holds no pictures that are known, expected train-images-idx3-ubyte"));
+      StartsWith(quoted(folder_) +
+                 " holds no pictures of a known kind, expected IDX files such as train-images-idx3-ubyte"));
 }
 
 TEST(FashionMnistTest, IsReadAndKnown) {

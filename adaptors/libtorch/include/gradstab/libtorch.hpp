@@ -29,7 +29,7 @@ namespace gradstab {
 /// Named parameters as torch::nn::Module::named_parameters() returns them.
 using NamedParameters = torch::OrderedDict<std::string, at::Tensor>;
 
-/// Under which LibTorch's optimizers keep the state of a parameter in `state()`.
+/// The key under which LibTorch's optimizers keep the state of a parameter in `state()`.
 inline auto state_key(const at::Tensor& parameter) {
 #if TORCH_VERSION_MAJOR >= 2
   return parameter.unsafeGetTensorImpl();
@@ -48,7 +48,7 @@ class GradientBridge {
   GradientBridge(const GradientBridge&) = delete;
   GradientBridge& operator=(const GradientBridge&) = delete;
 
-  /// State is kept under these names; parameters without one are called by position: "group0.parameter3".
+  /// State is kept under these names; parameters without one are named by position: "group0.parameter3".
   void set_names(const NamedParameters& names);
 
   /// Transforms the gradients of all parameters in the groups, in host memory or on a device. Parameters
@@ -58,23 +58,23 @@ class GradientBridge {
   /// gradstab::Error.
   bool transform_gradients(const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
-  /// Of the last call of transform_gradients; before the first, a report without tensors. Waits where the
-  /// gradients are on a device.
+  /// The report of the last call of transform_gradients; before the first, a report without tensors. Waits if
+  /// the gradients are on a device.
   const StepReport& report() const;
   const ParameterSet& parameters() const noexcept;
-  /// Where the last step was made: a backend of the host or "cuda", with " (copies)" where gradients on a
-  /// device are copied to the host and back.
+  /// Where the last step was made: a backend of the host or "cuda", with " (copies)" if gradients on a device
+  /// are copied to the host and back.
   std::string backend_name() const;
 
   /// The transform's state as bytes that hold no code (docs/state-format.md).
   std::vector<std::byte> save_state(const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
-  /// Into the transform of parameters in these groups. Errors leave it with fresh state.
+  /// Loads such bytes into the transform of the parameters in these groups. Errors leave it with fresh state.
   void load_state(std::span<const std::byte> bytes,
                   const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
   void save(torch::serialize::OutputArchive& archive,
             const std::vector<torch::optim::OptimizerParamGroup>& groups) const;
-  /// An archive of a plain optimizer, without state of ours, starts the statistics afresh.
+  /// With an archive of a plain optimizer, which has none of this state, the statistics start afresh.
   void load(torch::serialize::InputArchive& archive,
             const std::vector<torch::optim::OptimizerParamGroup>& groups);
 
@@ -110,7 +110,7 @@ class Stabilized : public Optimizer {
     if (!closure)
       return bridge_.transform_gradients(this->param_groups_) ? Optimizer::step(nullptr) : torch::Tensor();
     if constexpr (std::is_base_of_v<torch::optim::LBFGS, Optimizer>) {
-      // Evaluates its closure several times per step; each evaluation has gradients of its own.
+      // It evaluates its closure several times per step; each evaluation has gradients of its own.
       return Optimizer::step([&] {
         torch::Tensor loss = closure();
         bridge_.transform_gradients(this->param_groups_);
@@ -137,9 +137,10 @@ class Stabilized : public Optimizer {
   const ParameterSet& registered_parameters() const noexcept { return bridge_.parameters(); }
 
   /// State of only the transform, as bytes that hold no code; LibTorch's optimizer keeps its own in
-  /// `state()`. Whoever reads files of strangers needs this: loading a LibTorch archive runs the code in it.
+  /// `state()`. Use this for files from others: loading a LibTorch archive runs the code in it.
   std::vector<std::byte> save_transform_state() const { return bridge_.save_state(this->param_groups_); }
-  /// What save_transform_state gave, for parameters of the same names and shapes. Throws gradstab::Error.
+  /// Restores what save_transform_state gave, for parameters of the same names and shapes. Throws
+  /// gradstab::Error.
   void load_transform_state(std::span<const std::byte> bytes) {
     bridge_.load_state(bytes, this->param_groups_);
   }

@@ -43,8 +43,8 @@ class FusedOptimizer : public torch::optim::Optimizer {
   /// Returns the closure's loss. Throws gradstab::Error.
   torch::Tensor step(LossClosure closure = nullptr) override;
 
-  /// Raw and stabilized norm, factor and flags of each tensor in the last step. Waits where the parameters
-  /// are on a device.
+  /// Raw and stabilized norm, factor and flags of each tensor in the last step. Waits if the parameters are
+  /// on a device.
   const StepReport& report() const;
 
   /// Where the last step was made: see GradientBridge::backend_name.
@@ -54,16 +54,16 @@ class FusedOptimizer : public torch::optim::Optimizer {
   const ParameterSet& registered_parameters() const noexcept;
 
   /// State of every parameter and of the transform, as bytes that hold no code (docs/state-format.md).
-  /// Settings are not part of it. Whoever reads files of strangers needs this: loading a LibTorch archive
-  /// runs the code in it.
+  /// Settings are not part of it. Use this for files from others: loading a LibTorch archive runs the code in
+  /// it.
   std::vector<std::byte> save_state() const;
-  /// What save_state gave, for parameters of the same names and shapes. Throws gradstab::Error, after which
-  /// the state is as it was.
+  /// Restores what save_state gave, for parameters of the same names and shapes. Throws gradstab::Error,
+  /// after which the state is as it was.
   void load_state(std::span<const std::byte> bytes);
 
   void save(torch::serialize::OutputArchive& archive) const override;
-  /// Reads what `save` wrote, or a checkpoint of LibTorch's own optimizer of this kind. Of the latter the
-  /// options stay as they are here, which is what LibTorch's own load does.
+  /// Reads what `save` wrote, or a checkpoint of LibTorch's own optimizer of this kind. With the latter the
+  /// options stay as they are here, as in LibTorch's own load.
   void load(torch::serialize::InputArchive& archive) override;
 
  protected:
@@ -73,7 +73,7 @@ class FusedOptimizer : public torch::optim::Optimizer {
 
   void set_names(const NamedParameters& names);
 
-  /// Registers the parameters and settings of the groups as they are now, where they have changed.
+  /// Registers the parameters and settings of the groups as they are now, if they have changed.
   void bind() const;
 
   /// Settings of one group as the library has them.
@@ -94,14 +94,15 @@ class FusedOptimizer : public torch::optim::Optimizer {
 namespace detail {
 
 void write_options(torch::serialize::OutputArchive& archive, const OptimizerOptions& options);
-/// What write_options wrote of options of the kind of `options`; overrides stay as they are there.
+/// Reads what write_options wrote for options of the same kind as `options`; overrides stay as they are in
+/// `options`.
 OptimizerOptions read_options(torch::serialize::InputArchive& archive, OptimizerOptions options);
 [[noreturn]] void no_plain_state(const char* title);
 
 }  // namespace detail
 
 /// Options of an optimizer that LibTorch has no class for: those of the library. `Derived` says where it
-/// holds them (`kSettings`) and what messages call it (`kTitle`).
+/// holds them (`kSettings`) and its name in messages (`kTitle`).
 template <class Derived>
 struct LibraryTorchOptions : torch::optim::OptimizerCloneableOptions<Derived> {
   /// As the library has them.
@@ -229,8 +230,8 @@ using FusedAdamMini = Fused<AdamMiniTorchOptions>;
 using FusedSpam = Fused<SpamTorchOptions>;
 using FusedAdamWithResets = Fused<AdamWithResetsTorchOptions>;
 
-/// Steps parameters during backward: each as soon as its gradient is complete, which is then freed. The
-/// largest few gradients are all that exist at a time.
+/// Updates parameters during backward, each as soon as its gradient is complete, and then frees the gradient.
+/// Only a few gradients exist at any time, at worst the largest ones.
 ///
 ///   gradstab::BackwardStepper stepper(optimizer);
 ///   loss.backward();             // updates the parameters; no optimizer.step(), no zero_grad()
@@ -242,16 +243,16 @@ class BackwardStepper {
  public:
   enum class Mode {
     update,  ///< measure, stabilize, update, free
-    /// Only measure, while the gradient is hot; optimizer.step() then reads each gradient once, or twice if
-    /// autograd knows that it was written to in between.
+    /// Only measure, while the gradient is in cache; optimizer.step() then reads each gradient once, or twice
+    /// if autograd knows that it was written to in between.
     measure,
   };
 
-  /// Throws gradstab::Error where the optimizer's transform needs all tensors (mode `update`), saying which
-  /// one and what to use. The optimizer must outlive this object; parameters added to it later are not
-  /// stepped.
+  /// Throws gradstab::Error if the optimizer's transform needs all tensors (mode `update`); the message says
+  /// which method and what to use. The optimizer must outlive this object; parameters added to it later are
+  /// not updated.
   explicit BackwardStepper(FusedOptimizer& optimizer, Mode mode = Mode::update);
-  /// Backward is an ordinary one again.
+  /// Backward is then an ordinary one again.
   ~BackwardStepper();
   BackwardStepper(const BackwardStepper&) = delete;
   BackwardStepper& operator=(const BackwardStepper&) = delete;

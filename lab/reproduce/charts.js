@@ -1,4 +1,4 @@
-// Draws the charts of an item from the inlined data. All charts share colours and the hidden methods.
+// Draws the charts of items from the inlined data. All charts share colours and the hidden methods.
 (() => {
   const { data, fade, compact, exact, nearest, logTicks, paintAxis } = shell;
   const arms = [];
@@ -18,7 +18,7 @@
     return [...new Set(chart.lines.flatMap((line) => line.mean.map(([x]) => x)))].sort((a, b) => a - b);
   }
   function pointsOf(chart, points, places) {
-    return points.map(([x, y]) => ({ x: places ? places.indexOf(x) : x, y: chart.log_y && !(y > 0) ? null : y, at: x }));
+    return points.map(([x, y, name]) => ({ x: places ? places.indexOf(x) : x, y: chart.log_y && !(y > 0) ? null : y, at: x, name }));
   }
 
   function datasetsOf(chart, places) {
@@ -28,11 +28,11 @@
       for (const seed of line.seeds) {
         const paint = fade(colour(line.arm), 0.3);
         datasets.push({ ...common, data: pointsOf(chart, seed, places), borderColor: paint, pointBackgroundColor: fade(colour(line.arm), 0.55),
-          borderWidth: chart.dots ? 0 : 1, showLine: !chart.dots, pointRadius: chart.dots ? 2 : 0, order: 2, role: "seed" });
+          borderWidth: chart.dots ? 0 : 1, showLine: !chart.dots, pointRadius: chart.dots ? 2 : 0, order: 2, role: "seed", name: line.label });
       }
       datasets.push({ ...common, data: pointsOf(chart, line.mean, places), borderColor: fade(colour(line.arm), chart.log_y ? 0.8 : 1),
         pointBackgroundColor: colour(line.arm), borderDash: dash(line.arm), borderWidth: chart.log_y ? 1.2 : 2, pointRadius: chart.dots ? 4 : 0,
-        order: 1, role: "mean", name: line.label });
+        showLine: !chart.scatter, order: 1, role: "mean", name: line.label });
     }
     return datasets;
   }
@@ -47,6 +47,19 @@
       if (index >= 0 && dataset.data[index].y !== null) items.push({ element: meta.data[index], datasetIndex: meta.index, index });
     });
     return items;
+  };
+
+  // The dot nearest to the cursor, and those of the other methods that stand for the same.
+  Chart.Interaction.modes.sameName = (chart, event, options, useFinalPosition) => {
+    const cursor = Chart.helpers.getRelativePosition(event, chart);
+    const items = [];
+    chart.getSortedVisibleDatasetMetas().forEach((meta) => meta.data.forEach((element, index) => {
+      const place = element.getProps(["x", "y"], useFinalPosition);
+      items.push({ element, datasetIndex: meta.index, index, distance: Math.hypot(place.x - cursor.x, place.y - cursor.y),
+        name: chart.data.datasets[meta.index].data[index].name });
+    }));
+    const nearestOne = items.reduce((a, b) => (b.distance < a.distance ? b : a), { distance: Infinity });
+    return items.filter((item) => item.name === nearestOne.name);
   };
 
   function tooltipFor(figure, xLabel) {
@@ -64,7 +77,7 @@
         row.insertCell().textContent = exact(item.raw.y);
       }
       const title = document.createElement("b");
-      title.textContent = `${xLabel} ${items[0].raw.at}`;
+      title.textContent = items[0].raw.name ?? `${xLabel} ${items[0].raw.at}`;
       box.replaceChildren(title, table);
       shell.placeTooltip(box, chart.canvas, tooltip.caretX, 6);
     };
@@ -76,6 +89,23 @@
       Object.assign(x, { type: "linear", min: -0.3, max: places.length - 0.7 });
       x.afterBuildTicks = (axis) => { axis.ticks = places.map((_, value) => ({ value })); };
       x.ticks.callback = (value) => String(places[value]);
+    } else if (chart.categories) {
+      // Dots stand beside the middle of their group.
+      Object.assign(x, { type: "linear", min: -0.5, max: chart.categories.length - 0.5 });
+      x.afterBuildTicks = (axis) => { axis.ticks = chart.categories.map((_, value) => ({ value })); };
+      x.ticks.callback = (value) => chart.categories[value];
+      x.ticks.autoSkip = false;
+    } else if (chart.scatter) {
+      const all = chart.lines.flatMap((line) => line.mean.map(([at]) => at));
+      const [low, high] = [Math.min(...all), Math.max(...all)];
+      const room = chart.log_x ? (high / low) ** 0.04 : (high - low) * 0.04;
+      Object.assign(x, chart.log_x
+        ? { type: "logarithmic", min: low / room, max: high * room, afterBuildTicks: logTicks }
+        : { type: "linear", min: low - room, max: high + room });
+      x.ticks.includeBounds = false;
+      x.ticks.callback = compact;
+      x.ticks.maxTicksLimit = 9;
+      x.ticks.autoSkip = !chart.log_x;
     } else if (chart.dots) {
       // A tick at every setting that was tried, and room beside the first and the last.
       const all = [...new Set(chart.lines.flatMap((line) => line.mean.map(([at]) => at)))].sort((a, b) => a - b);
@@ -96,6 +126,8 @@
     y.title = { display: true, text: chart.y, align: "end" };
     paintAxis(x);
     paintAxis(y);
+    // What is above zero is better than no method.
+    if (chart.scatter) y.grid.color = ({ tick }) => shell.css(tick.value === 0 ? "--soft" : "--grid");
     return { x, y };
   }
 
@@ -123,7 +155,7 @@
       data: { datasets },
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
-        interaction: { mode: "atX", intersect: false }, hover: { mode: null }, layout: { padding: { right: 6 } },
+        interaction: { mode: chart.scatter ? "sameName" : "atX", intersect: false }, hover: { mode: null }, layout: { padding: { right: 6 } },
         plugins: { legend: { display: false }, tooltip: { enabled: false, external: tooltipFor(figure, chart.x), animation: false } },
         scales,
       },

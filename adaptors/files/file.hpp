@@ -8,7 +8,7 @@
 
 #include "gradstab/status.hpp"
 
-namespace gradstab::c {
+namespace gradstab::files {
 
 /// The state in a file, or what a pipe brings until it ends; of something that is no state, the beginning. A
 /// device or a socket is refused. Errors name the file and say what the operating system said.
@@ -21,4 +21,4 @@ Result<std::vector<std::byte>> read_file(const std::string& path);
 /// is removed.
 Status replace_file(const std::string& path, std::span<const std::byte> bytes);
 
-}  // namespace gradstab::c
+}  // namespace gradstab::files

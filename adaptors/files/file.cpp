@@ -14,39 +14,14 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
-#include <system_error>
-#include <utility>
 
+#include "descriptor.hpp"
 #include "text.hpp"
 
-namespace gradstab::c {
+namespace gradstab::files {
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp";  // NAME.tmpPID.NUMBER
-
-Status io_error(const char* doing, const std::string& path, int error_number) {
-  return error(StatusCode::io_error, "cannot ", doing, " '", path,
-               "': ", std::generic_category().message(error_number));
-}
-
-/// An open file that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number) noexcept : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  bool valid() const noexcept { return number_ >= 0; }
-  int number() const noexcept { return number_; }
-  /// What the system holds back until the end it may say here.
-  bool close() noexcept { return ::close(std::exchange(number_, -1)) == 0; }
-
- private:
-  int number_;
-};
 
 /// Whether the name still leads to the open file.
 bool is_name_of(const char* name, int descriptor) noexcept {
@@ -99,26 +74,11 @@ class TemporaryFile {
   bool renamed_ = false;
 };
 
-bool write_all(int descriptor, std::span<const std::byte> bytes) noexcept {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return true;
-}
-
 /// Reads until `bytes` is full or the file ends, and cuts it to what there was.
 bool read_all(int descriptor, std::vector<std::byte>& bytes, std::size_t filled) noexcept {
-  while (filled < bytes.size()) {
-    const ssize_t count = ::read(descriptor, bytes.data() + filled, bytes.size() - filled);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
-    if (count == 0) break;
-    filled += static_cast<std::size_t>(count);
-  }
-  bytes.resize(filled);
+  const std::ptrdiff_t count = read_some(descriptor, std::span(bytes).subspan(filled));
+  if (count < 0) return false;
+  bytes.resize(filled + static_cast<std::size_t>(count));
   return true;
 }
 
@@ -269,4 +229,4 @@ Status replace_file(const std::string& path, std::span<const std::byte> bytes) {
   return io_error("create", *target, EEXIST);
 }
 
-}  // namespace gradstab::c
+}  // namespace gradstab::files
