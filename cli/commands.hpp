@@ -32,6 +32,7 @@ void add_replay(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_reproduce(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
+void add_watch(CLI::App& app, Action& action);
 void add_rollout(CLI::App& app, Action& action);
 
 /// An option whose value names a file or a folder: an empty one is refused.

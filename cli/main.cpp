@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     add_sweep(app, action);
     add_reproduce(app, action);
     add_inspect(app, action);
+    add_watch(app, action);
     add_rollout(app, action);
   });
 }

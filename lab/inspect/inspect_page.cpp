@@ -144,13 +144,11 @@ bool has_loss(const Findings& findings) {
   return std::ranges::any_of(findings.points, [](const Point& point) { return std::isfinite(point.loss); });
 }
 
-std::string log_html(const Inspected& log, std::size_t index) {
+/// What a log's part of the layout shows.
+Placeholders texts_of(const Inspected& log, std::size_t index) {
   const Findings& findings = log.findings;
-  std::string reasons;
-  for (const std::string& reason : log.verdict.reasons) {
-    if (!reasons.empty()) reasons += ' ';
-    reasons += escape_html(reason);
-  }
+  std::string finding = fmt::format("<b>{}.</b>", escape_html(log.verdict.headline));
+  for (const std::string& reason : log.verdict.reasons) finding += ' ' + escape_html(reason);
   std::string loss_figure;
   if (has_loss(findings)) {
     loss_figure = fmt::format(
@@ -163,17 +161,23 @@ std::string log_html(const Inspected& log, std::size_t index) {
   std::string sections;
   for (const Section& section : log.verdict.sections) sections += section_html(section);
   const std::string wide = loss_figure.empty() ? " class=\"wide\"" : "";
-  return fill(assets::inspect_log_html,
-              {{"index", std::to_string(index)},
-               {"name", breakable_html(findings.name)},
-               {"headline", escape_html(log.verdict.headline)},
-               {"reasons", reasons},
-               {"loss_figure", loss_figure},
-               {"factor_class", wide},
-               {"reservation", escape_html(reservation(findings, Memory::long_term))},
-               {"events", event_table(findings)},
-               {"rules", rule_table(findings)},
-               {"sections", sections}});
+  return {{"name", breakable_html(findings.name)},
+          {"finding", finding},
+          {"loss_figure", loss_figure},
+          {"factor_class", wide},
+          {"reservation", escape_html(reservation(findings, Memory::long_term))},
+          {"details", event_table(findings) + "\n" + rule_table(findings) + "\n" + sections}};
+}
+
+/// Adds a log's part to the layout of all logs, where the names of its texts end with its number.
+void add_log(const Inspected& log, std::size_t index, std::string& layout, Placeholders& texts) {
+  Placeholders names = {{"index", std::to_string(index)}};
+  for (auto& [name, text] : texts_of(log, index)) {
+    const std::string numbered = fmt::format("{}-{}", name, index);
+    names[name] = "{{" + numbered + "}}";
+    texts[numbered] = text;
+  }
+  layout += fill(assets::inspect_log_html, names);
 }
 
 /// One row for each log; nothing for a single one, whose verdict stands in the lead.
@@ -201,19 +205,28 @@ std::string lead_of(const std::vector<Inspected>& logs) {
 
 }  // namespace
 
-std::string render_inspect_page(const std::vector<Inspected>& logs) {
-  json data = {{"logs", json::array()}};
-  std::string sections;
+PageContent inspect_content(const std::vector<Inspected>& logs) {
+  PageContent content;
+  content.title = "gradstab inspect";
+  content.script = assets::inspect_js;
+  content.texts = {{"title", "Would GradientStabilizer have anything to do here?"},
+                   {"lead", lead_of(logs)},
+                   {"verdicts", verdict_table(logs)},
+                   {"footer", "Written by gradstab inspect. This page is one file and loads nothing."}};
+  content.data = {{"logs", json::array()}};
+  std::string layout;
   for (std::size_t i = 0; i < logs.size(); ++i) {
-    data["logs"].push_back(data_of(logs[i].findings));
-    sections += log_html(logs[i], i);
+    content.data["logs"].push_back(data_of(logs[i].findings));
+    add_log(logs[i], i, layout, content.texts);
   }
-  std::string body =
-      fill(assets::inspect_html, {{"title", "Would GradientStabilizer have anything to do here?"},
-                                  {"lead", lead_of(logs)},
-                                  {"verdicts", verdict_table(logs)},
-                                  {"logs", sections}});
-  return render_page("gradstab inspect", std::move(body), data, assets::inspect_js);
+  content.layout = assets::inspect_html;
+  constexpr std::string_view kLogs = "{{logs}}";
+  content.layout.replace(content.layout.find(kLogs), kLogs.size(), layout);
+  return content;
+}
+
+std::string render_inspect_page(const std::vector<Inspected>& logs) {
+  return render_page(inspect_content(logs));
 }
 
 }  // namespace gradstab::lab::inspect

@@ -1,6 +1,7 @@
 // Draws the charts of inspected logs from the inlined data.
 (() => {
-  const { data, fade, compact, exact, nearest, logTicks, colour, dash, swatch } = shell;
+  const { fade, compact, exact, nearest, logTicks, colour, dash, swatch } = shell;
+  let { data } = shell;
   const charts = [];
 
   const series = (log, values) => log.x.map((x, i) => ({ x, y: values[i] }));
@@ -118,4 +119,8 @@
   }
   buildAll();
   shell.onThemeChange(buildAll);
+  shell.onData((fresh) => {
+    data = fresh;
+    buildAll();
+  });
 })();

@@ -127,6 +127,11 @@ const shell = (() => {
     });
   }
 
+  // A page that is followed gets new data: its script says what is to be done with them.
+  const takers = [];
+  const onData = (take) => takers.push(take);
+  const publish = (fresh) => takers.forEach((take) => take(fresh));
+
   const data = JSON.parse(document.getElementById("page-data").textContent);
-  return { data, css, fade, compact, exact, nearest, logTicks, paintAxis, colour, dash, swatch, sayWhatIsOutside, tooltipOf, placeTooltip, onThemeChange };
+  return { data, onData, publish, css, fade, compact, exact, nearest, logTicks, paintAxis, colour, dash, swatch, sayWhatIsOutside, tooltipOf, placeTooltip, onThemeChange };
 })();

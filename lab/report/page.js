@@ -1,7 +1,7 @@
 // Draws the charts from the inlined data. All charts share colours, the hidden runs, the range of steps and the cursor.
 (() => {
-  const { data, css, fade, compact, exact, nearest, logTicks, colour, dash, swatch } = shell;
-  const grouped = data.groups.some((group) => group.runs.length > 1);
+  const { css, fade, compact, exact, nearest, logTicks, colour, dash, swatch } = shell;
+  let { data } = shell;
   const state = { hidden: new Set(), from: 0, cursor: null, raw: data.runs.length <= 4 };
 
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i] }));
@@ -20,7 +20,8 @@
   document.querySelectorAll("figure[data-dots]").forEach((figure) => {
     panels[figure.dataset.chart] = { means: "means" in figure.dataset, dots: true };
   });
-  const lastStep = Math.max(1, ...data.runs.flatMap((run) => Object.keys(panels).map((key) => run[key].x.at(-1) ?? 1)));
+  const findLastStep = () => Math.max(1, ...data.runs.flatMap((run) => Object.keys(panels).map((key) => run[key].x.at(-1) ?? 1)));
+  let lastStep = findLastStep();
 
   function datasetsOf(key) {
     const panel = panels[key];
@@ -191,13 +192,22 @@
       },
     });
     charts.set(key, chart);
-    if (!canvas.hidden && datasets.every((dataset) => dataset.data.every((point) => point.y === null))) {
-      const empty = document.createElement("div");
-      empty.className = "empty";
-      empty.textContent = "Nothing recorded";
-      canvas.hidden = true;
-      canvas.parentElement.append(empty);
+    sayWhetherEmpty(chart);
+  }
+  function sayWhetherEmpty(chart) {
+    const { canvas } = chart;
+    const nothing = chart.data.datasets.every((dataset) => dataset.data.every((point) => point.y === null));
+    if (nothing === canvas.hidden) return;
+    canvas.hidden = nothing;
+    if (!nothing) {
+      canvas.parentElement.querySelector(".empty").remove();
+      chart.resize();
+      return;
     }
+    const empty = document.createElement("div");
+    empty.className = "empty";
+    empty.textContent = "Nothing recorded";
+    canvas.parentElement.append(empty);
   }
 
   function refresh() {
@@ -209,6 +219,7 @@
       shell.paintAxis(x);
       shell.paintAxis(y);
       x.min = Math.round(state.from * lastStep);
+      x.max = lastStep;
       Object.assign(y, { min: undefined, max: undefined }, rangeOf(key));
       chart.update("none");
       shell.sayWhatIsOutside(chart.canvas.closest("figure"), chart);
@@ -226,12 +237,15 @@
   }
   function buildLegend() {
     const legend = document.getElementById("legend");
+    legend.replaceChildren();
+    const grouped = data.groups.some((group) => group.runs.length > 1);
+    legend.title = grouped ? "Thick lines are means over seeds; the small numbers are the seeds" : "";
     const button = (text, runs, title) => {
       const element = document.createElement("button");
       element.type = "button";
       element.runs = runs;
       element.title = title;
-      element.setAttribute("aria-pressed", "true");
+      element.setAttribute("aria-pressed", String(runs.some((run) => !state.hidden.has(run))));
       element.append(text);
       element.addEventListener("click", () => toggle(runs));
       return element;
@@ -266,7 +280,6 @@
       refresh();
     }),
   );
-  if (grouped) document.getElementById("legend").title = "Thick lines are means over seeds; the small numbers are the seeds";
   document.getElementById("controls").hidden = false;
   refresh();
 
@@ -277,4 +290,23 @@
     refresh();
   }
   shell.onThemeChange(rebuild);
+
+  // The same charts with what has been measured since. What is hidden and which steps are shown stays.
+  const legendOf = ({ runs, groups }) => JSON.stringify([runs.map((run) => [run.label, run.seed]), groups.map((group) => [group.label, group.runs])]);
+  let legendShown = legendOf(data);
+  shell.onData((fresh) => {
+    const hidden = new Set([...state.hidden].map((run) => data.runs[run].label));
+    data = fresh;
+    state.hidden = new Set([...data.runs.keys()].filter((run) => hidden.has(data.runs[run].label)));
+    lastStep = findLastStep();
+    charts.forEach((chart, key) => {
+      chart.data.datasets = datasetsOf(key);
+      sayWhetherEmpty(chart);
+    });
+    if (legendShown !== legendOf(data)) {
+      legendShown = legendOf(data);
+      buildLegend();
+    }
+    refresh();
+  });
 })();

@@ -241,7 +241,7 @@ std::string commands(std::span<const RunRecord> runs, const Arrangement& arrange
 
 }  // namespace
 
-Result<std::string> render_report(std::span<const RunRecord> runs, const ReportOptions& options) {
+Result<PageContent> report_content(std::span<const RunRecord> runs, const ReportOptions& options) {
   if (runs.empty()) return Status(StatusCode::invalid_argument, "a report needs at least one run, got none");
   if (options.max_points < kFewestPoints) {
     return Status(StatusCode::invalid_argument,
@@ -273,27 +273,37 @@ Result<std::string> render_report(std::span<const RunRecord> runs, const ReportO
   }
   const std::vector<SettingsColumn> setting_columns = columns_of(arrangement, settings);
 
-  std::string body = fill(
-      assets::page_html,
-      {{"title", escape_html(options.title)},
-       {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
-       {"verdict", other_data.empty()
-                       ? verdict_sentence(figures, arrangement, measures)
-                       : fmt::format("There is no verdict: the runs differ in {}, and scores on other data "
-                                     "cannot be compared.",
-                                     escape_html(other_data))},
-       {"tables", tables(figures, arrangement, measures)},
-       {"evaluation_figures", evaluation_figures(measures)},
-       {"metric_words", metric_words(measures)},
-       {"notes", notes_list(runs, arrangement)},
-       {"evaluations", evaluation_table(runs, arrangement)},
-       {"exhibits", exhibits(runs, arrangement)},
-       {"settings", settings_table(setting_columns, "settings")},
-       {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
-       {"commands", commands(runs, arrangement)},
-       {"generated", options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at)}});
-  return render_page(options.title, std::move(body), chart_data(runs, arrangement, options.max_points),
-                     assets::page_js);
+  PageContent content;
+  content.title = options.title;
+  content.layout = assets::page_html;
+  content.texts = {
+      {"title", escape_html(options.title)},
+      {"lead", lead_sentence(runs, arrangement, figures, settings, setting_columns)},
+      {"verdict", other_data.empty()
+                      ? verdict_sentence(figures, arrangement, measures)
+                      : fmt::format("There is no verdict: the runs differ in {}, and scores on other data "
+                                    "cannot be compared.",
+                                    escape_html(other_data))},
+      {"tables", tables(figures, arrangement, measures)},
+      {"evaluation_figures", evaluation_figures(measures)},
+      {"metric_words", metric_words(measures)},
+      {"notes", notes_list(runs, arrangement)},
+      {"evaluations", evaluation_table(runs, arrangement)},
+      {"exhibits", exhibits(runs, arrangement)},
+      {"settings", settings_table(setting_columns, "settings")},
+      {"environment", settings_table(columns_of(arrangement, surroundings), "entries")},
+      {"commands", commands(runs, arrangement)},
+      {"footer", fmt::format("Written by gradstab report{}. This page is one file and loads nothing.",
+                             options.generated_at.empty() ? "" : ", " + escape_html(options.generated_at))}};
+  content.data = chart_data(runs, arrangement, options.max_points);
+  content.script = assets::page_js;
+  return content;
+}
+
+Result<std::string> render_report(std::span<const RunRecord> runs, const ReportOptions& options) {
+  const auto content = report_content(runs, options);
+  if (!content) return content.status();
+  return render_page(*content);
 }
 
 }  // namespace gradstab::lab

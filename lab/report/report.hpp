@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "lab/page/page_shell.hpp"
 #include "lab/run/run_record.hpp"
 
 namespace gradstab::lab {
@@ -21,5 +22,8 @@ struct ReportOptions {
 /// says so to the browser in a content security policy. Run names, settings and every other recorded text are
 /// treated as untrusted. Fails for an empty `runs` and for a `max_points` under kFewestPoints.
 Result<std::string> render_report(std::span<const RunRecord> runs, const ReportOptions& options);
+
+/// The same before it is one text.
+Result<PageContent> report_content(std::span<const RunRecord> runs, const ReportOptions& options);
 
 }  // namespace gradstab::lab

@@ -51,9 +51,6 @@ double score_beside(const RunFigures& figures, const RunRecord& reference) {
 }
 
 void set_from_summary(const RunSummary& summary, const RunRecord& run, RunFigures& figures) {
-  figures.state = summary.diverged              ? RunState::diverged
-                  : summary.state == "finished" ? RunState::finished
-                                                : RunState::interrupted;
   figures.values = summary.final;
   figures.tested = summary.tested;
   figures.spikes = summary.spikes;
@@ -169,14 +166,16 @@ std::string_view state_class(RunState state) {
     case RunState::finished:
       return "good";
     case RunState::diverged:
+    case RunState::failed:
       return "bad";
-    default:
+    case RunState::running:
+      return "busy";
+    case RunState::interrupted:
+    case RunState::killed:
+    case RunState::running_or_killed:
       return "open";
   }
-}
-
-std::string state_badge(RunState state, const std::string& text) {
-  return fmt::format("<span class=\"state {}\">{}</span>", state_class(state), text);
+  return "open";
 }
 
 std::int64_t greatest(std::span<const RunFigures> figures, std::int64_t RunFigures::*member) {
@@ -238,7 +237,8 @@ std::string how_sure(const Spread& best, const Spread& other) {
 std::string states_of(std::span<const RunFigures> figures, const RunGroup& group) {
   std::string html;
   for (const RunState state :
-       {RunState::finished, RunState::interrupted, RunState::diverged, RunState::running_or_killed}) {
+       {RunState::finished, RunState::interrupted, RunState::diverged, RunState::running, RunState::killed,
+        RunState::failed, RunState::running_or_killed}) {
     const auto count = std::count_if(group.runs.begin(), group.runs.end(),
                                      [&](std::size_t run) { return figures[run].state == state; });
     if (count > 0) html += state_badge(state, fmt::format("{} {}", count, to_string(state))) + " ";
@@ -256,13 +256,35 @@ std::string to_string(RunState state) {
       return "interrupted";
     case RunState::diverged:
       return "diverged";
-    default:
+    case RunState::running:
+      return "running";
+    case RunState::killed:
+      return "killed";
+    case RunState::failed:
+      return "failed";
+    case RunState::running_or_killed:
       return "running or killed";
   }
+  return "running or killed";
+}
+
+RunState state_of(const RunRecord& run) {
+  if (run.summary) {
+    if (run.summary->diverged) return RunState::diverged;
+    return run.summary->state == "finished" ? RunState::finished : RunState::interrupted;
+  }
+  if (!run.at_work) return RunState::running_or_killed;
+  if (*run.at_work) return RunState::running;
+  return run.failure.empty() ? RunState::killed : RunState::failed;
+}
+
+std::string state_badge(RunState state, const std::string& text) {
+  return fmt::format("<span class=\"state {}\">{}</span>", state_class(state), text);
 }
 
 RunFigures figures_of(const RunRecord& run, const RunRecord& reference) {
   RunFigures figures;
+  figures.state = state_of(run);
   if (run.summary) {
     set_from_summary(*run.summary, run, figures);
   } else {

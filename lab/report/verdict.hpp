@@ -10,8 +10,19 @@
 
 namespace gradstab::lab {
 
-/// How a run ended.
-enum class RunState { finished, interrupted, diverged, running_or_killed };
+/// How a run ended, or that it has not.
+enum class RunState {
+  finished,
+  interrupted,
+  diverged,
+  running,
+  killed,             ///< it has no summary, and no process works in its folder
+  failed,             ///< the same, and RunRecord::failure says why
+  running_or_killed,  ///< it has no summary, and nobody asked whether its process is there
+};
+
+/// By its summary, and where it has none by RunRecord::at_work and RunRecord::failure.
+RunState state_of(const RunRecord& run);
 
 /// What one row of the verdict table shows. Figures that were not recorded are NaN.
 struct RunFigures {
@@ -38,6 +49,9 @@ RunFigures figures_of(const RunRecord& run, const RunRecord& reference);
 
 /// "finished", "running or killed", ...
 std::string to_string(RunState state);
+
+/// HTML: the state with its mark. `text` is HTML, as to_string or with a number before it.
+std::string state_badge(RunState state, const std::string& text);
 
 /// HTML: one row per run, a column for each metric of the measures.
 std::string run_table(std::span<const RunFigures> figures, const Arrangement& arrangement,

@@ -8,16 +8,17 @@
 #include <utility>
 
 #include "lab/run/formats.hpp"
+#include "lab/run/run_record.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/new_file.hpp"
 
 namespace gradstab::lab {
 namespace {
 
-constexpr const char* kRun = "run.json";
-constexpr const char* kMetrics = "metrics.jsonl";
-constexpr const char* kSummary = "summary.json";
-constexpr const char* kExhibits = "exhibits.json";
+constexpr const char* kRun = kDescriptionName;
+constexpr const char* kMetrics = kMetricsName;
+constexpr const char* kSummary = kSummaryName;
+constexpr const char* kExhibits = kExhibitsName;
 constexpr std::array<const char*, 5> kFiles = {kRun, kMetrics, kSummary, kExhibits, "checkpoint.gsck"};
 
 /// JSON has no NaN; nlohmann writes null for it, and odd bytes in names are replaced rather than refused.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lab/run/formats.hpp"
+#include "lab/run/metrics_reader.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/json.hpp"
 
@@ -33,59 +34,6 @@ Result<Json> read_versioned(const std::filesystem::path& path) {
   return object;
 }
 
-/// A line that goes back replaces what it goes back over, as a resumed run would have done.
-template <class Point>
-void append_in_order(std::vector<Point>& points, const Point& point, std::size_t line,
-                     std::vector<std::string>& notes) {
-  if (!points.empty() && points.back().step >= point.step) {
-    notes.push_back(
-        fmt::format("metrics.jsonl line {} goes back from step {} to step {}; the later lines are used.",
-                    line, points.back().step, point.step));
-    while (!points.empty() && points.back().step >= point.step) points.pop_back();
-  }
-  points.push_back(point);
-}
-
-/// What an evaluation has found. In format 1 the score was called "loss", and other metrics were written too.
-std::vector<double> values_of(const JsonReader& json, const TaskInfo& measures) {
-  std::vector<double> values;
-  for (const Metric& metric : measures.metrics) {
-    const bool is_score = values.empty();
-    const char* const key = is_score && !json[metric.key].exists() ? "loss" : metric.key.c_str();
-    values.push_back(json[key].number_or_nan());
-  }
-  return values;
-}
-
-Status add_metrics_line(const Json& object, const std::string& where, std::size_t line, RunRecord& run) {
-  const JsonReader json(object, where);
-  const std::string kind = json["kind"].text_or("");
-  GRADSTAB_RETURN_IF_ERROR(json.status());
-  if (kind.empty()) return corrupt(where, "expected a 'kind' such as \"step\" or \"eval\"");
-  if (kind == "step") {
-    StepPoint point;
-    point.step = json["step"].whole(0);
-    point.loss = json["loss"].number_or_nan();
-    point.learning_rate = json["lr"].number_or_nan();
-    point.samples = json[run.measures.sample].number_or_nan();
-    point.samples_per_second = json[run.measures.rate_key()].number_or_nan();
-    point.seconds = json["seconds"].number_or_nan();
-    point.grad_norm = json["grad_norm"].number_or_nan();
-    point.stabilized_norm = json["stabilized_norm"].number_or_nan();
-    point.spikes = json["spikes"].number_or_nan();
-    point.nonfinite = json["nonfinite"].number_or_nan();
-    GRADSTAB_RETURN_IF_ERROR(json.status());
-    append_in_order(run.steps, point, line, run.notes);
-  } else if (kind == "eval") {
-    EvalPoint point;
-    point.step = json["step"].whole(0);
-    point.values = values_of(json, run.measures);
-    GRADSTAB_RETURN_IF_ERROR(json.status());
-    append_in_order(run.evaluations, point, line, run.notes);
-  }
-  return {};
-}
-
 Status read_metrics(const std::filesystem::path& path, RunRecord& run) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
@@ -94,23 +42,9 @@ Status read_metrics(const std::filesystem::path& path, RunRecord& run) {
   }
   Result<std::string> text = read_file(path, kMetricsFile);
   if (!text) return text.status();
-  std::string_view rest = *text;
-  for (std::size_t line = 1; !rest.empty(); ++line) {
-    const std::size_t end = rest.find('\n');
-    const bool cut_off = end == std::string_view::npos;
-    const std::string_view content = rest.substr(0, end);
-    rest.remove_prefix(cut_off ? rest.size() : end + 1);
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{} line {}", path.string(), line);
-    const auto object = parse_json_object(content, where);
-    if (!object && cut_off) {
-      run.notes.push_back(fmt::format("metrics.jsonl line {}, the last, is cut off and was skipped.", line));
-      return {};
-    }
-    if (!object) return object.status();
-    GRADSTAB_RETURN_IF_ERROR(add_metrics_line(*object, where, line, run));
-  }
-  return {};
+  MetricsReader reader(path);
+  GRADSTAB_RETURN_IF_ERROR(reader.add(*text, run));
+  return reader.finish(run);
 }
 
 Status read_summary(const std::filesystem::path& path, RunRecord& run) {
@@ -153,16 +87,16 @@ Status read_exhibits(const std::filesystem::path& path, RunRecord& run) {
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& path) {
   std::error_code ignored;
   std::vector<std::filesystem::path> runs;
-  if (!std::filesystem::exists(path / "run.json", ignored)) {
+  if (!std::filesystem::exists(path / kDescriptionName, ignored)) {
     for (const auto& entry : std::filesystem::directory_iterator(path, ignored))
-      if (std::filesystem::exists(entry.path() / "run.json", ignored)) runs.push_back(entry.path());
+      if (std::filesystem::exists(entry.path() / kDescriptionName, ignored)) runs.push_back(entry.path());
   }
   if (runs.empty()) return {path};
   std::ranges::sort(runs);
   return runs;
 }
 
-Result<RunRecord> read_run(const std::filesystem::path& directory) {
+Result<RunRecord> read_run_description(const std::filesystem::path& directory) {
   std::error_code ignored;
   if (!std::filesystem::exists(directory, ignored)) {
     return Status(StatusCode::io_error, fmt::format("'{}' does not exist", directory.string()));
@@ -171,7 +105,7 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("'{}' is not a run directory: it is a file", directory.string()));
   }
-  const std::filesystem::path run_file = directory / "run.json";
+  const std::filesystem::path run_file = directory / kDescriptionName;
   if (!std::filesystem::exists(run_file, ignored)) {
     return Status(StatusCode::corrupt_data,
                   fmt::format("'{}' is not a run directory: it holds no run.json", directory.string()));
@@ -185,6 +119,7 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
   run.name = json["name"].text_or("");
   run.task = json["task"].text_or("");
   run.command = json["command"].text_or("");
+  run.updates = json["updates"].whole_or(0);
   run.settings = json["settings"].object_or_empty();
   run.model = json["model"].object_or_empty();
   run.data = json["data"].object_or_empty();
@@ -197,9 +132,21 @@ Result<RunRecord> read_run(const std::filesystem::path& directory) {
   GRADSTAB_RETURN_IF_ERROR(json.status());
   if (run.name.empty())
     run.name = std::filesystem::absolute(directory, ignored).lexically_normal().filename().string();
-  GRADSTAB_RETURN_IF_ERROR(read_metrics(directory / "metrics.jsonl", run));
-  GRADSTAB_RETURN_IF_ERROR(read_summary(directory / "summary.json", run));
-  GRADSTAB_RETURN_IF_ERROR(read_exhibits(directory / "exhibits.json", run));
+  return run;
+}
+
+Status read_run_end(RunRecord& run) {
+  run.summary.reset();
+  run.exhibits = nlohmann::json::array();
+  GRADSTAB_RETURN_IF_ERROR(read_summary(run.directory / kSummaryName, run));
+  return read_exhibits(run.directory / kExhibitsName, run);
+}
+
+Result<RunRecord> read_run(const std::filesystem::path& directory) {
+  auto run = read_run_description(directory);
+  if (!run) return run;
+  GRADSTAB_RETURN_IF_ERROR(read_metrics(directory / kMetricsName, *run));
+  GRADSTAB_RETURN_IF_ERROR(read_run_end(*run));
   return run;
 }
 

@@ -13,6 +13,12 @@
 
 namespace gradstab::lab {
 
+// The files of a run's folder that are read back.
+inline constexpr const char* kDescriptionName = "run.json";
+inline constexpr const char* kMetricsName = "metrics.jsonl";
+inline constexpr const char* kSummaryName = "summary.json";
+inline constexpr const char* kExhibitsName = "exhibits.json";
+
 /// A metrics line of kind "step". Missing and `null` figures are NaN.
 struct StepPoint {
   std::int64_t step = 0;            ///< optimizer updates done so far
@@ -56,8 +62,9 @@ struct RunRecord {
   std::filesystem::path directory;
   std::string name;
   std::string task;
-  std::string command;  ///< the command line, empty if not recorded
-  TaskInfo measures;    ///< what its numbers mean
+  std::string command;       ///< the command line, empty if not recorded
+  TaskInfo measures;         ///< what its numbers mean
+  std::int64_t updates = 0;  ///< of the whole run; 0: it has not recorded that
   nlohmann::json settings = nlohmann::json::object();
   nlohmann::json model = nlohmann::json::object();
   nlohmann::json data = nlohmann::json::object();
@@ -66,6 +73,8 @@ struct RunRecord {
   std::vector<EvalPoint> evaluations;                 ///< strictly increasing `step`
   nlohmann::json exhibits = nlohmann::json::array();  ///< what a page can show beside numbers
   std::optional<RunSummary> summary;  ///< absent while the run is in progress and after it was killed
+  std::optional<bool> at_work;        ///< whether its process was still there, where somebody asked
+  std::string failure;                ///< why its process ended, where whoever started it says that it failed
   std::vector<std::string> notes;     ///< what was tolerated while reading, one sentence each
 };
 
@@ -73,6 +82,12 @@ struct RunRecord {
 /// line cut off in the middle are what a running or killed run leaves: tolerated, with a note. Unknown keys
 /// and kinds are skipped. Anything else is an error that names the path, the line and what was expected.
 Result<RunRecord> read_run(const std::filesystem::path& directory);
+
+/// The same without metrics, summary and exhibits.
+Result<RunRecord> read_run_description(const std::filesystem::path& directory);
+
+/// Replaces what summary.json and exhibits.json say, which may not be there. Errors: as above.
+Status read_run_end(RunRecord& run);
 
 /// The run directories that a path stands for: those directly in it, by name, where it is none itself, as a
 /// sweep and a reproduction leave them; else the path, whatever read_run says of it.

@@ -18,4 +18,8 @@ enum class LockOutcome {
 /// end with any descriptor of the file and are not inherited.
 LockOutcome try_lock(int descriptor) noexcept;
 
+/// Whether another open file has the lock of try_lock. Asks only, and locks nothing; reading is enough.
+enum class LockQuery { free, held, unsupported, failed };
+LockQuery query_lock(int descriptor) noexcept;
+
 }  // namespace gradstab::lab

@@ -78,4 +78,19 @@ Result<FolderLock> FolderLock::acquire(const std::filesystem::path& folder, Held
 
 FolderLock::~FolderLock() = default;
 
+std::optional<bool> is_at_work(const std::filesystem::path& folder) {
+  const auto file = open_file(folder / kLockFile);
+  if (!file) return std::nullopt;
+  switch (query_lock(file->number())) {
+    case LockQuery::held:
+      return true;
+    case LockQuery::free:
+      return false;
+    case LockQuery::unsupported:
+    case LockQuery::failed:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 }  // namespace gradstab::lab

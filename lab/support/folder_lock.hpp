@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,10 @@ namespace gradstab::lab {
 
 /// The file in the folder that is locked. It says who holds the lock, and stays when nobody does.
 inline constexpr std::string_view kLockFile = ".lock";
+
+/// Whether a process works in the folder, as its lock says. Nothing where there is no lock to ask. Changes
+/// nothing in the folder.
+std::optional<bool> is_at_work(const std::filesystem::path& folder);
 
 /// The lock ends with the process that holds it, however that ends, and holds over NFS where the server has
 /// locks (file_lock.hpp says how).

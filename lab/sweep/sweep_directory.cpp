@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lab/run/formats.hpp"
+#include "lab/run/metrics_reader.hpp"
 #include "lab/support/files.hpp"
 #include "lab/support/new_file.hpp"
 #include "lab/tasks.hpp"
@@ -30,19 +31,6 @@ std::string first_difference(const Json& ours, const Json& theirs) {
   for (const auto& [key, value] : theirs.items())
     if (!ours.contains(key)) return fmt::format("with {} {}", key, shown(value));
   return "of another version";
-}
-
-/// Of the last complete line of metrics.jsonl; 0 without any.
-std::int64_t last_recorded_step(const std::filesystem::path& metrics) {
-  constexpr std::size_t kTailBytes = 16 * 1024;  // several lines
-  const auto read = read_end_of_file(metrics, kTailBytes);
-  const std::string tail = read ? *read : std::string();
-  const std::size_t end = tail.rfind('\n');
-  if (end == std::string::npos) return 0;
-  const std::size_t previous = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
-  const std::size_t start = previous == std::string::npos ? 0 : previous + 1;
-  const auto line = parse_json_object(tail.substr(start, end - start), "");
-  return line ? as_whole(line->value("step", Json())).value_or(0) : 0;
 }
 
 /// A sweep that is older than a setting did not write it; its runs had the default. Older words become
@@ -144,7 +132,7 @@ RunProgress SweepDirectory::state_of(const SweepPoint& point) const {
       return state;
     }
   }
-  state.step = last_recorded_step(run / "metrics.jsonl");
+  state.step = as_whole(last_metrics_line(run / kMetricsName).value("step", Json())).value_or(0);
   return state;
 }
 

@@ -16,9 +16,13 @@ using testing::HasSubstr;
 TEST(VerbsTest, HelpOfEachVerbShowsDefaultsAndAnExample) {
   const Folder folder;
   const std::vector<std::pair<std::vector<std::string>, std::string>> verbs = {
-      {{"train", "llm", "--help"}, "0.999"}, {{"report", "--help"}, "report.html"},
-      {{"bounds", "--help"}, "0.999"},       {{"data", "--help"}, "dict-gcide"},
-      {{"replay", "--help"}, "f64"},         {{"rollout", "--help"}, "0"}};
+      {{"train", "llm", "--help"}, "0.999"},
+      {{"report", "--help"}, "report.html"},
+      {{"bounds", "--help"}, "0.999"},
+      {{"data", "--help"}, "dict-gcide"},
+      {{"replay", "--help"}, "f64"},
+      {{"rollout", "--help"}, "0"},
+      {{"watch", "--help"}, "0"}};
   for (const auto& [arguments, a_default] : verbs) {
     const Outcome outcome = folder.run(arguments);
     EXPECT_EQ(outcome.exit_code, 0);

@@ -81,8 +81,12 @@ class Page:
 
     def open(self, path):
         """Loads a file and waits until it is laid out and drawn."""
+        self.open_address(pathlib.Path(path).resolve().as_uri())
+
+    def open_address(self, url):
+        """The same with an address."""
         self._loaded = False
-        self.call("Page.navigate", url=pathlib.Path(path).resolve().as_uri())
+        self.call("Page.navigate", url=url)
         self._browser.wait(lambda: self._loaded)
         self.settle()
 

@@ -44,26 +44,31 @@
       if (node.data.trim() === "" || parent.closest("script, style, noscript, canvas") || !isShown(parent)) continue;
       const range = document.createRange();
       range.selectNodeContents(node);
-      const frame = limitsOf(parent);
+      const { seenFrom, seenTo, ...frame } = limitsOf(parent);
       for (const rect of range.getClientRects()) {
         if (rect.width < 0.5 || rect.height < 0.5) continue;
-        const box = [rect.left + scrollX, rect.top + scrollY, rect.right + scrollX, rect.bottom + scrollY];
+        const box = [rect.left + scrollX, Math.max(rect.top + scrollY, seenFrom), rect.right + scrollX, Math.min(rect.bottom + scrollY, seenTo)];
+        if (box[3] - box[1] < 0.5) continue;
         found.push({ text: node.data.trim().slice(0, 60), box, ...frame });
       }
     }
     return found;
   }
   // Within what a text must stay: the nearest ancestor that hides what sticks out, and its figure. Where an ancestor scrolls, what
-  // sticks out can be reached.
+  // sticks out can be reached; what is scrolled out of it upwards or downwards is not seen.
   function limitsOf(element) {
-    let [hiddenIn, figure, scrolls] = [null, null, false];
+    let [hiddenIn, figure, scrolls, seenFrom, seenTo] = [null, null, false, -Infinity, Infinity];
     for (let at = element; at && at !== document.body; at = at.parentElement) {
       const style = getComputedStyle(at);
+      if (/auto|scroll/.test(style.overflowY)) {
+        const [, top, , bottom] = boxOf(at);
+        [seenFrom, seenTo] = [Math.max(seenFrom, top), Math.min(seenTo, bottom)];
+      }
       if (/auto|scroll/.test(style.overflowX)) scrolls = true;
       else if (/hidden|clip/.test(style.overflowX) && !scrolls && !hiddenIn) hiddenIn = boxOf(at);
       if (at.localName === "figure" && !scrolls) figure = boxOf(at);
     }
-    return { hiddenIn, figure, scrolls };
+    return { hiddenIn, figure, scrolls, seenFrom, seenTo };
   }
   function boxOf(element) {
     const rect = element.getBoundingClientRect();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -303,6 +304,26 @@ Listing listing_of(const fs::path& directory) {
   return listing;
 }
 
+/// Logs that are known by their names in a folder. A folder has the run of the first kind that it has.
+struct NamedLogs {
+  bool (*is_one)(const fs::path& file);
+  /// What several files of this kind in a folder are: the first that reads counts, each is a run, or all
+  /// together are one.
+  enum class Several { first, each, together } several;
+};
+constexpr std::array<NamedLogs, 5> kNamedLogs = {{
+    // Who has recorded norms, of each tensor, wants those.
+    {[](const fs::path& file) { return file.extension() == kRecordingEnding; }, NamedLogs::Several::each},
+    {[](const fs::path& file) { return file.filename() == "trainer_state.json"; }, NamedLogs::Several::first},
+    {[](const fs::path& file) { return file.filename() == "metrics.csv"; }, NamedLogs::Several::first},
+    {[](const fs::path& file) {
+       const std::string name = file.filename().string();
+       return name.find("tfevents") != std::string::npos && !name.ends_with(".profile-empty");
+     },
+     NamedLogs::Several::together},
+    {[](const fs::path& file) { return file.extension() == ".wandb"; }, NamedLogs::Several::first},
+}};
+
 /// Adds the runs in a folder: its own, or those of the folders in it.
 void add_runs_in(const fs::path& directory, const ReadOptions& options, int depth,
                  std::vector<Trace>& traces) {
@@ -312,25 +333,22 @@ void add_runs_in(const fs::path& directory, const ReadOptions& options, int dept
     return;
   }
   const Listing listing = listing_of(directory);
-  std::vector<EventFile> events;
-  for (const fs::path& file : listing.files) {
-    const std::string name = file.filename().string();
-    if (name.find("tfevents") != std::string::npos && !name.ends_with(".profile-empty"))
-      events.push_back({name, source_of_file(file)});
-  }
   const std::size_t before = traces.size();
-  const auto add_file = [&](const fs::path& file) {
-    if (auto trace = trace_of_file(file, options)) traces.push_back(*std::move(trace));
-  };
-  // Who has recorded norms, of each tensor, wants those.
-  for (const fs::path& file : listing.files)
-    if (file.extension() == kRecordingEnding) add_file(file);
-  for (const char* name : {"trainer_state.json", "metrics.csv"})
-    if (traces.size() == before && is_there(directory / name)) add_file(directory / name);
-  if (traces.size() == before && !events.empty())
-    traces.push_back({directory.string(), reader_of_events(std::move(events), options.columns)});
-  for (const fs::path& file : listing.files)
-    if (traces.size() == before && file.extension() == ".wandb") add_file(file);
+  for (const NamedLogs& kind : kNamedLogs) {
+    if (traces.size() > before) break;
+    std::vector<EventFile> together;
+    for (const fs::path& file : listing.files) {
+      if (!kind.is_one(file)) continue;
+      if (kind.several == NamedLogs::Several::first && traces.size() > before) break;
+      if (kind.several == NamedLogs::Several::together) {
+        together.push_back({file.filename().string(), source_of_file(file)});
+      } else if (auto trace = trace_of_file(file, options)) {
+        traces.push_back(*std::move(trace));
+      }
+    }
+    if (!together.empty())
+      traces.push_back({directory.string(), reader_of_events(std::move(together), options.columns)});
+  }
   if (traces.size() > before || depth == 0) return;
   for (const fs::path& folder : listing.folders) add_runs_in(folder, options, depth - 1, traces);
 }
@@ -373,6 +391,14 @@ Result<std::vector<Trace>> open_traces(const fs::path& path, const ReadOptions& 
   }
   for (Trace& trace : traces) trace = named(std::move(trace));
   return traces;
+}
+
+std::vector<fs::path> logs_named_in(const fs::path& folder) {
+  std::vector<fs::path> logs = listing_of(folder).files;
+  std::erase_if(logs, [](const fs::path& file) {
+    return std::ranges::none_of(kNamedLogs, [&](const NamedLogs& kind) { return kind.is_one(file); });
+  });
+  return logs;
 }
 
 Result<Trace> trace_of_bytes(std::string_view bytes, const std::string& name, const ReadOptions& options) {

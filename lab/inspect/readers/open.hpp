@@ -25,6 +25,9 @@ struct ReadOptions {
 /// expected; a pattern that is none.
 Result<std::vector<Trace>> open_traces(const std::filesystem::path& path, const ReadOptions& options);
 
+/// The files of a folder, and not of those in it, that open_traces knows by their names.
+std::vector<std::filesystem::path> logs_named_in(const std::filesystem::path& folder);
+
 /// The trace in bytes that are in memory, as open_traces finds that of a file. `bytes` must outlive it.
 Result<Trace> trace_of_bytes(std::string_view bytes, const std::string& name, const ReadOptions& options);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 
+#include "lab/run/metrics_reader.hpp"
 #include "test_runs.hpp"
 
 namespace gradstab::lab {
@@ -190,6 +191,46 @@ TEST(RunDirectoriesTest, OfAFolderOfRunsAreThoseInIt) {
   EXPECT_THAT(run_directories(folder.path() / "logs"), ElementsAre(folder.path() / "logs"));
   EXPECT_THAT(run_directories(folder.path() / "nowhere"), ElementsAre(folder.path() / "nowhere"));
   EXPECT_THAT(run_directories(folder.path() / "sweep.json"), ElementsAre(folder.path() / "sweep.json"));
+}
+
+TEST_F(ReadRunTest, MetricsInPiecesOfAnySizeAreTheSame) {
+  const std::string text = std::string(kStep1) + "\n\n" + kStep2 + "\r\n" + kEval2 + "\n" + kStep1;
+  directory_.write("metrics.jsonl", text);
+  const RunRecord whole = read().value();
+  EXPECT_EQ(whole.steps.size(), 1u);  // the last line goes back
+  for (std::size_t size = 1; size <= text.size(); ++size) {
+    RunRecord run = read_run_description(directory_.path()).value();
+    EXPECT_TRUE(run.steps.empty());
+    MetricsReader reader(directory_.path() / "metrics.jsonl");
+    for (std::size_t at = 0; at < text.size(); at += size)
+      ASSERT_TRUE(reader.add(text.substr(at, size), run).ok());
+    EXPECT_EQ(run.steps.size(), 2u) << size;  // the last line is not known to be whole
+    ASSERT_TRUE(reader.finish(run).ok());
+    ASSERT_EQ(run.steps.size(), 1u) << size;
+    EXPECT_EQ(run.steps[0].loss, 6.91);
+    EXPECT_EQ(run.notes, whole.notes);
+    ASSERT_EQ(run.evaluations.size(), 1u);
+    EXPECT_EQ(run.evaluations[0].score(), 4.61);
+  }
+}
+
+TEST_F(ReadRunTest, TheLastLineOfAKind) {
+  const auto metrics = directory_.path() / "metrics.jsonl";
+  const auto step_of = [&](std::string_view kind) {
+    return last_metrics_line(metrics, kind).value("step", Json());
+  };
+  directory_.write("metrics.jsonl", std::string(kStep1) + "\n" + kEval2 + "\n");
+  EXPECT_EQ(step_of(""), 2);
+  EXPECT_EQ(step_of("step"), 1);
+  EXPECT_EQ(step_of("test"), Json());
+  directory_.write("metrics.jsonl", std::string(kStep1) + "\n" + kStep2);  // not yet whole
+  EXPECT_EQ(step_of(""), 1);
+  directory_.write("metrics.jsonl", std::string(kStep1) + "\nnone\n");
+  EXPECT_EQ(step_of(""), Json());
+  EXPECT_EQ(step_of("step"), 1);
+  directory_.write("metrics.jsonl", "\n\n");
+  EXPECT_EQ(step_of(""), Json());
+  EXPECT_EQ(last_metrics_line(directory_.path() / "nowhere"), Json::object());
 }
 
 TEST_F(ReadRunTest, CommandMayStandInTheSettings) {

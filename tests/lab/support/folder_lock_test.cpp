@@ -96,6 +96,28 @@ TEST_F(FolderLockTest, StartedProgramsHoldItOnlyWhereTheyShall) {
   end(outsider);
 }
 
+TEST_F(FolderLockTest, AskingWhetherSomebodyIsAtWorkChangesNothing) {
+  EXPECT_EQ(is_at_work(folder_), std::nullopt);
+  EXPECT_EQ(names(), std::vector<std::string>());
+  const pid_t holder = start_holder();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(is_at_work(folder_), true);
+  EXPECT_FALSE(acquire().ok());
+  end(holder);
+  EXPECT_EQ(is_at_work(folder_), false);
+  {
+    const auto lock = acquire();  // nobody who asked keeps it
+    ASSERT_TRUE(lock.ok());
+    EXPECT_EQ(is_at_work(folder_), true);
+  }
+  EXPECT_EQ(is_at_work(folder_), false);
+  // Who may only read can ask, too.
+  std::filesystem::permissions(folder_ / ".lock", std::filesystem::perms::owner_read);
+  EXPECT_EQ(is_at_work(folder_), false);
+  std::filesystem::remove(folder_ / ".lock");
+  make_pipe(".lock");
+  EXPECT_EQ(is_at_work(folder_), std::nullopt);
+}
+
 TEST_F(FolderLockTest, ARecordThatIsNoneIsNotRepeated) {
   const pid_t holder = start_holder();
   make(".lock", "\x1b[31m what is this\n");
