@@ -92,7 +92,8 @@ class WatchTest(unittest.TestCase):
             if value := holds():
                 return value
             for process in processes:
-                self.assertIsNone(process.poll(), f"ended while waiting for {what}: {process.stderr and process.stderr.read()}")
+                if process.poll() is not None:
+                    self.fail(f"ended while waiting for {what}: {process.stderr.read()}")
             time.sleep(0.1)
         self.fail(f"{what}: not within {PATIENCE} seconds; the page shows {self.page.evaluate(ROWS)}")
 
@@ -151,7 +152,7 @@ class WatchTest(unittest.TestCase):
         second = self.compare_with_file(run, "killed")
         self.assertGreater(second, first)
 
-        resumed = self.start("train", "llm", "--resume", "runs/first", "--threads", "1")
+        resumed = self.start("train", "llm", "--resume", "runs/first")
         self.wait_for("the end", lambda: resumed.poll() is not None)
         self.assertEqual(resumed.returncode, 0)
         self.compare_with_file(run, "finished", STEPS)
