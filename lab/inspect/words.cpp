@@ -33,11 +33,11 @@ std::string clipping_sentence(const Findings& findings) {
     return fmt::format("The norms are those after clipping at {}: {} of them lie there and none above.",
                        number_text(*o.plateau), percent(o.plateau_share));
   }
-  std::string text =
-      findings.facts.clipping.empty()
-          ? "Whether the norms are those before or after clipping is not in it; no plateau of largest "
-            "norms at a round number speaks for after."
-          : fmt::format("The norms are those {}.", findings.facts.clipping);
+  std::string text = findings.facts.clipping.empty()
+                         ? "The log does not say whether the norms are those before or after clipping. No "
+                           "plateau of largest "
+                           "norms at a round number suggests that they were clipped."
+                         : fmt::format("The norms are those {}.", findings.facts.clipping);
   if (findings.facts.clip_at) {
     text += *findings.facts.clip_at > 0.0
                 ? fmt::format(" The run clipped at {}.", number_text(*findings.facts.clip_at))

@@ -124,8 +124,9 @@ class WatchTest(unittest.TestCase):
         self.open()
         self.assertIn("There is no run in", self.page.evaluate("document.body.innerText"))
         run = self.runs / "first"
-        train = self.start("train", "llm", "--data", "corpus.txt", "--tokenizer", "bytes", "--context", "32", "--batch", "8", "--threads", "1", "--warmup", "2",
-                           "--eval-batches", "1", "--eval-every", "50", "--steps", str(STEPS), "--checkpoint-every", "50", "--output", "runs/first")
+        train = self.start("train", "llm", "--data", "corpus.txt", "--tokenizer", "bytes", "--context", "32", "--batch", "8",
+                           "--threads", "1", "--warmup", "2", "--eval-batches", "1",
+                           "--eval-every", "50", "--steps", str(STEPS), "--checkpoint-every", "50", "--output", "runs/first")
 
         def written():
             path = run / "metrics.jsonl"
@@ -134,7 +135,8 @@ class WatchTest(unittest.TestCase):
         # Stopped, so that the file stays as it is while it is compared.
         self.wait_for("forty lines", lambda: written() > 40, train)
         train.send_signal(signal.SIGSTOP)
-        self.wait_for("a first run", lambda: self.page.evaluate("document.readyState === 'complete' && document.querySelectorAll('figure[data-chart] canvas').length"))
+        self.wait_for("a first run", lambda: self.page.evaluate(
+            "document.readyState === 'complete' && document.querySelectorAll('figure[data-chart] canvas').length"))
         first = self.compare_with_file(run, "running")
         self.assertLess(first, STEPS)
 
@@ -159,7 +161,8 @@ class WatchTest(unittest.TestCase):
 
         self.assertTrue(self.page.evaluate("window.sameDocument === true"), "the page was loaded again")
         self.assertEqual(self.page.evaluate("document.querySelector('[data-from=\"0.5\"]').getAttribute('aria-pressed')"), "true")
-        scale = self.page.evaluate("(({ min, max }) => [min, max])(Chart.getChart(document.querySelector('figure[data-chart=training] canvas')).scales.x)")
+        scale = self.page.evaluate("(({ min, max }) => [min, max])(Chart.getChart("
+                                   "document.querySelector('figure[data-chart=training] canvas')).scales.x)")
         self.assertEqual(scale, [STEPS / 2, STEPS])
         self.assertFalse(self.page.evaluate("document.querySelector('#show-raw').checked"))
         self.assertTrue(self.page.evaluate("document.querySelector('[data-part=settings] details').open"))
@@ -192,14 +195,19 @@ class WatchTest(unittest.TestCase):
         self.open()
         self.wait_for("four runs", lambda: self.page.evaluate("document.querySelectorAll('#legend button').length") == 4)
         self.page.evaluate("""(() => { const f = document.querySelector("#filter"); f.value = "et"; f.dispatchEvent(new Event("input")); })()""")
-        self.assertEqual(self.page.evaluate("[...document.querySelectorAll('#rows tr')].filter((r) => !r.hidden).map((r) => r.querySelector('th a').textContent)"), ["beta"])
+        shown = self.page.evaluate("[...document.querySelectorAll('#rows tr')].filter((r) => !r.hidden)"
+                                   ".map((r) => r.querySelector('th a').textContent)")
+        self.assertEqual(shown, ["beta"])
         self.page.evaluate("""(() => { const f = document.querySelector("#filter"); f.value = ""; f.dispatchEvent(new Event("input")); })()""")
-        self.page.evaluate("['alpha', 'gamma'].forEach((name) => [...document.querySelectorAll('#rows tr')].find((r) => r.innerText.includes(name)).querySelector('input').click())")
+        self.page.evaluate("['alpha', 'gamma'].forEach((name) => [...document.querySelectorAll('#rows tr')]"
+                           ".find((r) => r.innerText.includes(name)).querySelector('input').click())")
         self.page.evaluate("document.querySelector('#show-chosen').click()")
-        self.wait_for("two runs", lambda: self.page.evaluate("document.readyState === 'complete' && document.querySelectorAll('#legend button').length") == 2)
+        self.wait_for("two runs", lambda: self.page.evaluate(
+            "document.readyState === 'complete' && document.querySelectorAll('#legend button').length") == 2)
         self.assertEqual(self.page.evaluate("[...document.querySelectorAll('#legend button')].map((b) => b.textContent)"), ["alpha", "gamma"])
         # A log, as inspect draws it.
-        link = self.page.evaluate("[...document.querySelectorAll('#rows tr')].find((r) => r.innerText.includes('csv')).querySelector('th a').getAttribute('href')")
+        link = self.page.evaluate("[...document.querySelectorAll('#rows tr')].find((r) => r.innerText.includes('csv'))"
+                                  ".querySelector('th a').getAttribute('href')")
         self.open(link[1:])
         norms = "Chart.getChart(document.querySelector('figure[data-kind=norm] canvas')).data.datasets[0].data.length"
         self.assertEqual(self.page.evaluate(norms), 300)
@@ -213,14 +221,16 @@ class WatchTest(unittest.TestCase):
     def test_looks(self):
         """At both widths, light and dark: nothing overlaps, nothing is cut, every chart is drawn."""
         for i in range(30):
-            make_pages.write_run(self.runs / f"sweep/a rather long name of a run, lr=0.00{i},seed={i % 3}", f"lr=0.00{i // 3}, seed={i % 3}", "none", i % 3, 80, 20, 2.0 + i / 30)
+            folder = self.runs / f"sweep/a rather long name of a run, lr=0.00{i},seed={i % 3}"
+            make_pages.write_run(folder, f"lr=0.00{i // 3}, seed={i % 3}", "none", i % 3, 80, 20, 2.0 + i / 30)
         (self.folder / "runs/csv").mkdir()
         make_pages.write_log(self.folder / "runs/csv/metrics.csv", 300)
         for query in ("", "?show=1", "?show=0", "?inspect=1"):
             for width, dark in ((check_page.DESKTOP, False), (check_page.PHONE, False), (check_page.DESKTOP, True), (check_page.PHONE, True)):
                 with self.subTest(query=query, width=width, dark=dark):
                     self.open(query, width, dark)
-                    self.wait_for("the connection", lambda: self.page.evaluate("document.querySelector('#connection').textContent").startswith("Connected"))
+                    self.wait_for("the connection", lambda: self.page.evaluate(
+                        "document.querySelector('#connection').textContent").startswith("Connected"))
                     self.page.settle()
                     seen = self.page.evaluate("probe()")
                     self.assertGreater(len(seen["charts"]), 2)
